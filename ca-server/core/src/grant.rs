@@ -1,0 +1,181 @@
+//! A grant: an allowed request, bounded in time. Certificates are issued under it and never say more.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use jit_ssh_proto::event::Outcome;
+use jit_ssh_proto::{Account, Command, GrantId, Mode, Modifiers, Name, RequestId, SessionId, Span, Timestamp};
+
+use crate::identity::VerifiedIdentity;
+use crate::policy::Allowed;
+use crate::request::AccessRequest;
+
+/// How far back a grant and a certificate reach, for hosts whose clock is behind (DESIGN 4).
+pub const CLOCK_SKEW: Span = Span::from_seconds(60);
+
+/// What a grant is for, besides the decision and the request.
+#[derive(Clone, Copy, Debug)]
+pub struct GrantFacts {
+    /// The grant's id.
+    pub id: GrantId,
+    /// The request's id.
+    pub request: RequestId,
+    /// The session that asked.
+    pub session: SessionId,
+    /// The end of that session.
+    pub session_ends: Timestamp,
+    /// The configured maximum of any grant.
+    pub max: Span,
+    /// When it was decided.
+    pub decided: Timestamp,
+    /// The caller's address.
+    pub source: IpAddr,
+}
+
+/// An allowed request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    id: GrantId,
+    request: RequestId,
+    session: SessionId,
+    issuer: Name,
+    name: Name,
+    accounts: Vec<Account>,
+    mode: Mode,
+    modifiers: Modifiers,
+    command: Option<Command>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    source_address: Option<IpAddr>,
+    verify_required: bool,
+    policies: Vec<String>,
+    policy_digest: String,
+}
+
+impl Grant {
+    /// Turns a decision into a grant: the only way to one. It starts a minute before the decision (clock skew) and
+    /// ends with the shortest of the terms, the session and the configured maximum.
+    #[must_use]
+    pub fn new(allowed: Allowed, identity: &VerifiedIdentity, request: &AccessRequest, facts: &GrantFacts) -> Self {
+        let length = allowed.duration().min(facts.max);
+        Self {
+            id: facts.id,
+            request: facts.request,
+            session: facts.session,
+            issuer: identity.issuer().clone(),
+            name: identity.name().clone(),
+            accounts: request.accounts().to_vec(),
+            mode: request.mode(),
+            modifiers: request.modifiers(),
+            command: request.command().cloned(),
+            not_before: facts.decided.minus(CLOCK_SKEW),
+            not_after: facts.decided.plus(length).min(facts.session_ends),
+            source_address: allowed.pin_source().then_some(facts.source),
+            verify_required: allowed.verify_required(),
+            policies: allowed.policies().to_vec(),
+            policy_digest: allowed.digest().into(),
+        }
+    }
+
+    /// `grt_…`
+    #[must_use]
+    pub fn id(&self) -> GrantId {
+        self.id
+    }
+
+    /// The request it answers.
+    #[must_use]
+    pub fn request(&self) -> RequestId {
+        self.request
+    }
+
+    /// The session it belongs to.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The issuer's alias.
+    #[must_use]
+    pub fn issuer(&self) -> &Name {
+        &self.issuer
+    }
+
+    /// The identity's name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The accounts.
+    #[must_use]
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// The mode.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The modifiers.
+    #[must_use]
+    pub fn modifiers(&self) -> Modifiers {
+        self.modifiers
+    }
+
+    /// The command of `exec`.
+    #[must_use]
+    pub fn command(&self) -> Option<&Command> {
+        self.command.as_ref()
+    }
+
+    /// Its first second.
+    #[must_use]
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
+    /// Its end.
+    #[must_use]
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// The one address its certificates are good from, if policy pins it.
+    #[must_use]
+    pub fn source_address(&self) -> Option<IpAddr> {
+        self.source_address
+    }
+
+    /// Whether sshd must demand user verification.
+    #[must_use]
+    pub fn verify_required(&self) -> bool {
+        self.verify_required
+    }
+
+    /// The policies that allowed it.
+    #[must_use]
+    pub fn policies(&self) -> &[String] {
+        &self.policies
+    }
+
+    /// The digest of the set that decided.
+    #[must_use]
+    pub fn policy_digest(&self) -> &str {
+        &self.policy_digest
+    }
+
+    /// The grant as the outcome of its request, for the ledger.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        Outcome::Granted {
+            grant: self.id,
+            policies: self.policies.clone(),
+            not_before: self.not_before,
+            not_after: self.not_after,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Who somebody is: issuer + `sub`, and the attributes that the issuer's entry trusts (invariant 4).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use jit_ssh_proto::{Name, Problem, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What an issuer speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdentityKind {
+    /// People.
+    User,
+    /// CI jobs and services.
+    Workload,
+}
+
+/// The part of an `[[issuer]]` entry that says what its claims mean. Valid by construction of the configuration.
+#[derive(Clone, Debug)]
+pub struct IssuerRules {
+    /// The issuer's alias, which prefixes everything it names.
+    pub name: Name,
+    /// People or workloads.
+    pub kind: IdentityKind,
+    /// The claim that holds the user name, if one is trusted to.
+    pub username: Option<String>,
+    /// The claim that holds groups, if one is trusted to.
+    pub groups: Option<String>,
+    /// The provider's group → ours. No group exists that is not mapped.
+    pub groups_map: BTreeMap<String, Vec<Name>>,
+    /// Domains of e-mail addresses that may log in; empty means any address, verified or not, may.
+    pub allowed_domains: Vec<String>,
+    /// Whether sessions from flows without a nonce may approve, administer and break glass.
+    pub privileged_flows: bool,
+}
+
+/// How the caller logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Flow {
+    /// Authorization code with PKCE: the token carries our nonce.
+    Code,
+}
+
+impl Flow {
+    /// The word in policies, events and configuration.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+        }
+    }
+}
+
+/// The claims of one verified ID token that the issuer's entry gives a meaning to. Kept with the session, so that
+/// each later decision maps them again under today's entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claims {
+    /// `sub`
+    pub sub: String,
+    /// How the token was obtained.
+    pub flow: Flow,
+    /// `auth_time`, if the provider said it.
+    pub auth_time: Option<Timestamp>,
+    /// `amr`
+    pub methods: Vec<String>,
+    /// `acr`
+    pub level: Option<String>,
+    /// `email`, as it came.
+    pub email: Option<Value>,
+    /// `email_verified`, as it came.
+    pub email_verified: Option<Value>,
+    /// The claim named by the entry's `username`, as it came.
+    pub username: Option<Value>,
+    /// The claim named by the entry's `groups`, as it came.
+    pub groups: Option<Value>,
+}
+
+/// A person or workload whose token was verified and whom the issuer's entry admits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedIdentity {
+    issuer: Name,
+    sub: String,
+    kind: IdentityKind,
+    name: Name,
+    login: Option<Name>,
+    email: Option<String>,
+    groups: BTreeSet<Name>,
+    flow: Flow,
+    auth_time: Option<Timestamp>,
+    methods: Vec<String>,
+    level: Option<String>,
+}
+
+impl VerifiedIdentity {
+    /// Reads verified claims under the issuer's entry: the only way to an identity.
+    ///
+    /// # Errors
+    /// `token_subject`, `token_claims`, `email_not_verified`, `domain_not_allowed`.
+    pub fn admit(rules: &IssuerRules, claims: &Claims) -> Result<Self, Problem> {
+        let _ = (rules, claims);
+        todo!("policy")
+    }
+
+    /// The issuer's alias.
+    #[must_use]
+    pub fn issuer(&self) -> &Name {
+        &self.issuer
+    }
+
+    /// The issuer's `sub`. With the issuer, this is who it is; nothing else is.
+    #[must_use]
+    pub fn sub(&self) -> &str {
+        &self.sub
+    }
+
+    /// People or workload.
+    #[must_use]
+    pub fn kind(&self) -> IdentityKind {
+        self.kind
+    }
+
+    /// The name in policies and key IDs: the login, or `id-…` (DESIGN 4).
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The login that the trusted claim names, if it is in the alphabet.
+    #[must_use]
+    pub fn login(&self) -> Option<&Name> {
+        self.login.as_ref()
+    }
+
+    /// The e-mail address, if it is verified.
+    #[must_use]
+    pub fn email(&self) -> Option<&str> {
+        self.email.as_deref()
+    }
+
+    /// Mapped groups.
+    #[must_use]
+    pub fn groups(&self) -> &BTreeSet<Name> {
+        &self.groups
+    }
+
+    /// How they logged in.
+    #[must_use]
+    pub fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// When they last proved who they are to the provider, if it said so.
+    #[must_use]
+    pub fn auth_time(&self) -> Option<Timestamp> {
+        self.auth_time
+    }
+
+    /// How they proved it (`amr`).
+    #[must_use]
+    pub fn methods(&self) -> &[String] {
+        &self.methods
+    }
+
+    /// How well they proved it (`acr`).
+    #[must_use]
+    pub fn level(&self) -> Option<&str> {
+        self.level.as_deref()
+    }
+}

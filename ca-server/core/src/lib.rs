@@ -1,0 +1,13 @@
+//! The pure heart of the jit-ssh CA: identities, requests, policy, grants, and what a certificate says.
+//!
+//! `no_std`: a clock, a file, a socket or a log line does not compile here. All of it comes in as values.
+#![no_std]
+extern crate alloc;
+
+pub mod authority;
+pub mod cert;
+pub mod grant;
+pub mod identity;
+pub mod inventory;
+pub mod policy;
+pub mod request;

@@ -1,0 +1,183 @@
+//! Policy: who may do what, where and when, and on which terms (DESIGN 5).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use jit_ssh_proto::{Code, Span, Timestamp, UserKey};
+
+use crate::identity::VerifiedIdentity;
+use crate::inventory::Inventory;
+use crate::request::AccessRequest;
+
+/// One `policies/*.cedar` file, as written.
+#[derive(Clone, Debug)]
+pub struct PolicySource {
+    /// The file's name, for messages and the digest.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// What is wrong with a policy, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {what}")]
+pub struct PolicyError {
+    /// The file.
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// Counted from 1, in characters.
+    pub column: usize,
+    /// What is wrong and what to do.
+    pub what: String,
+}
+
+/// Everything that decides: policies, inventory, defaults, and the digest that names this set.
+#[derive(Debug)]
+pub struct Rules {
+    // policy: compiled policies
+    inventory: Inventory,
+    default_ttl: Span,
+    digest: String,
+}
+
+/// The wall clock of the configured zone, as values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalTime {
+    /// 0–23
+    pub hour: u8,
+    /// 0–59
+    pub minute: u8,
+    /// 1 = Monday … 7 = Sunday
+    pub weekday: u8,
+    /// `2026-11-22`
+    pub date: String,
+}
+
+/// What is true at the moment of asking.
+#[derive(Clone, Debug)]
+pub struct Circumstances {
+    /// Now.
+    pub now: Timestamp,
+    /// Now, in the configured zone.
+    pub local: LocalTime,
+    /// The caller's address.
+    pub source_ip: IpAddr,
+    /// When the session was opened: what `auth.age` counts from when the provider gave no `auth_time` is nothing;
+    /// this is only the session's own time.
+    pub session_opened: Timestamp,
+}
+
+/// What was decided.
+#[derive(Debug)]
+pub enum Decision {
+    /// Every pair of account and action is allowed, on these terms.
+    Allowed(Allowed),
+    /// At least one is not.
+    Denied(Denial),
+}
+
+/// An allowed request's terms. Made by [`Rules::decide`] and nothing else; a grant is made of it.
+#[derive(Debug)]
+pub struct Allowed {
+    duration: Span,
+    pin_source: bool,
+    verify_required: bool,
+    policies: Vec<String>,
+    digest: String,
+}
+
+/// A refusal, for the caller and for the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// `no_access`, `forbidden`, `policy_error`, `approval_required`, `duration_denied` or `not_available`.
+    pub code: Code,
+    /// One or two sentences for the caller: why, and what to do. Names no host or policy they have no part in.
+    pub detail: String,
+    /// The ids of the policies that forbade it or that demand approval, for the ledger.
+    pub policies: Vec<String>,
+}
+
+impl Rules {
+    /// Parses, validates against the schema and compiles. All or nothing.
+    ///
+    /// Deep nesting is refused before Cedar's recursive parser sees it; call it on a thread with a large stack
+    /// (16 MiB) all the same.
+    ///
+    /// # Errors
+    /// Every error found, with its place.
+    pub fn load(sources: &[PolicySource], inventory: Inventory, inventory_digest: &[u8; 32], default_ttl: Span) -> Result<Self, Vec<PolicyError>> {
+        let _ = (sources, inventory, inventory_digest, default_ttl);
+        todo!("policy")
+    }
+
+    /// Decides a request: every account × action on its own, offers never mixed, any forbid or error denies.
+    #[must_use]
+    pub fn decide(&self, identity: &VerifiedIdentity, request: &AccessRequest, key: &UserKey, at: &Circumstances) -> Decision {
+        let _ = (identity, request, key, at);
+        todo!("policy")
+    }
+
+    /// SHA-256 over policies and inventory, lower-case hex: which set decided.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The hosts.
+    #[must_use]
+    pub fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// How many policies there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        todo!("policy")
+    }
+
+    /// Whether there are none: then nothing is allowed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What an offer without `@ttl` gives.
+    #[must_use]
+    pub fn default_ttl(&self) -> Span {
+        self.default_ttl
+    }
+}
+
+impl Allowed {
+    /// How long: what was asked, or what the shortest offer gives.
+    #[must_use]
+    pub fn duration(&self) -> Span {
+        self.duration
+    }
+
+    /// Whether the certificate is good from the caller's address only (`@source("pin")`).
+    #[must_use]
+    pub fn pin_source(&self) -> bool {
+        self.pin_source
+    }
+
+    /// Whether sshd must demand user verification (`@verify`).
+    #[must_use]
+    pub fn verify_required(&self) -> bool {
+        self.verify_required
+    }
+
+    /// The ids of the policies whose offers were taken.
+    #[must_use]
+    pub fn policies(&self) -> &[String] {
+        &self.policies
+    }
+
+    /// The digest of the set that decided.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+}

@@ -1,0 +1,1 @@
+//! `ca.toml`: raw text in, values that can only be valid out.

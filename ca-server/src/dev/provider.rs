@@ -1,0 +1,1 @@
+//! The development identity provider: code + PKCE, a page to pick a person.

@@ -1,0 +1,1 @@
+//! HTTP: routes, callers, problems. No rules.

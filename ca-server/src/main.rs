@@ -1,0 +1,2 @@
+//! `jit-ssh-ca`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The issue path and its neighbours, as numbered steps.

@@ -1,0 +1,1 @@
+//! Signers: the private side of the authorities.

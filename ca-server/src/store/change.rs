@@ -1,0 +1,186 @@
+//! The changes there are. Each carries its preconditions and what its event says; the append transaction checks the
+//! ones and writes the other.
+
+use jit_ssh_core::cert::{CertError, Prepared};
+use jit_ssh_core::grant::Grant;
+use jit_ssh_core::identity::{Claims, Flow};
+use jit_ssh_core::request::AccessRequest;
+use jit_ssh_proto::event::{Actor, What};
+use jit_ssh_proto::{Code, Name, RequestId, SessionId, Timestamp, UserKey};
+
+/// A signed call's unique id, to be used up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallId {
+    /// The id in the signature.
+    pub id: String,
+    /// Until when it must be remembered: past that its time is stale anyway.
+    pub until: Timestamp,
+}
+
+/// One change. Events are built inside from these fields, so that state and event cannot differ.
+pub enum Change {
+    /// Only an event: policy loaded, CA initialised.
+    Record(RecordEvent),
+    /// A session begins (or is the same token's from the same key again).
+    OpenSession(Box<OpenSession>),
+    /// A verified token is refused.
+    RefuseSession(RefuseSession),
+    /// A session ends.
+    EndSession(EndSession),
+    /// A request is allowed or denied.
+    DecideRequest(Box<DecideRequest>),
+    /// A certificate is determined.
+    IssueCertificate(IssueCertificate),
+}
+
+/// An event without state of its own.
+pub struct RecordEvent {
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    pub what: What,
+}
+
+/// A session begins.
+///
+/// Preconditions: the call id is unused (`signature_replayed`); the token is unused, or opened this very session
+/// (`token_used`), which must not have been ended (`session_ended`); the login is nobody else's (`login_taken`).
+pub struct OpenSession {
+    /// The signed call.
+    pub call: CallId,
+    /// A function of token and key: the same token from the same key names the same session.
+    pub session: SessionId,
+    /// SHA-256 of the bearer token; replaces the earlier one if the session is there.
+    pub token_hash: [u8; 32],
+    /// The issuer's alias.
+    pub issuer: Name,
+    /// Its subject (also in `claims`).
+    pub claims: Claims,
+    /// The name in policies and key IDs.
+    pub name: Name,
+    /// The login, which is this identity's from now on.
+    pub login: Option<Name>,
+    /// The verified e-mail address.
+    pub email: Option<String>,
+    /// Mapped groups.
+    pub groups: Vec<Name>,
+    /// How they logged in.
+    pub flow: Flow,
+    /// The session key.
+    pub key: UserKey,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// The ID token's replay key (DESIGN 9).
+    pub replay: [u8; 32],
+    /// Until when the token must be remembered: past that it has expired.
+    pub replay_until: Timestamp,
+    /// The caller's address.
+    pub source: String,
+}
+
+/// A verified token is refused; the event only, so that probing shows.
+pub struct RefuseSession {
+    /// Who.
+    pub actor: Actor,
+    /// Why.
+    pub code: Code,
+    /// The session key's fingerprint.
+    pub key: String,
+    /// The token's replay key.
+    pub replay: [u8; 32],
+    /// The caller's address.
+    pub source: String,
+}
+
+/// A session ends. Preconditions: the call id is unused; the session is live.
+pub struct EndSession {
+    /// The signed call.
+    pub call: CallId,
+    /// The session.
+    pub session: SessionId,
+    /// Who.
+    pub actor: Actor,
+    /// The caller's address.
+    pub source: String,
+}
+
+/// A request is decided.
+///
+/// Preconditions: the call id, if there is one here, is unused; the session is live (`session_expired`,
+/// `session_ended`).
+pub struct DecideRequest {
+    /// The signed call; none when `OpenSession` in the same batch used it up.
+    pub call: Option<CallId>,
+    /// The session.
+    pub session: SessionId,
+    /// Who.
+    pub actor: Actor,
+    /// The caller's address.
+    pub source: String,
+    /// The request's id.
+    pub id: RequestId,
+    /// What was asked.
+    pub asked: AccessRequest,
+    /// The digest of the set that decided.
+    pub policy_digest: String,
+    /// What came out.
+    pub decided: Decided,
+}
+
+/// What came out of a decision.
+#[expect(clippy::large_enum_variant, reason = "lives for one call, in a box")]
+pub enum Decided {
+    /// Allowed.
+    Granted(Grant),
+    /// Refused.
+    Denied {
+        /// Why.
+        code: Code,
+        /// The policies that refused it.
+        policies: Vec<String>,
+    },
+}
+
+/// Determines a certificate from the serial, the ledger's time and the session's end, all three read inside the
+/// append transaction. Pure.
+pub type Prepare = Box<dyn FnOnce(u64, Timestamp, Timestamp) -> Result<Prepared, CertError> + Send>;
+
+/// A certificate is determined.
+///
+/// Preconditions: the session is live; the request was granted in this store and the grant is not over.
+pub struct IssueCertificate {
+    /// The request whose grant this is under.
+    pub request: RequestId,
+    /// The session.
+    pub session: SessionId,
+    /// Who.
+    pub actor: Actor,
+    /// The caller's address.
+    pub source: String,
+    /// The authority that gives the serial.
+    pub authority: Name,
+    /// What determines the certificate.
+    pub prepare: Prepare,
+}
+
+/// What a change came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The leaf of its event.
+    pub leaf: u64,
+    /// The ledger's time of its event.
+    pub time: Timestamp,
+    /// The certificate to sign, for `IssueCertificate`.
+    pub prepared: Option<Prepared>,
+}
+
+/// A precondition did not hold. Nothing of this change was kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// One of `signature_replayed`, `token_used`, `login_taken`, `session_expired`, `session_ended`, `not_found`.
+    #[error("{0}")]
+    Precondition(Code),
+    /// No certificate can be prepared.
+    #[error(transparent)]
+    Prepare(#[from] CertError),
+}

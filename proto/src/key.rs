@@ -1,0 +1,158 @@
+//! Public keys that a certificate or a session may be for.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use ssh_key::public::KeyData;
+use ssh_key::{Algorithm, HashAlg, PublicKey};
+
+/// A key of an allowed kind and strength, in canonical encoding: Ed25519, ECDSA P-256/384/521, their FIDO
+/// forms, RSA of at least 3072 bits. Never DSA, never a certificate in place of a key (DESIGN 4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UserKey(PublicKey);
+
+/// Why a string is not a [`UserKey`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Not an OpenSSH public key line, or not in its canonical encoding.
+    #[error("is not an OpenSSH public key: give one line as in a .pub file")]
+    Malformed,
+    /// A certificate was given.
+    #[error("is a certificate: give the plain public key")]
+    Certificate,
+    /// An algorithm that is not allowed.
+    #[error(
+        "is of a kind that is not accepted: use ed25519, ecdsa, their sk- forms, or rsa of at least 3072 bits"
+    )]
+    Algorithm,
+    /// RSA of fewer than 3072 bits.
+    #[error("is RSA of {0} bits: at least 3072 are needed, or use ed25519")]
+    TooWeak(usize),
+}
+
+/// The longest accepted public key line, in bytes (RSA-16384 is below 3 KiB).
+const MAX_LINE: usize = 4096;
+
+impl UserKey {
+    /// Checks kind, strength and encoding.
+    ///
+    /// # Errors
+    /// Says what is wrong with the key.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "KeyData is non-exhaustive; what is not listed is refused")]
+    pub fn new(key: &PublicKey) -> Result<Self, KeyError> {
+        match key.key_data() {
+            KeyData::Ed25519(_) | KeyData::Ecdsa(_) => {}
+            KeyData::SkEd25519(sk) if sk.application().starts_with("ssh:") => {}
+            KeyData::SkEcdsaSha2NistP256(sk) if sk.application().starts_with("ssh:") => {}
+            KeyData::Rsa(rsa) => {
+                let modulus = rsa.n.as_positive_bytes().ok_or(KeyError::Malformed)?;
+                let first = modulus.iter().position(|b| *b != 0).unwrap_or(modulus.len());
+                let significant = modulus.get(first..).unwrap_or_default();
+                let top = significant.first().map_or(0, |b| usize::try_from(b.leading_zeros()).unwrap_or(8));
+                let bits = significant.len().saturating_mul(8).saturating_sub(top);
+                if bits < 3072 {
+                    return Err(KeyError::TooWeak(bits));
+                }
+                let exponent = rsa.e.as_positive_bytes().ok_or(KeyError::Malformed)?;
+                if exponent.len() > 8
+                    || exponent.last().is_none_or(|b| b & 1 == 0)
+                    || exponent <= [1_u8].as_slice()
+                {
+                    return Err(KeyError::Malformed);
+                }
+            }
+            _ => return Err(KeyError::Algorithm),
+        }
+        Ok(Self(PublicKey::from(key.key_data().clone())))
+    }
+
+    /// The key, without a comment.
+    #[must_use]
+    pub fn public_key(&self) -> &PublicKey {
+        &self.0
+    }
+
+    /// The key's data.
+    #[must_use]
+    pub fn key_data(&self) -> &KeyData {
+        self.0.key_data()
+    }
+
+    /// The wire encoding of the key (RFC 4253, 6.6): what certificates, nonces and signatures are over.
+    #[must_use]
+    pub fn blob(&self) -> Vec<u8> {
+        // Encoding into memory fails only for lengths past u32, which `new` does not admit.
+        self.0.to_bytes().unwrap_or_default()
+    }
+
+    /// `SHA256:…`, as ssh-keygen prints it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        self.0.fingerprint(HashAlg::Sha256).to_string()
+    }
+
+    /// Whether the private half is in a FIDO token.
+    #[must_use]
+    pub fn is_fido(&self) -> bool {
+        matches!(self.key_data(), KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_))
+    }
+
+    /// The algorithm's SSH name, such as `ssh-ed25519`.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.0.algorithm()
+    }
+}
+
+impl FromStr for UserKey {
+    type Err = KeyError;
+
+    fn from_str(line: &str) -> Result<Self, KeyError> {
+        if line.len() > MAX_LINE || line.contains(['\n', '\r', '\0']) {
+            return Err(KeyError::Malformed);
+        }
+        let mut words = line.split(' ');
+        let (algorithm, blob) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        if algorithm.contains("-cert-v0") {
+            return Err(KeyError::Certificate);
+        }
+        let bytes = data_encoding::BASE64.decode(blob.as_bytes()).map_err(|_| KeyError::Malformed)?;
+        let key = match PublicKey::from_bytes(&bytes) {
+            Ok(key) => key,
+            // A certificate's blob under a plain key's name.
+            Err(_) if bytes.windows(8).take(64).any(|w| w == b"-cert-v0") => {
+                return Err(KeyError::Certificate);
+            }
+            Err(_) => return Err(KeyError::Malformed),
+        };
+        let key = Self::new(&key)?;
+        if key.algorithm().as_str() != algorithm || key.blob() != bytes {
+            return Err(KeyError::Malformed);
+        }
+        Ok(key)
+    }
+}
+
+impl TryFrom<String> for UserKey {
+    type Error = KeyError;
+
+    fn try_from(line: String) -> Result<Self, KeyError> {
+        line.parse()
+    }
+}
+
+impl From<UserKey> for String {
+    fn from(key: UserKey) -> Self {
+        alloc::format!("{key}")
+    }
+}
+
+impl fmt::Display for UserKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.to_openssh().map_err(|_| fmt::Error)?.fmt(f)
+    }
+}

@@ -1,0 +1,40 @@
+//! What crosses a process in jit-ssh: names and their alphabets, wire types, error codes, signed
+//! envelopes and the files of a host. Everything here is a value; no I/O, no clock, no randomness.
+// utoipa's derive needs the prelude of std.
+#![cfg_attr(not(feature = "openapi"), no_std)]
+extern crate alloc;
+
+mod bundle;
+mod command;
+pub mod event;
+mod host_files;
+mod id;
+mod key;
+mod mode;
+mod name;
+mod nonce;
+mod principal;
+mod problem;
+mod signed_request;
+mod sshsig;
+mod text;
+mod time;
+pub mod wire;
+
+pub use bundle::{AuthorityEntry, BundleError, IssuerEntry, SignedBundle, TrustBundle};
+pub use command::{Command, CommandError, PlainCommand};
+pub use host_files::{DropIn, principals_file};
+pub use id::{CaId, GrantId, IdError, RequestId, Salt, SessionId};
+pub use key::{KeyError, UserKey};
+pub use mode::{Action, Mode, ModeError, Modifier, Modifiers};
+pub use name::{Account, Name, NameError, Place};
+pub use nonce::{OIDC_NONCE_LABEL, oidc_nonce};
+pub use principal::{MAX_PRINCIPALS, Principal, PrincipalError};
+pub use problem::{Blame, Code, Problem};
+pub use signed_request::{
+    MAX_CLOCK_SKEW_SECONDS, RequestSignature, SIGNATURE_HEADER, SignatureHeaderError, SignedRequest,
+    possession_message,
+};
+pub use sshsig::{Namespace, SshSigError, sign, verify};
+pub use text::{MAX_TEXT_CHARS, Text, TextError};
+pub use time::{Span, SpanError, Timestamp};

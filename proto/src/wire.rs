@@ -1,0 +1,171 @@
+//! The JSON bodies of the HTTP interface (DESIGN 9). Strings here are raw: the CA parses each into the type that
+//! can only be valid, so that a wrong one is answered with its own code rather than "malformed JSON".
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Mode, Modifier, Timestamp};
+
+/// `POST /v1/sessions`: opens a session, and asks for access in the same round trip if `request` is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OpenSession {
+    /// The OIDC ID token, a compact JWS.
+    pub id_token: String,
+    /// The session's public key, an OpenSSH public key line.
+    pub session_key: String,
+    /// The salt of the nonce: 32 bytes in unpadded base64url.
+    pub salt: String,
+    /// The first request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<AccessRequestBody>,
+}
+
+/// `POST /v1/requests`: who (the session) asks for what, where, how long and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AccessRequestBody {
+    /// The accounts, as `LOGIN@HOST`; at least one.
+    pub accounts: Vec<String>,
+    /// The mode of the certificate.
+    pub mode: Mode,
+    /// What `shell` or `exec` is to add.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modifiers: Vec<Modifier>,
+    /// The command, for `exec` and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// How long: `90s`, `30m`, `8h`. Without it, as long as the policy that allows it gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The ticket.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ticket: String,
+    /// The certificate's public key, an OpenSSH public key line.
+    pub key: String,
+    /// Proof of possession of that key: a binary SSHSIG in unpadded base64url, namespace `possession@jit-ssh`.
+    pub proof: String,
+}
+
+/// Answer to `POST /v1/sessions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionOpened {
+    /// The session.
+    pub session: SessionInfo,
+    /// The bearer token. Shown once; the CA keeps only its hash.
+    pub token: String,
+    /// What the first request came to, if there was one and it was granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<Issued>,
+    /// Why the first request was refused, if it was. The session is open all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<crate::Problem>,
+}
+
+/// A session, as its owner sees it (`GET /v1/sessions/current`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionInfo {
+    /// `ses_…`
+    pub id: String,
+    /// The issuer's alias here.
+    pub issuer: String,
+    /// The issuer's name for the person or workload.
+    pub subject: String,
+    /// The name in policies and key IDs.
+    pub name: String,
+    /// The login that is this identity's, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    /// The verified e-mail address, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Mapped groups.
+    pub groups: Vec<String>,
+    /// When the session was opened.
+    pub opened: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// A granted request with its certificate: answer to `POST /v1/requests`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Issued {
+    /// `req_…`
+    pub request: String,
+    /// `grt_…`
+    pub grant: String,
+    /// The certificate, one line as in a `-cert.pub` file.
+    pub certificate: String,
+    /// Its serial.
+    pub serial: u64,
+    /// The last second before which sshd takes it.
+    pub valid_before: Timestamp,
+    /// The policies that allowed it.
+    pub policies: Vec<String>,
+    /// Where the ledger has the certificate's event: its leaf, counted from 0.
+    pub leaf_index: u64,
+    /// How to reach each host whose address the inventory knows: host name → `ADDRESS[:PORT]`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addresses: BTreeMap<String, String>,
+}
+
+/// A request, as its owner sees it (`GET /v1/requests/{id}`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RequestInfo {
+    /// `req_…`
+    pub id: String,
+    /// `granted` or `denied`.
+    pub state: RequestState,
+    /// When it was decided.
+    pub time: Timestamp,
+    /// The accounts, as asked.
+    pub accounts: Vec<String>,
+    /// The mode.
+    pub mode: Mode,
+    /// The modifiers.
+    pub modifiers: Vec<Modifier>,
+    /// The reason given.
+    pub reason: String,
+    /// The ticket given.
+    pub ticket: String,
+    /// The code of the refusal, if it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<crate::Code>,
+    /// The grant, if it was granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+}
+
+/// Where a request stands (DESIGN 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum RequestState {
+    /// Allowed.
+    Granted,
+    /// Refused.
+    Denied,
+}
+
+/// A page of a list. `next` is the cursor of the page after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Pass as `?cursor=` for what follows; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
