@@ -42,7 +42,10 @@ impl UserKey {
     ///
     /// # Errors
     /// Says what is wrong with the key.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "KeyData is non-exhaustive; what is not listed is refused")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "KeyData is non-exhaustive; what is not listed is refused"
+    )]
     pub fn new(key: &PublicKey) -> Result<Self, KeyError> {
         match key.key_data() {
             KeyData::Ed25519(_) | KeyData::Ecdsa(_) => {}

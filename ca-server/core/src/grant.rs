@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use jit_ssh_proto::event::Outcome;
-use jit_ssh_proto::{Account, Command, GrantId, Mode, Modifiers, Name, RequestId, SessionId, Span, Timestamp};
+use jit_ssh_proto::{
+    Account, Command, GrantId, Mode, Modifiers, Name, RequestId, SessionId, Span, Timestamp,
+};
 
 use crate::identity::VerifiedIdentity;
 use crate::policy::Allowed;
@@ -57,7 +59,12 @@ impl Grant {
     /// Turns a decision into a grant: the only way to one. It starts a minute before the decision (clock skew) and
     /// ends with the shortest of the terms, the session and the configured maximum.
     #[must_use]
-    pub fn new(allowed: Allowed, identity: &VerifiedIdentity, request: &AccessRequest, facts: &GrantFacts) -> Self {
+    pub fn new(
+        allowed: Allowed,
+        identity: &VerifiedIdentity,
+        request: &AccessRequest,
+        facts: &GrantFacts,
+    ) -> Self {
         let length = allowed.duration().min(facts.max);
         Self {
             id: facts.id,

@@ -124,18 +124,26 @@ impl AccessRequest {
 
 fn accounts(body: &AccessRequestBody, limits: &RequestLimits) -> Result<Vec<Account>, Problem> {
     if body.accounts.is_empty() {
-        return Err(Problem::new(Code::AccountInvalid, "accounts is empty: name at least one as LOGIN@HOST."));
+        return Err(Problem::new(
+            Code::AccountInvalid,
+            "accounts is empty: name at least one as LOGIN@HOST.",
+        ));
     }
     if body.accounts.len() > limits.max_accounts {
         return Err(Problem::new(
             Code::AccountInvalid,
-            format!("accounts has {} entries: ask for at most {} at a time.", body.accounts.len(), limits.max_accounts),
+            format!(
+                "accounts has {} entries: ask for at most {} at a time.",
+                body.accounts.len(),
+                limits.max_accounts
+            ),
         ));
     }
     let mut accounts: Vec<Account> = Vec::with_capacity(body.accounts.len());
     for text in &body.accounts {
-        let account: Account =
-            text.parse().map_err(|e| Problem::new(Code::AccountInvalid, format!("accounts: {text:?} {e}.")))?;
+        let account: Account = text
+            .parse()
+            .map_err(|e| Problem::new(Code::AccountInvalid, format!("accounts: {text:?} {e}.")))?;
         if matches!(account.place, Place::Group(_)) {
             return Err(Problem::new(
                 Code::NotAvailable,
@@ -143,7 +151,10 @@ fn accounts(body: &AccessRequestBody, limits: &RequestLimits) -> Result<Vec<Acco
             ));
         }
         if accounts.contains(&account) {
-            return Err(Problem::new(Code::AccountInvalid, format!("accounts has {account} twice: name it once.")));
+            return Err(Problem::new(
+                Code::AccountInvalid,
+                format!("accounts has {account} twice: name it once."),
+            ));
         }
         accounts.push(account);
     }
@@ -171,8 +182,12 @@ fn command(body: &AccessRequestBody) -> Result<Option<Command>, Problem> {
 
 fn duration(body: &AccessRequestBody, limits: &RequestLimits) -> Result<Option<Span>, Problem> {
     let Some(text) = &body.duration else { return Ok(None) };
-    let too_long =
-        || Problem::new(Code::DurationTooLong, format!("duration is beyond the maximum of {}: ask for less.", limits.max_duration));
+    let too_long = || {
+        Problem::new(
+            Code::DurationTooLong,
+            format!("duration is beyond the maximum of {}: ask for less.", limits.max_duration),
+        )
+    };
     match text.parse::<Span>() {
         Ok(span) if span > limits.max_duration => Err(too_long()),
         Ok(span) => Ok(Some(span)),

@@ -2,7 +2,10 @@
 
 pub mod change;
 
-pub use change::{CallId, Change, DecideRequest, EndSession, IssueCertificate, OpenSession, Outcome, RecordEvent, Refusal, RefuseSession};
+pub use change::{
+    CallId, Change, DecideRequest, EndSession, IssueCertificate, OpenSession, Outcome, RecordEvent, Refusal,
+    RefuseSession,
+};
 
 use jit_ssh_core::identity::Claims;
 use jit_ssh_proto::wire::RequestInfo;
@@ -84,7 +87,11 @@ impl Store {
     ///
     /// # Errors
     /// When nothing could be kept.
-    pub async fn apply(&self, now: Timestamp, changes: Vec<Change>) -> Result<Vec<Result<Outcome, Refusal>>, StoreError> {
+    pub async fn apply(
+        &self,
+        now: Timestamp,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Result<Outcome, Refusal>>, StoreError> {
         let _ = (now, changes);
         todo!("store")
     }
@@ -108,7 +115,12 @@ impl Store {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn request(&self, issuer: &Name, sub: &str, id: &RequestId) -> Result<Option<RequestInfo>, StoreError> {
+    pub async fn request(
+        &self,
+        issuer: &Name,
+        sub: &str,
+        id: &RequestId,
+    ) -> Result<Option<RequestInfo>, StoreError> {
         let _ = (issuer, sub, id);
         todo!("store")
     }
@@ -117,7 +129,13 @@ impl Store {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn requests(&self, issuer: &Name, sub: &str, before: Option<&RequestId>, limit: u32) -> Result<Vec<RequestInfo>, StoreError> {
+    pub async fn requests(
+        &self,
+        issuer: &Name,
+        sub: &str,
+        before: Option<&RequestId>,
+        limit: u32,
+    ) -> Result<Vec<RequestInfo>, StoreError> {
         let _ = (issuer, sub, before, limit);
         todo!("store")
     }

@@ -107,14 +107,25 @@ impl Rules {
     ///
     /// # Errors
     /// Every error found, with its place.
-    pub fn load(sources: &[PolicySource], inventory: Inventory, inventory_digest: &[u8; 32], default_ttl: Span) -> Result<Self, Vec<PolicyError>> {
+    pub fn load(
+        sources: &[PolicySource],
+        inventory: Inventory,
+        inventory_digest: &[u8; 32],
+        default_ttl: Span,
+    ) -> Result<Self, Vec<PolicyError>> {
         let _ = (sources, inventory, inventory_digest, default_ttl);
         todo!("policy")
     }
 
     /// Decides a request: every account × action on its own, offers never mixed, any forbid or error denies.
     #[must_use]
-    pub fn decide(&self, identity: &VerifiedIdentity, request: &AccessRequest, key: &UserKey, at: &Circumstances) -> Decision {
+    pub fn decide(
+        &self,
+        identity: &VerifiedIdentity,
+        request: &AccessRequest,
+        key: &UserKey,
+        at: &Circumstances,
+    ) -> Decision {
         let _ = (identity, request, key, at);
         todo!("policy")
     }
