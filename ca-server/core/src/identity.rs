@@ -23,6 +23,8 @@ pub enum IdentityKind {
 pub struct IssuerRules {
     /// The issuer's alias, which prefixes everything it names.
     pub name: Name,
+    /// The issuer identifier, as tokens carry it.
+    pub url: String,
     /// People or workloads.
     pub kind: IdentityKind,
     /// The claim that holds the user name, if one is trusted to.

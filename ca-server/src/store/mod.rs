@@ -3,8 +3,8 @@
 pub mod change;
 
 pub use change::{
-    CallId, Change, DecideRequest, EndSession, IssueCertificate, OpenSession, Outcome, RecordEvent, Refusal,
-    RefuseSession,
+    CallId, Change, DecideRequest, Decided, EndSession, IssueCertificate, OpenSession, Outcome, RecordEvent,
+    Refusal, RefuseSession,
 };
 
 use jit_ssh_core::identity::Claims;
