@@ -80,6 +80,15 @@ pub async fn bind(
 }
 
 impl Bound {
+    /// A plain listener that is bound already; only loopback may connect.
+    ///
+    /// # Errors
+    /// When it has no address.
+    pub fn plain(listener: TcpListener) -> std::io::Result<Self> {
+        let address = listener.local_addr()?;
+        Ok(Self { listener, tls: None, allowed: Vec::new(), address })
+    }
+
     /// The address that was bound.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

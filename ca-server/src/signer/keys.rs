@@ -142,7 +142,7 @@ fn public(folder: &Path, name: &str) -> Result<PublicKey, KeyError> {
 ///
 /// # Errors
 /// When the file is missing or not an id.
-pub(super) fn ca_id(folder: &Path) -> Result<CaId, KeyError> {
+pub fn ca_id(folder: &Path) -> Result<CaId, KeyError> {
     let path = folder.join(CA_ID_FILE);
     let text = fs::read_to_string(&path).map_err(|source| KeyError::Io { path: path.clone(), source })?;
     text.trim().parse().map_err(|_| KeyError::Malformed(path))

@@ -13,7 +13,7 @@ use jit_ssh_core::cert::Prepared;
 use ssh_key::Signature;
 
 pub use file::FileSigner;
-pub use keys::{KEY_NAMES, KeyError, Keys, create_keys};
+pub use keys::{KEY_NAMES, KeyError, Keys, ca_id, create_keys};
 pub use passphrase::{Passphrase, PassphraseError};
 
 /// Why a signer did not sign.
