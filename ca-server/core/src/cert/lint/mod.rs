@@ -61,8 +61,10 @@ struct Lint {
     check: fn(&Subject<'_>) -> Result<(), String>,
 }
 
-/// Every rule.
+/// Every rule; what the others rest on comes first.
 const LINTS: [Lint; 19] = [
+    principals::LINT,
+    one_mode::LINT,
     authority_is_not_subject::LINT,
     authority_kind::LINT,
     certified_key::LINT,
@@ -73,10 +75,8 @@ const LINTS: [Lint; 19] = [
     grant_accounts::LINT,
     key_id::LINT,
     nonce::LINT,
-    one_mode::LINT,
     option_data::LINT,
     option_order::LINT,
-    principals::LINT,
     reserved::LINT,
     serial::LINT,
     size::LINT,
