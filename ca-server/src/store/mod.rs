@@ -19,7 +19,6 @@ pub use change::{
     RefuseSession,
 };
 
-use std::fs::File;
 use std::sync::Arc;
 
 use jit_ssh_core::identity::Claims;
@@ -97,13 +96,12 @@ struct Shared {
     /// None if it was opened to be read only.
     writer: Option<mpsc::Sender<Job>>,
     seen: Arc<Seen>,
-    /// The lock against a second server, held until the last handle goes.
-    _lock: Option<File>,
 }
 
 impl Store {
     /// Opens (creating if `create`) `sqlite:PATH`: WAL, full durability, one writer. Refuses another CA's data and a
-    /// newer schema. Holds an exclusive lock against a second server for as long as it lives.
+    /// newer schema. Holds an exclusive lock against a second server until it is closed, or until the last handle is
+    /// gone and what waited is done.
     ///
     /// # Errors
     /// In one sentence, what is wrong with the database.
@@ -114,11 +112,11 @@ impl Store {
         let mut conn = place.writer().await?;
         migrate::migrate(&mut conn, &place, ca, create).await?;
         let seen = Arc::new(Seen::default());
-        let writer = Writer::new(place.clone(), *ca, conn, Arc::clone(&seen)).await?;
+        let writer = Writer::new(place.clone(), *ca, conn, lock, Arc::clone(&seen)).await?;
         let (jobs, waiting) = mpsc::channel(writer::WAITING);
         tokio::spawn(writer.run(waiting));
         let readers = place.readers()?;
-        let shared = Shared { place, readers, writer: Some(jobs), seen, _lock: Some(lock) };
+        let shared = Shared { place, readers, writer: Some(jobs), seen };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -132,7 +130,7 @@ impl Store {
         place.ensure(false)?;
         place.check(ca).await?;
         let readers = place.readers()?;
-        let shared = Shared { place, readers, writer: None, seen: Arc::default(), _lock: None };
+        let shared = Shared { place, readers, writer: None, seen: Arc::default() };
         let store = Self { shared: Arc::new(shared) };
         store.shared.seen.set_time(store.newest_time().await?);
         Ok(store)

@@ -20,6 +20,9 @@ pub(super) struct Place {
     path: PathBuf,
     /// As the operator knows it, for messages.
     shown: String,
+    /// Statements that each new writing connection runs, to make the trouble that a test is about.
+    #[cfg(test)]
+    pub(super) trouble: std::sync::Arc<std::sync::Mutex<Option<&'static str>>>,
 }
 
 /// What a connection may do.
@@ -46,7 +49,12 @@ impl Place {
         }
         let real = real_path(Path::new(path))
             .map_err(|e| StoreError::Unavailable(format!("the directory of {path} cannot be opened: {e}")))?;
-        Ok(Self { path: real, shown: path.to_owned() })
+        Ok(Self {
+            path: real,
+            shown: path.to_owned(),
+            #[cfg(test)]
+            trouble: std::sync::Arc::default(),
+        })
     }
 
     /// The file as the operator knows it.
@@ -110,6 +118,13 @@ impl Place {
         let options = self.options(Access::Write)?;
         let mut conn = options.connect().await.map_err(|e| self.explain(&e))?;
         self.pragmas(&mut conn).await?;
+        #[cfg(test)]
+        {
+            let trouble = *self.trouble.lock().unwrap();
+            if let Some(statement) = trouble {
+                conn.execute(statement).await.unwrap();
+            }
+        }
         Ok(conn)
     }
 

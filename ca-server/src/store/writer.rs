@@ -1,6 +1,7 @@
 //! The one writer: a task that owns the one connection that writes. It takes whatever waits, runs it in one
 //! transaction and so flushes once for everybody.
 
+use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -68,6 +69,8 @@ pub(super) struct Writer {
     place: Place,
     ca: CaId,
     seen: Arc<Seen>,
+    /// Keeps a second server away for as long as this can write.
+    lock: File,
     /// How long the ledger was known to be.
     leaves: u64,
     /// None after a failed transaction: the next one starts on a new connection with the head read again.
@@ -94,11 +97,12 @@ impl Writer {
         place: Place,
         ca: CaId,
         conn: AnyConnection,
+        lock: File,
         seen: Arc<Seen>,
     ) -> Result<Self, StoreError> {
         let open = Open::new(conn, &place).await?;
         seen.set_time(open.head.time);
-        Ok(Self { place, ca, seen, leaves: open.head.next_leaf, open: Some(open) })
+        Ok(Self { place, ca, seen, lock, leaves: open.head.next_leaf, open: Some(open) })
     }
 
     /// Works until it is told to close or nobody is left who could ask.
@@ -143,6 +147,7 @@ impl Writer {
             // Everything acknowledged is durable; closing only tidies up.
             let _closed = open.conn.close().await;
         }
+        drop(self.lock);
         if let Some(reply) = closing {
             let _gone = reply.send(());
         }

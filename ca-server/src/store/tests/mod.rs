@@ -198,3 +198,44 @@ async fn results(store: &Store, seconds: u64, changes: Vec<Change>) -> Vec<Resul
 async fn leaves(store: &Store) -> usize {
     store.events(0, 1_000_000).await.unwrap().len()
 }
+
+/// Runs one statement on the file, past the store.
+async fn sql(home: &Home, statement: &'static str) {
+    use sqlx::{AnyConnection, Connection, Executor};
+    sqlx::any::install_default_drivers();
+    let mut conn = AnyConnection::connect(&format!("sqlite://{}", home.path().display())).await.unwrap();
+    conn.execute(statement).await.unwrap();
+    conn.close().await.unwrap();
+}
+
+/// How many rows a table has.
+async fn count(home: &Home, table: &str) -> i64 {
+    use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
+    sqlx::any::install_default_drivers();
+    let mut conn = AnyConnection::connect(&format!("sqlite://{}", home.path().display())).await.unwrap();
+    let query = sqlx::query(AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")));
+    let count = query.fetch_one(&mut conn).await.unwrap().get(0);
+    conn.close().await.unwrap();
+    count
+}
+
+const TABLES: &[&str] =
+    &["meta", "events", "serials", "identities", "call_ids", "sessions", "requests", "certificates"];
+
+/// Everything that every table holds.
+async fn content(home: &Home) -> String {
+    use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
+    sqlx::any::install_default_drivers();
+    let mut conn = AnyConnection::connect(&format!("sqlite://{}", home.path().display())).await.unwrap();
+    let mut all = String::new();
+    for table in TABLES {
+        let query = sqlx::query(AssertSqlSafe(format!("SELECT * FROM {table}")));
+        for row in query.fetch_all(&mut conn).await.unwrap() {
+            let values: Vec<_> =
+                (0..row.len()).map(|at| format!("{:?}", row.try_get_raw(at).unwrap())).collect();
+            all.push_str(&format!("{table}: {values:?}\n"));
+        }
+    }
+    conn.close().await.unwrap();
+    all
+}
