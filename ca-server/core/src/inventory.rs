@@ -151,7 +151,9 @@ impl Inventory {
                 return Err(error(format!("fronts has {twice} twice: name it once")));
             }
             if entry.fronts.contains(&entry.name) {
-                return Err(error("fronts names the host itself: a bastion's targets are other hosts".into()));
+                return Err(error(
+                    "fronts names the host itself: a bastion's targets are other hosts".into(),
+                ));
             }
             if let Some(unknown) = entry.fronts.iter().find(|target| !hosts.contains_key(*target)) {
                 return Err(error(format!("fronts names {unknown}, which is no host here: add a [[host]]")));
@@ -314,7 +316,8 @@ impl HostEntry {
 
 /// `ADDRESS[:PORT]`: a name of DNS, an IPv4 address, or an IPv6 address, in brackets if a port follows.
 fn check_address(text: &str) -> Result<(), &'static str> {
-    const FORM: &str = "is not ADDRESS[:PORT]: write a DNS name, an IPv4 address, or an IPv6 address in brackets";
+    const FORM: &str =
+        "is not ADDRESS[:PORT]: write a DNS name, an IPv4 address, or an IPv6 address in brackets";
     let port = |port: &str| {
         let digits = !port.is_empty() && port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
         match port.parse::<u16>() {

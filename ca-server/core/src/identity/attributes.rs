@@ -40,7 +40,8 @@ pub(super) fn email(claims: &Claims) -> Result<Option<&str>, Problem> {
     }
     let Some(value) = &claims.email else { return Ok(None) };
     let address = value.as_str().filter(|text| {
-        let whole = text.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+        let whole =
+            text.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
         let visible = text.parse::<Text>().is_ok() && !text.contains(char::is_whitespace);
         whole && visible && !text.ends_with('@') && text.len() <= MAX_EMAIL_BYTES
     });
@@ -48,11 +49,7 @@ pub(super) fn email(claims: &Claims) -> Result<Option<&str>, Problem> {
 }
 
 /// Where domains are listed, a verified address in one of them is demanded.
-pub(super) fn check_domain(
-    allowed: &[String],
-    claims: &Claims,
-    email: Option<&str>,
-) -> Result<(), Problem> {
+pub(super) fn check_domain(allowed: &[String], claims: &Claims, email: Option<&str>) -> Result<(), Problem> {
     if allowed.is_empty() {
         return Ok(());
     }
@@ -98,7 +95,9 @@ pub(super) fn groups(
     if values.len() > MAX_GROUPS {
         return Err(Problem::new(
             Code::TokenClaims,
-            format!("The claim {claim:?} has more than {MAX_GROUPS} groups: have the identity provider send fewer."),
+            format!(
+                "The claim {claim:?} has more than {MAX_GROUPS} groups: have the identity provider send fewer."
+            ),
         ));
     }
     let mut groups = BTreeSet::new();

@@ -26,7 +26,8 @@ impl Claims {
     ) -> Result<Self, Problem> {
         let sub = match payload.get("sub") {
             Some(Value::String(sub)) => sub.clone(),
-            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) | None => {
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))
+            | None => {
                 return Err(Problem::new(
                     Code::TokenSubject,
                     "sub is missing or is not text: the identity provider must send one.",

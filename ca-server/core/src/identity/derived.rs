@@ -18,7 +18,7 @@ pub(super) const PREFIX: &str = "id-";
 pub(super) fn name(issuer_url: &str, sub: &str) -> Result<Name, Problem> {
     let digest = Sha256::new().chain_update(issuer_url).chain_update([0]).chain_update(sub).finalize();
     let text: String = BASE32_NOPAD.encode(&digest).to_ascii_lowercase().chars().take(26).collect();
-    format!("{PREFIX}{text}")
-        .parse()
-        .map_err(|_| Problem::new(Code::Internal, "No name could be made for this subject: ask the operator of the CA."))
+    format!("{PREFIX}{text}").parse().map_err(|_| {
+        Problem::new(Code::Internal, "No name could be made for this subject: ask the operator of the CA.")
+    })
 }

@@ -5,9 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use cedar_policy::{
-    Authorizer, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
-};
+use cedar_policy::{Authorizer, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use jit_ssh_proto::Span;
 use miette::Diagnostic;
 use serde_json::Value;
@@ -139,7 +137,9 @@ impl Compiled {
         let result = Validator::new(schema).validate(&all, ValidationMode::Strict);
         let place = |id: &PolicyId, found: &dyn Diagnostic| match origins.get(id) {
             Some(origin) => origin.diagnostic(found),
-            None => PolicyError { file: id.to_string(), line: 1, column: 1, what: one_line(&found.to_string()) },
+            None => {
+                PolicyError { file: id.to_string(), line: 1, column: 1, what: one_line(&found.to_string()) }
+            }
         };
         // A warning is a policy that can never match, or text that reads as something that it is not.
         let mut errors: Vec<PolicyError> = result
@@ -148,7 +148,9 @@ impl Compiled {
             .chain(result.validation_warnings().map(|w| place(w.policy_id(), w)))
             .collect();
         if !errors.is_empty() {
-            errors.sort_by(|a, b| (&a.file, a.line, a.column, &a.what).cmp(&(&b.file, b.line, b.column, &b.what)));
+            errors.sort_by(|a, b| {
+                (&a.file, a.line, a.column, &a.what).cmp(&(&b.file, b.line, b.column, &b.what))
+            });
             errors.dedup();
             return Err(errors);
         }

@@ -84,8 +84,7 @@ pub(super) fn decide(
             None => return Decision::Denied(refusal::no_access()),
         }
     }
-    let Ok(entities) =
-        rules.vocabulary.entities(identity, accounts.iter().copied(), &rules.inventory, None)
+    let Ok(entities) = rules.vocabulary.entities(identity, accounts.iter().copied(), &rules.inventory, None)
     else {
         return Decision::Denied(refusal::failed(&BTreeSet::new()));
     };
@@ -113,7 +112,6 @@ pub(super) fn decide(
         None => grant(rules, &verdicts),
     }
 }
-
 
 impl<'a> Question<'a> {
     fn verdicts(&self, accounts: &[(&'a Account, &'a Host)], asked: Option<Span>) -> Vec<Judged<'a>> {
@@ -159,7 +157,8 @@ impl<'a> Question<'a> {
                 Ok(answer) => answer,
                 Err(verdict) => return verdict,
             };
-            offers.extend(answer.offers.into_iter().filter(|(_, o)| only.is_none_or(|length| o.ttl == length)));
+            offers
+                .extend(answer.offers.into_iter().filter(|(_, o)| only.is_none_or(|length| o.ttl == length)));
             forbids.extend(answer.forbids);
         }
         if offers.is_empty() && !forbids.is_empty() {
@@ -231,7 +230,9 @@ fn choose<'a>(offers: Vec<(&'a PolicyId, &'a Offer)>, asked: Option<Span>) -> Ve
             Some(approvals) => Verdict::NeedsApproval(id, approvals),
         },
         // The cheapest of those that are too short: without approval, then the longest.
-        None => offers.into_iter().min_by_key(cost).map_or(Verdict::NoAccess, |(_, o)| Verdict::TooLong(o.ttl)),
+        None => {
+            offers.into_iter().min_by_key(cost).map_or(Verdict::NoAccess, |(_, o)| Verdict::TooLong(o.ttl))
+        }
     }
 }
 

@@ -47,8 +47,7 @@ const INVENTORY: &str = r#"
 
 /// 2026-11-22T09:30:00Z, a Sunday.
 const NOW: u64 = 1_795_339_800;
-const ED25519: &str =
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2phQr2MUYVQCpR2ZCnL9q3nBcP6nHSVpSWP0HcL1Jm";
+const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2phQr2MUYVQCpR2ZCnL9q3nBcP6nHSVpSWP0HcL1Jm";
 
 fn inventory() -> Inventory {
     let file: InventoryFile = toml::from_str(INVENTORY).unwrap();
