@@ -112,19 +112,15 @@ impl Keys {
     /// # Errors
     /// `token_key`, `provider_unreachable`, `provider_invalid`.
     pub(crate) async fn key_for(&self, header: &Header, now: Timestamp) -> Result<RingKey, Problem> {
-        let before = self.current();
-        if let Some(found) = before.as_deref().map(|set| select(set, header)) {
-            match found {
-                Found::One(key) => return Ok(key),
-                Found::Several => return Err(ambiguous()),
-                Found::None => {}
-            }
+        match self.find(header) {
+            Found::One(key) => return Ok(key),
+            Found::Several => return Err(ambiguous()),
+            Found::None => self.fetch_on_demand(header).await,
         }
-        self.fetch_on_demand(before.as_ref()).await;
-        match self.current().as_deref().map(|set| select(set, header)) {
-            Some(Found::One(key)) => Ok(key),
-            Some(Found::Several) => Err(ambiguous()),
-            Some(Found::None) | None => Err(self.trouble(now).unwrap_or_else(|| {
+        match self.find(header) {
+            Found::One(key) => Ok(key),
+            Found::Several => Err(ambiguous()),
+            Found::None => Err(self.trouble(now).unwrap_or_else(|| {
                 Problem::new(
                     Code::TokenKey,
                     "The ID token was signed by a key that the identity provider does not publish for that \
@@ -134,22 +130,25 @@ impl Keys {
         }
     }
 
-    /// Fetches because of a token: unless another fetch brought keys since `before`, or one was made for a token
+    /// Fetches because of a token: unless a fetch that it waited for brought its key, or one was made for a token
     /// within the last minute. Who waits here waits for at most two fetches.
-    async fn fetch_on_demand(&self, before: Option<&Arc<JsonWebKeySet<RingKey>>>) {
+    async fn fetch_on_demand(&self, header: &Header) {
         let mut flight = self.flight.lock().await;
-        let changed = match (before, self.current().as_ref()) {
-            (Some(old), Some(new)) => !Arc::ptr_eq(old, new),
-            (None, Some(_)) => true,
-            (_, None) => false,
+        let arrived = match self.find(header) {
+            Found::One(_) | Found::Several => true,
+            Found::None => false,
         };
-        if changed || flight.on_demand.is_some_and(|last| last.elapsed() < self.timing.on_demand) {
+        if arrived || flight.on_demand.is_some_and(|last| last.elapsed() < self.timing.on_demand) {
             return;
         }
         flight.on_demand = Some(Instant::now());
         let first = flight.jwks_uri.is_none();
         // The outcome is in `current` and `trouble`.
         let _ = self.fetch(&mut flight, first).await;
+    }
+
+    fn find(&self, header: &Header) -> Found {
+        self.current().map_or(Found::None, |set| select(&set, header))
     }
 
     async fn fetch(&self, flight: &mut Flight, discover: bool) -> Result<(), FetchError> {

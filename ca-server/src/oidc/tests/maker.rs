@@ -59,19 +59,11 @@ impl TestKey {
         Self::Rsa(Box::new(RSA_1024.clone()))
     }
 
-    /// The algorithm that it signs with unless told otherwise.
-    pub(super) fn alg(&self) -> &'static str {
-        match self {
-            Self::P256(_) => "ES256",
-            Self::P384(_) => "ES384",
-            Self::Ed25519(_) => "EdDSA",
-            Self::Rsa(_) => "RS256",
-        }
-    }
-
     pub(super) fn sign(&self, message: &[u8], alg: &str) -> Vec<u8> {
         match self {
-            Self::P256(pair) | Self::P384(pair) => pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec(),
+            Self::P256(pair) | Self::P384(pair) => {
+                pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
+            }
             Self::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
             Self::Rsa(key) if key.size() < 256 => {
                 let digest = <sha2::Sha256 as sha2::Digest>::digest(message);
@@ -93,7 +85,9 @@ impl TestKey {
         let mut jwk = match self {
             Self::P256(pair) => point("P-256", pair.public_key().as_ref()),
             Self::P384(pair) => point("P-384", pair.public_key().as_ref()),
-            Self::Ed25519(pair) => json!({"kty": "OKP", "crv": "Ed25519", "x": B64.encode(pair.public_key().as_ref())}),
+            Self::Ed25519(pair) => {
+                json!({"kty": "OKP", "crv": "Ed25519", "x": B64.encode(pair.public_key().as_ref())})
+            }
             Self::Rsa(key) => json!({
                 "kty": "RSA",
                 // With the leading zero that some providers write.
@@ -183,8 +177,12 @@ impl Jwt {
     }
 
     pub(super) fn signing_input(&self) -> String {
-        let header = self.header_text.clone().unwrap_or_else(|| Value::Object(self.header.clone()).to_string().into());
-        let payload = self.payload_text.clone().unwrap_or_else(|| Value::Object(self.claims.clone()).to_string().into());
+        let header =
+            self.header_text.clone().unwrap_or_else(|| Value::Object(self.header.clone()).to_string().into());
+        let payload = self
+            .payload_text
+            .clone()
+            .unwrap_or_else(|| Value::Object(self.claims.clone()).to_string().into());
         format!("{}.{}", B64.encode(&header), B64.encode(&payload))
     }
 

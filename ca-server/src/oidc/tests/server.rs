@@ -52,22 +52,28 @@ impl Server {
             asked_keys: 0,
         }));
         let router = Router::new()
-            .route("/.well-known/openid-configuration", get(|State(told): State<Arc<Mutex<Told>>>| async move {
-                let says = {
-                    let mut told = told.lock().unwrap();
-                    told.asked_discovery += 1;
-                    told.discovery.clone()
-                };
-                answer(says).await
-            }))
-            .route("/jwks", get(|State(told): State<Arc<Mutex<Told>>>| async move {
-                let says = {
-                    let mut told = told.lock().unwrap();
-                    told.asked_keys += 1;
-                    told.keys.clone()
-                };
-                answer(says).await
-            }))
+            .route(
+                "/.well-known/openid-configuration",
+                get(|State(told): State<Arc<Mutex<Told>>>| async move {
+                    let says = {
+                        let mut told = told.lock().unwrap();
+                        told.asked_discovery += 1;
+                        told.discovery.clone()
+                    };
+                    answer(says).await
+                }),
+            )
+            .route(
+                "/jwks",
+                get(|State(told): State<Arc<Mutex<Told>>>| async move {
+                    let says = {
+                        let mut told = told.lock().unwrap();
+                        told.asked_keys += 1;
+                        told.keys.clone()
+                    };
+                    answer(says).await
+                }),
+            )
             .with_state(Arc::clone(&told));
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, told, task }
@@ -98,7 +104,9 @@ pub(super) fn discovery(url: &str) -> Value {
 
 async fn answer(says: Says) -> Response {
     match says {
-        Says::Json(value) => ([(CONTENT_TYPE, "application/json; charset=utf-8")], value.to_string()).into_response(),
+        Says::Json(value) => {
+            ([(CONTENT_TYPE, "application/json; charset=utf-8")], value.to_string()).into_response()
+        }
         Says::Status(status) => axum::http::StatusCode::from_u16(status).unwrap().into_response(),
         Says::Redirect(to) => (axum::http::StatusCode::FOUND, [(LOCATION, to)]).into_response(),
         Says::Typed(kind, body) => ([(CONTENT_TYPE, kind)], body).into_response(),
