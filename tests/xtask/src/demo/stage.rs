@@ -27,10 +27,10 @@ pub(crate) const AGAIN: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything that must not outlive the demo.
-#[derive(Default)]
 struct Props {
     running: BTreeMap<u32, Child>,
     folder: Option<TempDir>,
+    patience: Duration,
     over: bool,
 }
 
@@ -41,7 +41,7 @@ impl Props {
         for child in self.running.values() {
             signal(child, Signal::TERM);
         }
-        let patience = Instant::now() + PATIENCE;
+        let patience = Instant::now() + self.patience;
         for (_, mut child) in std::mem::take(&mut self.running) {
             while matches!(child.try_wait(), Ok(None)) {
                 if Instant::now() > patience {
@@ -94,7 +94,7 @@ impl Stage {
         // secret lies in folders of its own.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
         let path = folder.path().canonicalize()?;
-        let props = Props { folder: Some(folder), ..Props::default() };
+        let props = Props { running: BTreeMap::new(), folder: Some(folder), patience: PATIENCE, over: false };
         Ok(Self { folder: path, props: Arc::new(Mutex::new(props)) })
     }
 
@@ -305,8 +305,8 @@ mod tests {
         let folder = stage.folder().to_path_buf();
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' TERM; sleep 600 & echo $!; wait"]);
-        // A shell that ignores the request to end is ended all the same; don't wait for its patience here.
-        command.args(["sh"]);
+        // Both ignore the request to end, and are ended all the same.
+        locked(&stage.props).patience = AGAIN;
         let mut running = stage.start(&mut command).unwrap();
         let grandchild: u32 = running.line(PATIENCE, |line| line.parse().ok()).unwrap().unwrap();
         let id = running.id;
