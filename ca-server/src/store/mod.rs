@@ -136,15 +136,6 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens for reading only, beside a running server or on a copy: takes no lock.
-    ///
-    /// # Errors
-    /// In one sentence, what is wrong with the database.
-    pub async fn open_read_only(url: &str, ca: &CaId) -> Result<Self, StoreError> {
-        let _ = (url, ca);
-        todo!("store")
-    }
-
     /// The one way to change: all of `changes` in one transaction with whatever else is waiting; each one alone
     /// succeeds or is refused, and sees the earlier ones; durable when this returns. A caller who goes away does
     /// not take the changes back.
