@@ -1,1 +1,10 @@
-//! Stub.
+//! End-to-end tests on real parts, in one binary: server processes, SQLite, HTTP, providers, sshd.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the whole crate is tests, helpers too"
+)]
+
+mod crash;
+mod stand;
