@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use data_encoding::BASE64;
 use jit_ssh_core::authority::{Authority, CertKind};
 use jit_ssh_core::cert::{Issuance, Statement, encode_tbs, profile};
+use jit_ssh_proto::event::CertificateIssued;
 use jit_ssh_proto::{
     Account, Command as ExactCommand, GrantId, Mode, Modifiers, Name, Principal, Salt, SessionId, Span,
     Timestamp, UserKey,
@@ -113,6 +114,19 @@ impl TestAuthority {
     /// # Errors
     /// When the profile refuses, or a file cannot be written.
     pub fn issue(&self, folder: &Path, asked: &Asked) -> Result<Identity> {
+        self.issue_bent(folder, asked, |_| {})
+    }
+
+    /// The same with its record bent before it is encoded: past the lints, so what no CA of ours would sign.
+    ///
+    /// # Errors
+    /// When the profile refuses, or a file cannot be written.
+    pub fn issue_bent(
+        &self,
+        folder: &Path,
+        asked: &Asked,
+        bend: impl FnOnce(&mut CertificateIssued),
+    ) -> Result<Identity> {
         let key = random_key()?;
         let public = UserKey::new(key.public_key())?;
         let nonce: [u8; 32] = rand::random();
@@ -142,7 +156,8 @@ impl TestAuthority {
             nonce: Salt::from_bytes(nonce),
             serial: asked.serial,
         };
-        let record = profile(&statement, &issuance)?;
+        let mut record = profile(&statement, &issuance)?;
+        bend(&mut record);
         let mut bytes = encode_tbs(&record)?;
         let signature = Vec::<u8>::try_from(self.key.try_sign(&bytes)?)?;
         bytes.extend_from_slice(&u32::try_from(signature.len())?.to_be_bytes());

@@ -3,10 +3,10 @@
 //! Works as root and as an ordinary user: the login is whoever runs the test. It is stopped by its process id.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -33,8 +33,6 @@ pub struct Sshd {
     place: SshdFolder,
     port: u16,
     child: Child,
-    /// Never answers: being there is enough for a client to forward it.
-    _agent: UnixListener,
     reachable: u16,
 }
 
@@ -115,7 +113,7 @@ impl SshdFolder {
         // X11 forwarding wants the program; what it does is not asked here.
         let xauth = self.write("xauth", "#!/bin/sh\ncat >/dev/null\n")?;
         fs::set_permissions(&xauth, fs::Permissions::from_mode(0o755))?;
-        let agent = UnixListener::bind(self.path().join("agent"))?;
+        serve_agent(&self.path().join("agent"))?;
         let reachable = serve_greeting()?;
         let folder = self.path().display();
         let penalties = if knows_penalties() { "PerSourcePenalties no\n" } else { "" };
@@ -128,7 +126,7 @@ impl SshdFolder {
                  AuthorizedKeysFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n\
                  PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
                  Subsystem sftp internal-sftp\nX11Forwarding yes\nXAuthLocation {folder}/xauth\n\
-                 MaxStartups 100\nLogLevel DEBUG1\n{penalties}"
+                 MaxStartups 100\nLogLevel DEBUG2\n{penalties}"
             );
             let file = self.write("sshd_config", configuration)?;
             let log = self.write("log", "")?;
@@ -152,7 +150,7 @@ impl SshdFolder {
             if gone.is_none() {
                 let known = format!("[127.0.0.1]:{port} {}\n", self.host_key);
                 self.write("known_hosts", known)?;
-                return Ok(Sshd { place: self, port, child, _agent: agent, reachable });
+                return Ok(Sshd { place: self, port, child, reachable });
             }
             let said = fs::read_to_string(&log).unwrap_or_default();
             if !said.contains("Address already in use") {
@@ -233,6 +231,7 @@ impl Sshd {
         client.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         // Enough for the client to ask for X11; nothing connects to it.
         client.env("DISPLAY", "127.0.0.1:99").env("HOME", folder);
+        client.env("SSH_AUTH_SOCK", folder.join("agent"));
         client.args(["-F", "/dev/null"]);
         for option in [
             format!("UserKnownHostsFile={}/known_hosts", folder.display()),
@@ -242,7 +241,6 @@ impl Sshd {
             "GlobalKnownHostsFile=/dev/null".to_owned(),
             "StrictHostKeyChecking=yes".to_owned(),
             "IdentitiesOnly=yes".to_owned(),
-            "IdentityAgent=none".to_owned(),
             "PreferredAuthentications=publickey".to_owned(),
             "BatchMode=yes".to_owned(),
             "ConnectTimeout=20".to_owned(),
@@ -256,12 +254,10 @@ impl Sshd {
     /// The arguments that ask for everything a session could have besides its command.
     #[must_use]
     pub fn greedy(&self) -> Vec<String> {
-        let agent = self.place.path().join("agent");
         [
             "-tt".to_owned(),
             "-Y".to_owned(),
-            "-o".to_owned(),
-            format!("ForwardAgent={}", agent.display()),
+            "-A".to_owned(),
             "-R".to_owned(),
             format!("0:127.0.0.1:{}", self.reachable),
         ]
@@ -327,6 +323,28 @@ fn serve_greeting() -> Result<u16> {
         }
     });
     Ok(port)
+}
+
+/// An agent that has nothing and does nothing: being there is enough for a client to offer it to a server.
+fn serve_agent(socket: &Path) -> Result<()> {
+    let listener = UnixListener::bind(socket)?;
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || refuse_everything(stream));
+        }
+    });
+    Ok(())
+}
+
+/// `SSH_AGENT_FAILURE` (5) to every message of the agent protocol (RFC 9987).
+fn refuse_everything(mut stream: UnixStream) -> std::io::Result<()> {
+    loop {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length)?;
+        let length = u64::from(u32::from_be_bytes(length));
+        std::io::copy(&mut (&mut stream).take(length), &mut std::io::sink())?;
+        stream.write_all(&[0, 0, 0, 1, 5])?;
+    }
 }
 
 /// From 9.8 on sshd shuts out addresses that fail too often: all of these tests come from one.
