@@ -1,1 +1,4 @@
-//! Stub.
+//! What the end-to-end tests stand on: real parts, started on loopback and stopped by process id.
+
+pub mod certificates;
+pub mod sshd;
