@@ -257,28 +257,29 @@ fn groups(files: &[(String, InventoryFile)]) -> Result<Groups<'_>, InventoryErro
 
 /// A path from a group back to itself, if there is one. Without recursion: a chain of groups may be long.
 fn cycle<'a>(groups: &'a Groups<'a>) -> Option<Vec<&'a Name>> {
-    let mut finished: BTreeSet<&Name> = BTreeSet::new();
+    let mut seen: BTreeSet<&Name> = BTreeSet::new();
     for start in groups.keys() {
         // The groups on the way here, each with its parents still to be visited.
         let mut path: Vec<(&Name, core::slice::Iter<'_, Name>)> = Vec::new();
+        let mut on_path: BTreeSet<&Name> = BTreeSet::new();
         let mut next = Some(start);
         loop {
-            if let Some(name) = next.take()
-                && !finished.contains(name)
-            {
-                if let Some(from) = path.iter().position(|(on_path, _)| *on_path == name) {
-                    let around = path.iter().skip(from).map(|(on_path, _)| *on_path);
+            match next.take() {
+                Some(name) if on_path.contains(name) => {
+                    let around = path.iter().map(|(step, _)| *step).skip_while(|step| *step != name);
                     return Some(around.chain(core::iter::once(name)).collect());
                 }
-                path.push((name, groups.get(name).map(|g| g.groups.iter()).unwrap_or_default()));
+                Some(name) if seen.insert(name) => {
+                    on_path.insert(name);
+                    path.push((name, groups.get(name).map(|g| g.groups.iter()).unwrap_or_default()));
+                }
+                Some(_) | None => {}
             }
             let Some((name, parents)) = path.last_mut() else { break };
-            match parents.next() {
-                Some(parent) => next = Some(parent),
-                None => {
-                    finished.insert(name);
-                    path.pop();
-                }
+            next = parents.next();
+            if next.is_none() {
+                on_path.remove(*name);
+                path.pop();
             }
         }
     }
