@@ -43,7 +43,14 @@ fn policies() -> impl Strategy<Value = String> {
     )
 }
 
-fn question() -> impl Strategy<Value = (Vec<&'static str>, &'static str, &'static str, Vec<&'static str>)> {
+type Question = (Vec<&'static str>, &'static str, &'static str, Vec<&'static str>);
+
+/// Loading costs far more than asking, so that each set is asked many questions.
+fn questions() -> impl Strategy<Value = Vec<Question>> {
+    prop::collection::vec(question(), 24)
+}
+
+fn question() -> impl Strategy<Value = Question> {
     (
         prop::sample::subsequence(&ACCOUNTS[..], 1..4),
         prop::sample::select(&MODES[..]),
@@ -62,11 +69,12 @@ fn answer(rules: &Rules, groups: &[&str], mode: &str, accounts: &[&str], time: &
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn several_pairs_are_never_more_than_each(policies in policies(), (accounts, mode, time, groups) in question()) {
+    fn several_pairs_are_never_more_than_each(policies in policies(), questions in questions()) {
         let rules = loaded(&policies)?;
+        for (accounts, mode, time, groups) in questions {
         if let Decision::Allowed(all) = answer(&rules, &groups, mode, &accounts, time) {
             for account in &accounts {
                 // Each alone is allowed for that long too, and what restricts it restricts all.
@@ -77,40 +85,47 @@ proptest! {
                 prop_assert!(all.verify_required() || !alone.verify_required());
             }
         }
+        }
     }
 
     #[test]
-    fn a_further_forbid_never_allows(policies in policies(), forbid in scope(), (accounts, mode, time, groups) in question()) {
+    fn a_further_forbid_never_allows(policies in policies(), forbid in scope(), questions in questions()) {
         let (before, after) = (loaded(&policies)?, loaded(&format!("{policies}forbid {forbid}"))?);
+        for (accounts, mode, time, groups) in questions {
         if let Decision::Allowed(after) = answer(&after, &groups, mode, &accounts, time) {
             match answer(&before, &groups, mode, &accounts, time) {
                 Decision::Allowed(before) => prop_assert!(before.duration() >= after.duration() || !time.is_empty()),
                 Decision::Denied(denial) => return Err(TestCaseError::fail(format!("{denial:?}"))),
             }
         }
+        }
     }
 
     #[test]
-    fn a_further_permit_never_denies(policies in policies(), permit in permit(), (accounts, mode, time, groups) in question()) {
+    fn a_further_permit_never_denies(policies in policies(), permit in permit(), questions in questions()) {
         let (before, after) = (loaded(&policies)?, loaded(&format!("{policies}{permit}"))?);
+        for (accounts, mode, time, groups) in questions {
         if let Decision::Allowed(before) = answer(&before, &groups, mode, &accounts, time) {
             match answer(&after, &groups, mode, &accounts, time) {
                 Decision::Allowed(after) => prop_assert!(after.duration() >= before.duration()),
                 Decision::Denied(denial) => return Err(TestCaseError::fail(format!("{denial:?}"))),
             }
         }
+        }
     }
 
     #[test]
-    fn a_group_less_never_allows(permits in prop::collection::vec(permit(), 1..6), (accounts, mode, time, groups) in question()) {
+    fn a_group_less_never_allows(permits in prop::collection::vec(permit(), 1..6), questions in questions()) {
         // No forbid and no negation here: those may well name a group.
         let rules = loaded(&permits.concat())?;
+        for (accounts, mode, time, groups) in questions {
         let fewer = groups.get(1..).unwrap_or_default();
         if let Decision::Allowed(fewer) = answer(&rules, fewer, mode, &accounts, time) {
             match answer(&rules, &groups, mode, &accounts, time) {
                 Decision::Allowed(all) => prop_assert!(all.duration() >= fewer.duration()),
                 Decision::Denied(denial) => return Err(TestCaseError::fail(format!("{denial:?}"))),
             }
+        }
         }
     }
 }

@@ -75,3 +75,41 @@ fn its_forbids_hold_whatever_is_permitted_later() {
         assert_eq!(outcome(&decide(&rules, &person("alice", groups), what)), "1h by more.cedar:1", "{what}");
     }
 }
+
+/// Who may do what with the starter set: change the set, look at the difference, and let `UPDATE_EXPECT=1` write it.
+#[test]
+fn the_whole_matrix() {
+    let rules = starter("");
+    let modes = ["shell", "shell+agent", "sftp", "forward", "exec"];
+    let mut table = String::from("# Those without a row have no access at all.\n");
+    for groups in [&["sre"][..], &["dev"], &["contractors"], &["sre", "contractors"], &["sre-leads"], &[]] {
+        for (when, weekday, hour) in [("Monday 10h", 1, 10), ("Sunday 3h", 7, 3)] {
+            for host in rules.inventory().hosts() {
+                for login in &host.logins {
+                    let answers = modes.map(|mode| {
+                        let command = if mode == "exec" { " run uptime" } else { "" };
+                        let what =
+                            format!("{mode} {login}@{} because OPS-7 ticket OPS-7{command}", host.name);
+                        let mut at = circumstances();
+                        (at.local.weekday, at.local.hour) = (weekday, hour);
+                        outcome(&rules.decide(&person("alice", groups), &ask(&what), &key(), &at))
+                    });
+                    if answers.iter().any(|answer| answer != "no_access") {
+                        let answers: Vec<String> = modes
+                            .iter()
+                            .zip(answers)
+                            .map(|(mode, answer)| format!("    {mode}: {answer}\n"))
+                            .collect();
+                        table += &format!(
+                            "{} {when} {login}@{}\n{}",
+                            groups.join("+"),
+                            host.name,
+                            answers.concat()
+                        );
+                    }
+                }
+            }
+        }
+    }
+    expect_test::expect_file!["golden/starter.txt"].assert_eq(&table);
+}
