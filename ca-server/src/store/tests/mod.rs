@@ -2,6 +2,7 @@
 
 mod crash;
 mod disk;
+mod grouping;
 mod issuing;
 mod ledger;
 mod opening;
