@@ -146,6 +146,15 @@ async fn one_call_opens_a_session_decides_and_determines_a_certificate() {
     let corp = "corp".parse().unwrap();
     let request = store.request(&corp, "alice-sub", &request_id(1)).await.unwrap().unwrap();
     assert_eq!((request.grant, request.refused), (Some(grant.id().to_string()), None));
+    let index = "SELECT COUNT(*) FROM events WHERE kind = 'certificate.issued' AND time = $1 AND issuer = 'corp' AND sub = 'alice-sub' AND name = 'alice' AND session = $2 AND request IS NULL AND grant_id = $3 AND authority = 'user' AND serial = 1";
+    let found: i64 = sqlx::query_scalar(index)
+        .bind(i64::try_from(T0).unwrap())
+        .bind(session_id(1).to_string())
+        .bind(grant.id().to_string())
+        .fetch_one(&store.shared.readers)
+        .await
+        .unwrap();
+    assert_eq!(found, 1);
     let row = content(&home).await;
     assert!(row.contains(&prepared.record().tbs_sha256) && row.contains(&user_key(5).fingerprint()), "{row}");
 }
@@ -216,6 +225,9 @@ async fn a_grant_is_its_sessions_alone_and_ends_on_time_by_the_ledger() {
     assert_eq!(serials(&store, end - 1, vec![is_issued(ALICE, &grant, 1, 1)]).await, [Ok(Some(1))]);
     let ended = [Err(Refusal::Prepare(CertError::Ended))];
     assert_eq!(serials(&store, end, vec![is_issued(ALICE, &grant, 1, 1)]).await, ended);
+    // The store does not leave that to whoever prepares.
+    let fails: Prepare = Box::new(|_, _, _| Err(CertError::Encoding));
+    assert_eq!(serials(&store, end, vec![issue_by(ALICE, 1, 1, "user", fails)]).await, ended);
     // A clock that is behind the ledger does not bring it back.
     results(&store, end, vec![policy_loaded()]).await;
     assert_eq!(serials(&store, end - 30, vec![is_issued(ALICE, &grant, 1, 1)]).await, ended);
