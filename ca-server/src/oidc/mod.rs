@@ -167,27 +167,27 @@ impl Provider {
 fn refusal(error: &ClaimsVerificationError) -> Problem {
     use ClaimsVerificationError as E;
     use SignatureVerificationError as S;
-    let code = match error {
-        E::Expired(_) => Code::TokenExpired,
-        E::InvalidAudience(_) => Code::TokenAudience,
-        E::InvalidIssuer(_) => Code::TokenIssuer,
-        E::InvalidNonce(_) => Code::TokenNonce,
-        E::InvalidSubject(_) => Code::TokenSubject,
-        E::Unsupported(_) => Code::TokenHeader,
-        E::SignatureVerification(S::NoSignature) => Code::TokenUnsigned,
-        E::SignatureVerification(S::DisallowedAlg(_) | S::UnsupportedAlg(_)) => Code::TokenAlgorithm,
+    let again = "The ID token is not acceptable; log in again.";
+    let (code, detail) = match error {
+        E::Expired(_) => (Code::TokenExpired, again),
+        E::InvalidAudience(_) => (Code::TokenAudience, again),
+        E::InvalidIssuer(_) => (Code::TokenIssuer, again),
+        E::InvalidNonce(_) => (Code::TokenNonce, again),
+        E::InvalidSubject(_) => (Code::TokenSubject, again),
+        E::Unsupported(_) => (Code::TokenHeader, again),
+        E::SignatureVerification(S::NoSignature) => (Code::TokenUnsigned, again),
+        E::SignatureVerification(S::DisallowedAlg(_) | S::UnsupportedAlg(_)) => (Code::TokenAlgorithm, again),
         E::SignatureVerification(S::NoMatchingKey | S::AmbiguousKeyId(_) | S::InvalidKey(_)) => {
-            Code::TokenKey
+            (Code::TokenKey, again)
         }
-        E::SignatureVerification(S::CryptoError(_)) => Code::TokenSignature,
-        // The types of openidconnect are open; whatever they grow is a refusal.
-        _ => Code::TokenClaims,
-    };
-    let detail = match code {
-        Code::TokenSignature => {
-            "The ID token's signature does not verify: it was altered, or another key signed it."
+        E::SignatureVerification(S::CryptoError(_)) => (
+            Code::TokenSignature,
+            "The ID token's signature does not verify: it was altered, or another key signed it; log in again.",
+        ),
+        // openidconnect's enums are open: whatever they grow is a refusal.
+        E::InvalidAuthContext(_) | E::InvalidAuthTime(_) | E::Other(_) | E::SignatureVerification(_) | _ => {
+            (Code::TokenClaims, again)
         }
-        _ => "The ID token is not acceptable; log in again.",
     };
     Problem::new(code, detail)
 }
