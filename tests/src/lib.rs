@@ -1,1 +1,4 @@
-//! Stub.
+//! Harnesses around the real parts of the end-to-end tests.
+
+pub mod browser;
+pub mod provider;
