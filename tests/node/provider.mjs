@@ -39,9 +39,10 @@ function client(id, alg) {
     grant_types: ['authorization_code'],
     response_types: ['code'],
     // Native clients may use any port on loopback (RFC 8252, 7.3).
-    redirect_uris: ['http://127.0.0.1/callback', 'http://[::1]/callback'],
+    redirect_uris: ['http://127.0.0.1/callback'],
     id_token_signed_response_alg: alg,
     require_auth_time: true,
+    subject_type: 'pairwise',
   };
 }
 
@@ -58,6 +59,9 @@ function newProvider(issuer) {
     },
     conformIdTokenClaims: false,
     enabledJWA: { idTokenSigningAlgValues: ['ES256', 'RS256'] },
+    // `sub` is never the login, because nothing may take it for one.
+    subjectTypes: ['pairwise'],
+    pairwiseIdentifier: (_ctx, login) => `panva-${login}`,
     pkce: { required: () => true },
     ttl: {
       AccessToken: 300, AuthorizationCode: 60, IdToken: 300, Interaction: 600, Session: 3600, Grant: 3600,
@@ -67,7 +71,7 @@ function newProvider(issuer) {
       return person && {
         accountId: login,
         claims: () => ({
-          sub: `panva-${login}`,
+          sub: login,
           preferred_username: login,
           email: `${login}@example.com`,
           email_verified: true,
