@@ -22,7 +22,7 @@ use openidconnect::{
     SignatureVerificationError,
 };
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -122,7 +122,7 @@ impl Provider {
             max_age: self.config.max_token_age,
         };
         let times = claims::check(&payload, &expected, nonce, now)?;
-        let claims = claims_from_payload(&self.config.rules, Flow::Code, &payload)?;
+        let claims = Claims::from_payload(&self.config.rules, Flow::Code, &payload)?;
         // 3. Signed by a key that the issuer publishes for that algorithm.
         let key = self.keys.key_for(&header, now).await?;
         self.signature(token, key, nonce, now)?;
@@ -213,41 +213,6 @@ pub fn issuer_of(token: &str) -> Result<String, Problem> {
             Err(Problem::new(Code::TokenClaims, "The ID token's iss must be a string: log in again."))
         }
     }
-}
-
-/// Takes out the claims that the issuer's entry gives a meaning to.
-fn claims_from_payload(
-    rules: &IssuerRules,
-    flow: Flow,
-    payload: &Map<String, Value>,
-) -> Result<Claims, Problem> {
-    let malformed =
-        |what| Problem::new(Code::TokenClaims, format!("The ID token's {what} is not of its form."));
-    let named = |name: &Option<String>| name.as_ref().and_then(|name| payload.get(name)).cloned();
-    let text = |name| match payload.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(malformed(name)),
-    };
-    let auth_time = match payload.get("auth_time") {
-        None => None,
-        Some(value) => Some(Timestamp::from_seconds(value.as_u64().ok_or_else(|| malformed("auth_time"))?)),
-    };
-    let methods = match payload.get("amr") {
-        None => Vec::new(),
-        Some(value) => Vec::<String>::deserialize(value).map_err(|_| malformed("amr"))?,
-    };
-    Ok(Claims {
-        sub: text("sub")?.ok_or_else(|| malformed("sub"))?,
-        flow,
-        auth_time,
-        methods,
-        level: text("acr")?,
-        email: payload.get("email").cloned(),
-        email_verified: payload.get("email_verified").cloned(),
-        username: named(&rules.username),
-        groups: named(&rules.groups),
-    })
 }
 
 #[cfg(test)]

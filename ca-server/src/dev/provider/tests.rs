@@ -292,6 +292,7 @@ async fn the_ca_takes_its_tokens() {
     let verifier = Verifier::new(IssuerConfig {
         rules: IssuerRules {
             name: "dev".parse().unwrap(),
+            url: url.clone(),
             kind: IdentityKind::User,
             username: Some("preferred_username".to_owned()),
             groups: Some("groups".to_owned()),

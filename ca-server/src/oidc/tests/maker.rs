@@ -199,6 +199,7 @@ pub(super) fn entry(url: &str) -> IssuerConfig {
     IssuerConfig {
         rules: IssuerRules {
             name: "corp".parse().unwrap(),
+            url: url.to_owned(),
             kind: IdentityKind::User,
             username: Some("preferred_username".to_owned()),
             groups: Some("groups".to_owned()),
