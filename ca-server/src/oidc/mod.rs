@@ -12,6 +12,7 @@ mod key;
 mod provider;
 mod token;
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use jit_ssh_core::identity::{Claims, Flow, IssuerRules};
@@ -74,7 +75,7 @@ pub struct VerifiedToken {
 pub struct Provider {
     config: IssuerConfig,
     algorithms: Vec<Algorithm>,
-    keys: Keys,
+    keys: Arc<Keys>,
 }
 
 impl Provider {
@@ -87,7 +88,7 @@ impl Provider {
     fn with_timing(config: IssuerConfig, timing: Timing) -> Self {
         // A name that is not known allows nothing; the configuration refuses it with a sentence.
         let algorithms = config.algorithms.iter().filter_map(|name| token::algorithm(name)).collect();
-        Self { keys: Keys::new(&config, timing), algorithms, config }
+        Self { keys: Arc::new(Keys::new(&config, timing)), algorithms, config }
     }
 
     /// The entry.
