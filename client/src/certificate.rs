@@ -228,9 +228,10 @@ mod tests {
         let bundle =
             bundle(&[("user", "user", &key(1)), ("host", "host", &host), ("user-switches", "user", &device)]);
         let command: Option<Command> = command.map(|c| c.parse().unwrap());
+        let (subject, account) = (key(2), "deploy@web-1".parse().unwrap());
         let expected = Expected {
-            key: key(2).public_key(),
-            account: &"deploy@web-1".parse().unwrap(),
+            key: subject.public_key(),
+            account: &account,
             mode,
             modifiers: Modifiers::NONE,
             command: command.as_ref(),

@@ -210,34 +210,34 @@ mod tests {
         fs::create_dir(&loose).unwrap();
         mode(&loose, 0o777);
         for (variables, config, runtime) in [
-            (vec![("HOME", "/h")], "/h/.config/jit-ssh".into(), "/h/.local/state/jit-ssh".into()),
+            (vec![("HOME", "/h")], "/h/.config/jit-ssh", "/h/.local/state/jit-ssh".to_owned()),
             (
                 vec![("HOME", "/h"), ("XDG_RUNTIME_DIR", ours)],
-                "/h/.config/jit-ssh".into(),
+                "/h/.config/jit-ssh",
                 format!("{ours}/jit-ssh"),
             ),
             // Not there, loose, relative: the home is used.
             (
                 vec![("HOME", "/h"), ("XDG_RUNTIME_DIR", "/nowhere/at/all"), ("XDG_CONFIG_HOME", "/c")],
-                "/c/jit-ssh".into(),
-                "/h/.local/state/jit-ssh".into(),
+                "/c/jit-ssh",
+                "/h/.local/state/jit-ssh".to_owned(),
             ),
             (
                 vec![("HOME", "/h"), ("XDG_RUNTIME_DIR", loose.to_str().unwrap()), ("XDG_STATE_HOME", "/s")],
-                "/h/.config/jit-ssh".into(),
-                "/s/jit-ssh".into(),
+                "/h/.config/jit-ssh",
+                "/s/jit-ssh".to_owned(),
             ),
             (
                 vec![("HOME", "/h"), ("XDG_CONFIG_HOME", "c"), ("XDG_STATE_HOME", "s")],
-                "/h/.config/jit-ssh".into(),
-                "/h/.local/state/jit-ssh".into(),
+                "/h/.config/jit-ssh",
+                "/h/.local/state/jit-ssh".to_owned(),
             ),
-            (vec![("JIT_SSH_CONFIG_DIR", "/x"), ("JIT_SSH_RUNTIME_DIR", "/y")], "/x".into(), "/y".to_owned()),
+            (vec![("JIT_SSH_CONFIG_DIR", "/x"), ("JIT_SSH_RUNTIME_DIR", "/y")], "/x", "/y".to_owned()),
         ] {
             let paths = find(&variables).unwrap();
             assert_eq!(
                 (paths.config, paths.runtime),
-                (PathBuf::from::<String>(config), runtime.into()),
+                (PathBuf::from(config), PathBuf::from(runtime)),
                 "{variables:?}"
             );
         }
