@@ -57,7 +57,9 @@ impl<'a> Walk<'a> {
     fn set_up(stage: &'a Stage, binaries: &'a Path) -> Result<Self> {
         let mut narrator = Narrator::default();
         let login = current_login(stage)?;
-        let other_login = if login == "nobody" { "daemon" } else { "nobody" };
+        // Not root and not nobody: an sshd without privileges takes these two for locked (systemd's name service
+        // answers for them), which is a refusal for another reason.
+        let other_login = if login == "daemon" { "bin" } else { "daemon" };
         narrator.say("The commands below are the real ones. To type them yourself:");
         narrator.say(&format!("   export PATH={}:$PATH", binaries.display()));
 
