@@ -1,10 +1,12 @@
 //! Which hosts, groups and accounts there are: what the inventory offers exists, nothing else does.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
-use jit_ssh_proto::Name;
+use jit_ssh_proto::{Account, Name, Place};
 use serde::Deserialize;
 
 /// One `inventory/*.toml` file, as written.
@@ -63,7 +65,9 @@ pub struct GroupEntry {
 }
 
 /// What the principals of a host are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+///
+/// In the order of how much they narrow a request: where groups differ and the host says nothing, the last wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PrincipalStyle {
     /// `mode:login@host`
@@ -118,8 +122,64 @@ impl Inventory {
     /// # Errors
     /// The first entry that is wrong.
     pub fn build(files: &[(String, InventoryFile)]) -> Result<Self, InventoryError> {
-        let _ = files;
-        todo!("policy")
+        let groups = groups(files)?;
+        let mut hosts: BTreeMap<&Name, (&str, &HostEntry)> = BTreeMap::new();
+        for (file, entry) in entries(files, |f| &f.host) {
+            let error = |what: String| InventoryError::new(file, format!("host {}: {what}", entry.name));
+            if let Some((first, _)) = hosts.insert(&entry.name, (file, entry)) {
+                return Err(error(format!("it stands in {first} already: keep one of the two")));
+            }
+            if let Some(twice) = first_repeated(&entry.groups) {
+                return Err(error(format!("groups has {twice} twice: name it once")));
+            }
+            if let Some(twice) = first_repeated(&entry.logins) {
+                return Err(error(format!("logins has {twice} twice: name it once")));
+            }
+            if let Some(unknown) = entry.groups.iter().find(|g| !groups.contains_key(*g)) {
+                return Err(error(unknown_group(unknown)));
+            }
+            if let Some(label) = entry.labels.keys().find(|label| label.is_empty()) {
+                return Err(error(format!("labels has the empty name {label:?}: give it one or remove it")));
+            }
+            if let Some(address) = &entry.address {
+                check_address(address).map_err(|what| error(format!("address {address:?} {what}")))?;
+            }
+        }
+        for (file, entry) in hosts.values() {
+            let error = |what: String| InventoryError::new(file, format!("host {}: {what}", entry.name));
+            if let Some(twice) = first_repeated(&entry.fronts) {
+                return Err(error(format!("fronts has {twice} twice: name it once")));
+            }
+            if entry.fronts.contains(&entry.name) {
+                return Err(error(
+                    "fronts names the host itself: a bastion's targets are other hosts".into(),
+                ));
+            }
+            if let Some(unknown) = entry.fronts.iter().find(|target| !hosts.contains_key(*target)) {
+                return Err(error(format!("fronts names {unknown}, which is no host here: add a [[host]]")));
+            }
+        }
+        let hosts = hosts.into_values().map(|(_, entry)| (entry.name.clone(), entry.resolve(&groups)));
+        Ok(Self {
+            hosts: hosts.collect(),
+            groups: groups.into_iter().map(|(name, g)| (name, g.groups.iter().cloned().collect())).collect(),
+        })
+    }
+
+    /// The host of an account, if the inventory offers that account: an account of one host, with a login that the
+    /// host or one of its groups names.
+    #[must_use]
+    pub fn account(&self, account: &Account) -> Option<&Host> {
+        match &account.place {
+            Place::Host(name) => self.hosts.get(name).filter(|host| host.logins.contains(&account.login)),
+            Place::Group(_) => None,
+        }
+    }
+
+    /// The groups that a group is in directly.
+    #[must_use]
+    pub fn group(&self, name: &Name) -> Option<&BTreeSet<Name>> {
+        self.groups.get(name)
     }
 
     /// The host of that name.
@@ -137,4 +197,157 @@ impl Inventory {
     pub fn groups(&self) -> impl Iterator<Item = (&Name, &BTreeSet<Name>)> {
         self.groups.iter()
     }
+}
+
+type Groups<'a> = BTreeMap<Name, &'a GroupEntry>;
+
+impl InventoryError {
+    fn new(file: &str, what: String) -> Self {
+        Self { file: file.to_string(), what }
+    }
+}
+
+fn entries<'a, T: 'a>(
+    files: &'a [(String, InventoryFile)],
+    of: impl Fn(&'a InventoryFile) -> &'a Vec<T>,
+) -> impl Iterator<Item = (&'a str, &'a T)> {
+    files.iter().flat_map(move |(name, file)| of(file).iter().map(move |entry| (name.as_str(), entry)))
+}
+
+fn first_repeated(names: &[Name]) -> Option<&Name> {
+    let mut seen = BTreeSet::new();
+    names.iter().find(|name| !seen.insert(*name))
+}
+
+fn unknown_group(name: &Name) -> String {
+    format!("groups names {name}, which is no group here: add a [[group]] or correct the name")
+}
+
+/// Every group; each stands once, names groups that exist, and is not in itself.
+fn groups(files: &[(String, InventoryFile)]) -> Result<Groups<'_>, InventoryError> {
+    let mut groups: BTreeMap<Name, (&str, &GroupEntry)> = BTreeMap::new();
+    for (file, entry) in entries(files, |f| &f.group) {
+        if let Some((first, _)) = groups.insert(entry.name.clone(), (file, entry)) {
+            let what = format!("group {}: it stands in {first} already: keep one of the two", entry.name);
+            return Err(InventoryError::new(file, what));
+        }
+    }
+    for (file, entry) in groups.values() {
+        let error = |what: String| InventoryError::new(file, format!("group {}: {what}", entry.name));
+        if let Some(twice) = first_repeated(&entry.groups) {
+            return Err(error(format!("groups has {twice} twice: name it once")));
+        }
+        if let Some(twice) = first_repeated(&entry.logins) {
+            return Err(error(format!("logins has {twice} twice: name it once")));
+        }
+        if let Some(unknown) = entry.groups.iter().find(|g| !groups.contains_key(*g)) {
+            return Err(error(unknown_group(unknown)));
+        }
+    }
+    let files: BTreeMap<Name, &str> = groups.iter().map(|(name, (file, _))| (name.clone(), *file)).collect();
+    let groups: Groups<'_> = groups.into_iter().map(|(name, (_, entry))| (name, entry)).collect();
+    if let Some(path) = cycle(&groups) {
+        let names: Vec<&str> = path.iter().map(|name| name.as_str()).collect();
+        let file = path.first().and_then(|name| files.get(*name)).copied().unwrap_or_default();
+        let what = format!("groups are in themselves: {}: remove one of these steps", names.join(" -> "));
+        return Err(InventoryError::new(file, what));
+    }
+    Ok(groups)
+}
+
+/// A path from a group back to itself, if there is one. Without recursion: a chain of groups may be long.
+fn cycle<'a>(groups: &'a Groups<'a>) -> Option<Vec<&'a Name>> {
+    let mut finished: BTreeSet<&Name> = BTreeSet::new();
+    for start in groups.keys() {
+        // The groups on the way here, each with its parents still to be visited.
+        let mut path: Vec<(&Name, core::slice::Iter<'_, Name>)> = Vec::new();
+        let mut next = Some(start);
+        loop {
+            if let Some(name) = next.take()
+                && !finished.contains(name)
+            {
+                if let Some(from) = path.iter().position(|(on_path, _)| *on_path == name) {
+                    let around = path.iter().skip(from).map(|(on_path, _)| *on_path);
+                    return Some(around.chain(core::iter::once(name)).collect());
+                }
+                path.push((name, groups.get(name).map(|g| g.groups.iter()).unwrap_or_default()));
+            }
+            let Some((name, parents)) = path.last_mut() else { break };
+            match parents.next() {
+                Some(parent) => next = Some(parent),
+                None => {
+                    finished.insert(name);
+                    path.pop();
+                }
+            }
+        }
+    }
+    None
+}
+
+impl HostEntry {
+    /// The host with what its groups, and theirs, add.
+    fn resolve(&self, groups: &Groups<'_>) -> Host {
+        let mut logins: BTreeSet<Name> = self.logins.iter().cloned().collect();
+        let mut seen: BTreeSet<&Name> = BTreeSet::new();
+        let mut style = None;
+        let mut queue: Vec<&Name> = self.groups.iter().collect();
+        while let Some(name) = queue.pop() {
+            if !seen.insert(name) {
+                continue;
+            }
+            if let Some(group) = groups.get(name) {
+                logins.extend(group.logins.iter().cloned());
+                style = style.max(group.principals);
+                queue.extend(&group.groups);
+            }
+        }
+        Host {
+            name: self.name.clone(),
+            groups: self.groups.iter().cloned().collect(),
+            labels: self.labels.clone(),
+            logins,
+            principals: self.principals.or(style).unwrap_or_default(),
+            address: self.address.clone(),
+            fronts: self.fronts.iter().cloned().collect(),
+        }
+    }
+}
+
+/// `ADDRESS[:PORT]`: a name of DNS, an IPv4 address, or an IPv6 address, in brackets if a port follows.
+fn check_address(text: &str) -> Result<(), &'static str> {
+    const FORM: &str =
+        "is not ADDRESS[:PORT]: write a DNS name, an IPv4 address, or an IPv6 address in brackets";
+    let port = |port: &str| {
+        let digits = !port.is_empty() && port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
+        match port.parse::<u16>() {
+            Ok(1..) if digits && !port.starts_with('0') => Ok(()),
+            Ok(_) | Err(_) => Err("has no port from 1 to 65535 after its last ':'"),
+        }
+    };
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, after) = rest.split_once(']').ok_or(FORM)?;
+        return match (address.parse::<IpAddr>(), after.strip_prefix(':')) {
+            (Ok(IpAddr::V6(_)), Some(digits)) => port(digits),
+            (Ok(IpAddr::V6(_)), None) if after.is_empty() => Ok(()),
+            (Ok(_) | Err(_), _) => Err(FORM),
+        };
+    }
+    if let Ok(IpAddr::V6(_)) = text.parse() {
+        return Ok(());
+    }
+    let (name, digits) = match text.split_once(':') {
+        Some((name, digits)) => (name, Some(digits)),
+        None => (text, None),
+    };
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    if name.len() > Name::MAX_BYTES || !name.split('.').all(label) {
+        return Err(FORM);
+    }
+    digits.map_or(Ok(()), port)
 }

@@ -3,6 +3,8 @@
 //! `no_std`: a clock, a file, a socket or a log line does not compile here. All of it comes in as values.
 #![no_std]
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod authority;
 pub mod cert;

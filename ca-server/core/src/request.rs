@@ -164,7 +164,11 @@ fn accounts(body: &AccessRequestBody, limits: &RequestLimits) -> Result<Vec<Acco
 fn command(body: &AccessRequestBody) -> Result<Option<Command>, Problem> {
     let invalid = |detail: &str| Err(Problem::new(Code::CommandInvalid, detail));
     match (body.mode, &body.command) {
-        (Mode::Exec, Some(text)) => match text.parse() {
+        (Mode::Exec, Some(text)) => match text.parse::<Command>() {
+            // sshd runs its own SFTP server for this word: that is another mode's right.
+            Ok(command) if command.as_str().split([' ', '\t']).next() == Some("internal-sftp") => {
+                invalid("command is internal-sftp, which is file transfer: use mode sftp.")
+            }
             Ok(command) => Ok(Some(command)),
             Err(e) => invalid(&format!("command {e}.")),
         },

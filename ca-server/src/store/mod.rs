@@ -1,18 +1,36 @@
 //! The store: one way to change (`apply`), state and event in one transaction, a few reads (DESIGN 7).
 
+mod batch;
 pub mod change;
+mod error;
+mod facts;
+mod migrate;
+mod place;
+mod prune;
+mod read;
+mod rows;
+mod sql;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 pub use change::{
-    CallId, Change, DecideRequest, EndSession, IssueCertificate, OpenSession, Outcome, RecordEvent, Refusal,
-    RefuseSession,
+    CallId, Change, DecideRequest, Decided, EndSession, IssueCertificate, OpenSession, Outcome, RecordEvent,
+    Refusal, RefuseSession,
 };
 
+use std::sync::Arc;
+
 use jit_ssh_core::identity::Claims;
-use jit_ssh_proto::wire::RequestInfo;
-use jit_ssh_proto::{CaId, Name, RequestId, SessionId, Timestamp, UserKey};
+use jit_ssh_proto::{CaId, Name, SessionId, Timestamp, UserKey};
+use sqlx::AnyPool;
+use tokio::sync::{mpsc, oneshot};
+
+use place::Place;
+use writer::{Job, Seen, Writer};
 
 /// Why the store as a whole could not do it. Nothing of the batch was kept.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// It does not answer.
     #[error("the store is unavailable: {0}")]
@@ -67,21 +85,60 @@ pub struct StoredEvent {
 
 /// A handle on the store; clones share it.
 #[derive(Clone, Debug)]
-pub struct Store {}
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    place: Place,
+    readers: AnyPool,
+    /// None if it was opened to be read only.
+    writer: Option<mpsc::Sender<Job>>,
+    seen: Arc<Seen>,
+}
 
 impl Store {
     /// Opens (creating if `create`) `sqlite:PATH`: WAL, full durability, one writer. Refuses another CA's data and a
-    /// newer schema. Holds an exclusive lock against a second server for as long as it lives.
+    /// newer schema. Holds an exclusive lock against a second server until it is closed, or until the last handle is
+    /// gone and what waited is done.
     ///
     /// # Errors
     /// In one sentence, what is wrong with the database.
     pub async fn open(url: &str, ca: &CaId, create: bool) -> Result<Self, StoreError> {
-        let _ = (url, ca, create);
-        todo!("store")
+        let place = Place::parse(url)?;
+        let lock = place.lock()?;
+        place.ensure(create)?;
+        let mut conn = place.writer().await?;
+        migrate::migrate(&mut conn, &place, ca, create).await?;
+        let seen = Arc::new(Seen::default());
+        let writer = Writer::new(place.clone(), *ca, conn, lock, Arc::clone(&seen)).await?;
+        let (jobs, waiting) = mpsc::channel(writer::WAITING);
+        tokio::spawn(writer.run(waiting));
+        let readers = place.readers()?;
+        let shared = Shared { place, readers, writer: Some(jobs), seen };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Opens a database to read it only, beside a server or without one. Takes no lock, changes nothing; `apply`
+    /// is refused.
+    ///
+    /// # Errors
+    /// In one sentence, what is wrong with the database.
+    pub async fn open_read_only(url: &str, ca: &CaId) -> Result<Self, StoreError> {
+        let place = Place::parse(url)?;
+        place.ensure(false)?;
+        place.check(ca).await?;
+        let readers = place.readers()?;
+        let shared = Shared { place, readers, writer: None, seen: Arc::default() };
+        let store = Self { shared: Arc::new(shared) };
+        store.shared.seen.set_time(store.newest_time().await?);
+        Ok(store)
     }
 
     /// The one way to change: all of `changes` in one transaction with whatever else is waiting; each one alone
-    /// succeeds or is refused, and sees the earlier ones; durable when this returns.
+    /// succeeds or is refused, and sees the earlier ones; durable when this returns. A caller who goes away does
+    /// not take the changes back.
     ///
     /// `now` is the caller's clock. Ledger time is the later of that and the last event's.
     ///
@@ -92,73 +149,46 @@ impl Store {
         now: Timestamp,
         changes: Vec<Change>,
     ) -> Result<Vec<Result<Outcome, Refusal>>, StoreError> {
-        let _ = (now, changes);
-        todo!("store")
+        self.ask(|reply| Job::Apply { now, changes, reply }).await?
     }
 
     /// The time of the last event: what a backwards clock is lifted to.
     #[must_use]
     pub fn last_time(&self) -> Timestamp {
-        todo!("store")
+        self.shared.seen.time()
     }
 
-    /// The session whose token has this SHA-256, live or not.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn session_by_token(&self, token_hash: &[u8; 32]) -> Result<Option<StoredSession>, StoreError> {
-        let _ = token_hash;
-        todo!("store")
-    }
-
-    /// A request of this session's identity.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn request(
-        &self,
-        issuer: &Name,
-        sub: &str,
-        id: &RequestId,
-    ) -> Result<Option<RequestInfo>, StoreError> {
-        let _ = (issuer, sub, id);
-        todo!("store")
-    }
-
-    /// Requests of this identity, newest first, at most `limit`, older than `before` if given.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn requests(
-        &self,
-        issuer: &Name,
-        sub: &str,
-        before: Option<&RequestId>,
-        limit: u32,
-    ) -> Result<Vec<RequestInfo>, StoreError> {
-        let _ = (issuer, sub, before, limit);
-        todo!("store")
-    }
-
-    /// Events from index `from`, at most `limit`, in order.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn events(&self, from: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        let _ = (from, limit);
-        todo!("store")
-    }
-
-    /// Whether the store answers and can be written.
+    /// Whether the store answers and can be written: a read, and whether the last write worked. If it did not, a
+    /// write is tried, so that this recovers when the cause is gone.
     ///
     /// # Errors
     /// When it cannot.
     pub async fn ready(&self) -> Result<(), StoreError> {
-        todo!("store")
+        self.answers().await?;
+        match (&self.shared.writer, self.shared.seen.trouble()) {
+            (None, _) => Ok(()),
+            (Some(writer), None) if !writer.is_closed() => Ok(()),
+            (Some(_), _) => self.ask(|reply| Job::Probe { reply }).await?,
+        }
     }
 
-    /// Finishes what waits and closes.
+    /// Finishes what waits and closes. Other handles then answer that the store is closed.
     pub async fn close(self) {
-        todo!("store")
+        // A writer that is gone has closed already.
+        let _closed = self.ask(|reply| Job::Close { reply }).await;
+        self.shared.readers.close().await;
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
+        let Some(writer) = &self.shared.writer else {
+            return Err(StoreError::ReadOnly(format!(
+                "{} was opened to be read only",
+                self.shared.place.shown()
+            )));
+        };
+        let closed = || StoreError::Unavailable(format!("{} was closed", self.shared.place.shown()));
+        let (reply, answer) = oneshot::channel();
+        writer.send(job(reply)).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())
     }
 }

@@ -1,14 +1,30 @@
 //! What a certificate says: profile, encoding, lints, and the check of what a signer returned (DESIGN 4).
 
+//!
+//! Numbered as in `DESIGN.md`: [`profile`] decides every field, [`encode_tbs`] turns the fields into the bytes to be
+//! signed, `lint` reads those bytes back and judges them, [`Prepared::finish`] judges the signature. Nothing here
+//! signs, and nothing here looks at policy.
+
+mod decode;
+mod encode;
+mod lint;
+mod profile;
+#[cfg(test)]
+mod tests;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use jit_ssh_proto::event::CertificateIssued;
 use jit_ssh_proto::{Salt, Span, Timestamp, UserKey};
+use signature::Verifier;
 use ssh_key::{Certificate, Signature};
 
 use crate::authority::Authority;
 use crate::grant::Grant;
+
+pub use encode::encode_tbs;
+pub use profile::{FORCE_COMMAND, GRANT_EXTENSION, SOURCE_ADDRESS, Statement, VERIFY_REQUIRED, profile};
 
 /// The longest certificate, whatever anybody says (DESIGN 4).
 pub const HARD_MAX: Span = Span::from_seconds(24 * 3600);
@@ -67,8 +83,18 @@ impl Prepared {
     /// # Errors
     /// When the window is empty or a lint fails.
     pub fn new(grant: &Grant, issuance: &Issuance<'_>) -> Result<Self, CertError> {
-        let _ = (grant, issuance);
-        todo!("cert")
+        Self::of(&Statement::from(grant), issuance)
+    }
+
+    /// The same from a statement: inside this module only, so that a [`Grant`] stays the one way in.
+    fn of(statement: &Statement<'_>, issuance: &Issuance<'_>) -> Result<Self, CertError> {
+        // 1. Every field.
+        let record = profile(statement, issuance)?;
+        // 2. The bytes, from the record and nothing else (invariant 1).
+        let tbs = encode_tbs(&record)?;
+        // 3. The bytes are read back and judged.
+        lint::run(&tbs, &record, statement, issuance)?;
+        Ok(Self { tbs, record })
     }
 
     /// The bytes to sign.
@@ -88,7 +114,21 @@ impl Prepared {
     /// # Errors
     /// [`CertError::Signature`] when it is not the authority's signature over exactly these bytes.
     pub fn finish(self, signature: &Signature) -> Result<Certificate, CertError> {
-        let _ = signature;
-        todo!("cert")
+        let authority = self.record.authority_key.key_data();
+        // The signature is over our bytes, not over what a parser makes of them.
+        authority.verify(&self.tbs, signature).map_err(|_| CertError::Signature)?;
+        let mut bytes = self.tbs;
+        let envelope = Vec::<u8>::try_from(signature.clone()).map_err(|_| CertError::Signature)?;
+        encode::put_string(&mut bytes, &envelope)?;
+        let certificate = Certificate::from_bytes(&bytes).map_err(|_| CertError::Signature)?;
+        // What is handed out is what was verified, byte for byte.
+        if certificate.to_bytes().ok().as_deref() == Some(bytes.as_slice())
+            && certificate.signature_key() == authority
+            && certificate.signature() == signature
+        {
+            Ok(certificate)
+        } else {
+            Err(CertError::Signature)
+        }
     }
 }

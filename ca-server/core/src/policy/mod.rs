@@ -1,10 +1,24 @@
 //! Policy: who may do what, where and when, and on which terms (DESIGN 5).
 
+mod annotations;
+mod compile;
+mod decide;
+mod facts;
+mod refusal;
+mod scan;
+#[cfg(test)]
+mod tests;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use data_encoding::HEXLOWER;
 use jit_ssh_proto::{Code, Span, Timestamp, UserKey};
+use sha2::{Digest, Sha256};
+
+use self::compile::Compiled;
+use self::facts::Vocabulary;
 
 use crate::identity::VerifiedIdentity;
 use crate::inventory::Inventory;
@@ -36,7 +50,8 @@ pub struct PolicyError {
 /// Everything that decides: policies, inventory, defaults, and the digest that names this set.
 #[derive(Debug)]
 pub struct Rules {
-    // policy: compiled policies
+    compiled: Compiled,
+    vocabulary: Vocabulary,
     inventory: Inventory,
     default_ttl: Span,
     digest: String,
@@ -113,8 +128,13 @@ impl Rules {
         inventory_digest: &[u8; 32],
         default_ttl: Span,
     ) -> Result<Self, Vec<PolicyError>> {
-        let _ = (sources, inventory, inventory_digest, default_ttl);
-        todo!("policy")
+        let compiled = Compiled::new(sources, default_ttl)?;
+        let vocabulary = Vocabulary::new().map_err(|_| {
+            let what = "the names of the schema are not understood: this is a defect of jit-ssh".into();
+            Vec::from([PolicyError { file: "schema.cedarschema".into(), line: 1, column: 1, what }])
+        })?;
+        let digest = digest(sources, inventory_digest, default_ttl);
+        Ok(Self { compiled, vocabulary, inventory, default_ttl, digest })
     }
 
     /// Decides a request: every account × action on its own, offers never mixed, any forbid or error denies.
@@ -126,8 +146,7 @@ impl Rules {
         key: &UserKey,
         at: &Circumstances,
     ) -> Decision {
-        let _ = (identity, request, key, at);
-        todo!("policy")
+        decide::decide(self, identity, request, key, at)
     }
 
     /// SHA-256 over policies and inventory, lower-case hex: which set decided.
@@ -145,7 +164,7 @@ impl Rules {
     /// How many policies there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        todo!("policy")
+        self.compiled.rules.len()
     }
 
     /// Whether there are none: then nothing is allowed.
@@ -159,6 +178,26 @@ impl Rules {
     pub fn default_ttl(&self) -> Span {
         self.default_ttl
     }
+}
+
+/// The digest of a set: each part with its length before it, files by name.
+fn digest(sources: &[PolicySource], inventory: &[u8; 32], default_ttl: Span) -> String {
+    let mut sorted: Vec<&PolicySource> = sources.iter().collect();
+    sorted.sort_by_key(|source| &source.file);
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        // A length is at most 64 bits on every machine that there is.
+        hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(bytes);
+    };
+    part(b"jit-ssh-rules-v1");
+    part(inventory);
+    part(&default_ttl.seconds().to_be_bytes());
+    for source in sorted {
+        part(source.file.as_bytes());
+        part(source.text.as_bytes());
+    }
+    HEXLOWER.encode(&hash.finalize())
 }
 
 impl Allowed {

@@ -1,5 +1,11 @@
 //! Who somebody is: issuer + `sub`, and the attributes that the issuer's entry trusts (invariant 4).
 
+mod attributes;
+mod claims;
+mod derived;
+#[cfg(test)]
+mod tests;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,6 +29,8 @@ pub enum IdentityKind {
 pub struct IssuerRules {
     /// The issuer's alias, which prefixes everything it names.
     pub name: Name,
+    /// The issuer identifier, exactly as tokens carry it: with `sub`, what derived names are made of.
+    pub url: String,
     /// People or workloads.
     pub kind: IdentityKind,
     /// The claim that holds the user name, if one is trusted to.
@@ -101,8 +109,34 @@ impl VerifiedIdentity {
     /// # Errors
     /// `token_subject`, `token_claims`, `email_not_verified`, `domain_not_allowed`.
     pub fn admit(rules: &IssuerRules, claims: &Claims) -> Result<Self, Problem> {
-        let _ = (rules, claims);
-        todo!("policy")
+        let sub = attributes::subject(&claims.sub)?;
+        let email = attributes::email(claims)?;
+        attributes::check_domain(&rules.allowed_domains, claims, email)?;
+        let login = match &rules.username {
+            Some(claim) => attributes::login(claim, claims.username.as_ref())?,
+            None => None,
+        };
+        let groups = match &rules.groups {
+            Some(claim) => attributes::groups(claim, claims.groups.as_ref(), &rules.groups_map)?,
+            None => BTreeSet::new(),
+        };
+        let name = match &login {
+            Some(login) => login.clone(),
+            None => derived::name(&rules.url, sub)?,
+        };
+        Ok(Self {
+            issuer: rules.name.clone(),
+            sub: sub.into(),
+            kind: rules.kind,
+            name,
+            login,
+            email: email.map(Into::into),
+            groups,
+            flow: claims.flow,
+            auth_time: claims.auth_time,
+            methods: claims.methods.clone(),
+            level: claims.level.clone(),
+        })
     }
 
     /// The issuer's alias.

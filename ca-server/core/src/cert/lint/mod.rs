@@ -1,0 +1,124 @@
+//! Lints: one rule a file, each with its source, run on every certificate before anything can sign it.
+//!
+//! A rule judges the bytes read back rather than the fields that made them wherever the bytes can tell. A finding is
+//! our own fault and never the caller's: it stops the certificate.
+
+mod authority_is_not_subject;
+mod authority_kind;
+mod certified_key;
+mod critical_options;
+mod determined;
+mod digest;
+mod extensions;
+mod grant_accounts;
+mod key_id;
+mod nonce;
+mod one_mode;
+mod option_data;
+mod option_order;
+mod principals;
+mod reserved;
+mod serial;
+mod size;
+mod window;
+mod within_grant;
+
+#[cfg(test)]
+mod tests;
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use jit_ssh_proto::Principal;
+use jit_ssh_proto::event::CertificateIssued;
+
+use super::decode::Decoded;
+use super::{CertError, Issuance, Statement};
+
+/// What a rule looks at.
+struct Subject<'a> {
+    /// The bytes to be signed.
+    tbs: &'a [u8],
+    /// The same, read back.
+    decoded: &'a Decoded,
+    /// The principals read back and parsed, those that are principals.
+    principals: &'a [Principal],
+    /// What the ledger will hold.
+    record: &'a CertificateIssued,
+    /// What was granted.
+    statement: &'a Statement<'a>,
+    /// What issuance added.
+    issuance: &'a Issuance<'a>,
+}
+
+/// One rule.
+struct Lint {
+    /// Its name in errors.
+    name: &'static str,
+    /// Where the rule comes from.
+    source: &'static str,
+    /// Finds what is wrong.
+    check: fn(&Subject<'_>) -> Result<(), String>,
+}
+
+/// Every rule; what the others rest on comes first.
+const LINTS: [Lint; 19] = [
+    principals::LINT,
+    one_mode::LINT,
+    authority_is_not_subject::LINT,
+    authority_kind::LINT,
+    certified_key::LINT,
+    critical_options::LINT,
+    determined::LINT,
+    digest::LINT,
+    extensions::LINT,
+    grant_accounts::LINT,
+    key_id::LINT,
+    nonce::LINT,
+    option_data::LINT,
+    option_order::LINT,
+    reserved::LINT,
+    serial::LINT,
+    size::LINT,
+    window::LINT,
+    within_grant::LINT,
+];
+
+/// Runs every rule on bytes that are to be signed.
+///
+/// # Errors
+/// The first rule that does not hold.
+pub(super) fn run(
+    tbs: &[u8],
+    record: &CertificateIssued,
+    statement: &Statement<'_>,
+    issuance: &Issuance<'_>,
+) -> Result<(), CertError> {
+    match findings(tbs, record, statement, issuance)?.into_iter().next() {
+        None => Ok(()),
+        Some(finding) => Err(finding),
+    }
+}
+
+/// Every rule that does not hold.
+fn findings(
+    tbs: &[u8],
+    record: &CertificateIssued,
+    statement: &Statement<'_>,
+    issuance: &Issuance<'_>,
+) -> Result<Vec<CertError>, CertError> {
+    let decoded =
+        Decoded::read(tbs).map_err(|e| CertError::Lint { rule: "readable", what: e.to_string() })?;
+    let principals: Vec<Principal> = decoded.principals.iter().filter_map(|p| p.parse().ok()).collect();
+    let subject = Subject { tbs, decoded: &decoded, principals: &principals, record, statement, issuance };
+    let found = |lint: &Lint| {
+        let what = (lint.check)(&subject).err()?;
+        Some(CertError::Lint { rule: lint.name, what: alloc::format!("{what} ({})", lint.source) })
+    };
+    Ok(LINTS.iter().filter_map(found).collect())
+}
+
+/// `Ok` if it holds, else the finding.
+fn demand(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what()) }
+}

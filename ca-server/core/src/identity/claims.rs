@@ -1,0 +1,82 @@
+//! Picks the claims that matter from a verified token's payload.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use jit_ssh_proto::{Code, Problem, Timestamp};
+use serde_json::{Map, Value};
+
+use super::{Claims, Flow, IssuerRules};
+
+/// The most values of `amr`, and the longest of them and of `acr`.
+const MAX_METHODS: usize = 32;
+const MAX_WORD_BYTES: usize = 255;
+
+impl Claims {
+    /// Picks from the payload of a token that was verified. What these claims mean is decided by
+    /// [`super::VerifiedIdentity::admit`]; shapes that no provider may send are refused here.
+    ///
+    /// # Errors
+    /// `token_subject` without a `sub`, `token_claims` for a claim of the wrong shape.
+    pub fn from_payload(
+        rules: &IssuerRules,
+        flow: Flow,
+        payload: &Map<String, Value>,
+    ) -> Result<Self, Problem> {
+        let sub = match payload.get("sub") {
+            Some(Value::String(sub)) => sub.clone(),
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))
+            | None => {
+                return Err(Problem::new(
+                    Code::TokenSubject,
+                    "sub is missing or is not text: the identity provider must send one.",
+                ));
+            }
+        };
+        let auth_time = payload.get("auth_time").map(auth_time).transpose()?;
+        let methods = payload.get("amr").map(methods).transpose()?.unwrap_or_default();
+        let level = payload.get("acr").map(|acr| word("acr", acr)).transpose()?;
+        let named = |claim: &Option<String>| claim.as_ref().and_then(|name| payload.get(name)).cloned();
+        Ok(Self {
+            sub,
+            flow,
+            auth_time,
+            methods,
+            level,
+            email: payload.get("email").cloned(),
+            email_verified: payload.get("email_verified").cloned(),
+            username: named(&rules.username),
+            groups: named(&rules.groups),
+        })
+    }
+}
+
+/// A claim of a shape that is not understood.
+pub(super) fn wrong_shape(claim: &str, expected: &str) -> Problem {
+    Problem::new(
+        Code::TokenClaims,
+        format!("The claim {claim:?} is not {expected}: correct what the identity provider sends."),
+    )
+}
+
+fn auth_time(value: &Value) -> Result<Timestamp, Problem> {
+    match value.as_u64() {
+        Some(seconds) if seconds <= Timestamp::MAX.seconds() => Ok(Timestamp::from_seconds(seconds)),
+        Some(_) | None => Err(wrong_shape("auth_time", "a whole number of seconds since 1970")),
+    }
+}
+
+fn methods(value: &Value) -> Result<Vec<String>, Problem> {
+    match value.as_array() {
+        Some(items) if items.len() <= MAX_METHODS => items.iter().map(|item| word("amr", item)).collect(),
+        Some(_) | None => Err(wrong_shape("amr", "a list of at most 32 texts")),
+    }
+}
+
+fn word(claim: &str, value: &Value) -> Result<String, Problem> {
+    match value.as_str() {
+        Some(text) if text.len() <= MAX_WORD_BYTES => Ok(text.into()),
+        Some(_) | None => Err(wrong_shape(claim, "text of at most 255 bytes")),
+    }
+}

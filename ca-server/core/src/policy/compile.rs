@@ -1,0 +1,218 @@
+//! From policy files to what a decision needs, once, when they are loaded. All or nothing.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use cedar_policy::{Authorizer, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use jit_ssh_proto::Span;
+use miette::Diagnostic;
+use serde_json::Value;
+
+use super::annotations::{self, Rule};
+use super::scan::{self, Statement, position};
+use super::{PolicyError, PolicySource};
+
+/// The schema, as `docs/` shows it.
+pub(super) const SCHEMA: &str = include_str!("schema.cedarschema");
+
+/// Validated policies and what their annotations say.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    /// Every policy.
+    pub(super) all: PolicySet,
+    /// The permits: whether somebody has any part in what a `forbid` denied.
+    pub(super) permits: PolicySet,
+    /// What each policy is.
+    pub(super) rules: BTreeMap<PolicyId, Rule>,
+    /// If a policy looks at `context.duration`: every length that an offer gives, the longest first. Else empty: then
+    /// the length is of no consequence for what matches.
+    pub(super) lengths: Vec<Span>,
+    pub(super) authorizer: Authorizer,
+}
+
+/// Where a policy stands.
+struct Origin<'a> {
+    source: &'a PolicySource,
+    start: usize,
+}
+
+impl Origin<'_> {
+    /// `offset` counts from the start of the policy.
+    fn error(&self, offset: usize, what: impl Into<String>) -> PolicyError {
+        fault(self.source, self.start.saturating_add(offset), what)
+    }
+
+    fn diagnostic(&self, found: &dyn Diagnostic) -> PolicyError {
+        let offset = found.labels().and_then(|mut l| l.next()).map_or(0, |label| label.offset());
+        let mut what = one_line(&found.to_string());
+        if let Some(help) = found.help() {
+            what = format!("{what} ({})", one_line(&help.to_string()));
+        }
+        self.error(offset, what)
+    }
+}
+
+fn fault(source: &PolicySource, offset: usize, what: impl Into<String>) -> PolicyError {
+    let (line, column) = position(&source.text, offset);
+    PolicyError { file: source.file.clone(), line, column, what: what.into() }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+impl Compiled {
+    /// Parses, names, validates.
+    ///
+    /// # Errors
+    /// Everything that is wrong, with its place.
+    pub(super) fn new(sources: &[PolicySource], default_ttl: Span) -> Result<Self, Vec<PolicyError>> {
+        let mut errors = Vec::new();
+        let mut origins: BTreeMap<PolicyId, Origin<'_>> = BTreeMap::new();
+        let mut rules = BTreeMap::new();
+        let mut policies = Vec::new();
+        for source in sources {
+            let statements = match scan::split(&source.text) {
+                Ok(statements) => statements,
+                Err(found) => {
+                    errors.push(fault(source, found.offset, found.what));
+                    continue;
+                }
+            };
+            for (at, statement) in statements.iter().enumerate() {
+                let origin = Origin { source, start: statement.start };
+                match one(&origin, statement, at.saturating_add(1), default_ttl) {
+                    Ok((policy, rule)) => match origins.get(policy.id()) {
+                        Some(first) => {
+                            let (line, _) = position(&first.source.text, first.start);
+                            errors.push(origin.error(
+                                0,
+                                format!(
+                                    "the id {} is already that of the policy at {}:{line}: give it another",
+                                    policy.id(),
+                                    first.source.file
+                                ),
+                            ));
+                        }
+                        None => {
+                            origins.insert(policy.id().clone(), origin);
+                            rules.insert(policy.id().clone(), rule);
+                            policies.push(policy);
+                        }
+                    },
+                    Err(found) => errors.extend(found),
+                }
+            }
+        }
+        let compiled = Self::validated(&policies, rules, &origins);
+        match compiled {
+            Ok(compiled) if errors.is_empty() => Ok(compiled),
+            Ok(_) => Err(errors),
+            Err(found) => {
+                errors.extend(found);
+                Err(errors)
+            }
+        }
+    }
+
+    fn validated(
+        policies: &[Policy],
+        rules: BTreeMap<PolicyId, Rule>,
+        origins: &BTreeMap<PolicyId, Origin<'_>>,
+    ) -> Result<Self, Vec<PolicyError>> {
+        let nowhere = |what: String| {
+            Vec::from([PolicyError { file: "policies".into(), line: 1, column: 1, what: one_line(&what) }])
+        };
+        let set = |effect: Option<Effect>| {
+            PolicySet::from_policies(
+                policies.iter().filter(|p| effect.is_none_or(|e| p.effect() == e)).cloned(),
+            )
+            .map_err(|e| nowhere(e.to_string()))
+        };
+        let all = set(None)?;
+        let permits = set(Some(Effect::Permit))?;
+        let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|e| nowhere(e.to_string()))?;
+        let result = Validator::new(schema).validate(&all, ValidationMode::Strict);
+        let place = |id: &PolicyId, found: &dyn Diagnostic| match origins.get(id) {
+            Some(origin) => origin.diagnostic(found),
+            None => {
+                PolicyError { file: id.to_string(), line: 1, column: 1, what: one_line(&found.to_string()) }
+            }
+        };
+        // A warning is a policy that can never match, or text that reads as something that it is not.
+        let mut errors: Vec<PolicyError> = result
+            .validation_errors()
+            .map(|e| place(e.policy_id(), e))
+            .chain(result.validation_warnings().map(|w| place(w.policy_id(), w)))
+            .collect();
+        if !errors.is_empty() {
+            errors.sort_by(|a, b| {
+                (&a.file, a.line, a.column, &a.what).cmp(&(&b.file, b.line, b.column, &b.what))
+            });
+            errors.dedup();
+            return Err(errors);
+        }
+        let lengths = if policies.iter().any(looks_at_duration) { lengths(&rules) } else { Vec::new() };
+        Ok(Self { all, permits, rules, lengths, authorizer: Authorizer::new() })
+    }
+}
+
+fn one(
+    origin: &Origin<'_>,
+    statement: &Statement<'_>,
+    position_in_file: usize,
+    default_ttl: Span,
+) -> Result<(Policy, Rule), Vec<PolicyError>> {
+    let policy = Policy::parse(None, statement.text)
+        .map_err(|errors| errors.iter().map(|e| origin.diagnostic(e)).collect::<Vec<_>>())?;
+    let read = annotations::read(&policy, default_ttl).map_err(|wrong| {
+        let at = statement.annotations.iter().find(|(name, _)| *name == wrong.name).map_or(0, |(_, at)| *at);
+        Vec::from([fault(origin.source, at.max(origin.start), wrong.what)])
+    })?;
+    // A name has no ':', so that no @id can pose as a policy without one.
+    let id = match &read.id {
+        Some(id) => id.to_string(),
+        None => format!("{}:{position_in_file}", origin.source.file),
+    };
+    Ok((policy.new_id(PolicyId::new(id)), read.rule))
+}
+
+/// The different lengths of offers, the longest first.
+fn lengths(rules: &BTreeMap<PolicyId, Rule>) -> Vec<Span> {
+    let mut lengths: Vec<Span> = rules
+        .values()
+        .filter_map(|rule| match rule {
+            Rule::Permit(offer) => Some(offer.ttl),
+            Rule::Forbid(_) => None,
+        })
+        .collect();
+    lengths.sort_unstable_by(|a, b| b.cmp(a));
+    lengths.dedup();
+    lengths
+}
+
+/// Whether a policy may depend on `context.duration`; yes on doubt.
+fn looks_at_duration(policy: &Policy) -> bool {
+    policy.to_json().map_or(true, |json| uses_duration(&json))
+}
+
+/// In Cedar's JSON form, `context.x` is `{".": {"left": {"Var": "context"}, "attr": "x"}}`, and `context has x` is the
+/// same under `has`. Any other use of `context` hands it on whole.
+fn uses_duration(json: &Value) -> bool {
+    let is_context = |v: &Value| v.get("Var").and_then(Value::as_str) == Some("context");
+    match json {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Value::Array(items) => items.iter().any(uses_duration),
+        Value::Object(_) if is_context(json) => true,
+        Value::Object(fields) => fields.iter().any(|(key, value)| {
+            let of_context = matches!(key.as_str(), "." | "has") && value.get("left").is_some_and(is_context);
+            if of_context {
+                value.get("attr").and_then(Value::as_str).is_none_or(|attr| attr == "duration")
+            } else {
+                uses_duration(value)
+            }
+        }),
+    }
+}

@@ -1,0 +1,238 @@
+//! What is refused when policies are loaded, and where the error points.
+
+use super::*;
+
+/// Policies at the scanner's limits, each shaped to make another part of Cedar recurse: the worst that it is ever given.
+fn at_the_limits() -> Vec<(&'static str, String)> {
+    let permit =
+        |when: &str| format!("permit (principal, action == Action::\"shell\", resource) when {{ {when} }};");
+    let many = |n: usize, one: &str, join: &str| Vec::from_iter(core::iter::repeat_n(one, n)).join(join);
+    let nested = |open: &str, inner: &str, close: &str, n: usize| {
+        permit(&format!("{}{inner}{}", open.repeat(n), close.repeat(n)))
+    };
+    Vec::from([
+        ("brackets", nested("(", "true", ")", 23)),
+        ("sets", nested("[", "1", "]", 23)),
+        ("records", nested("{a: ", "1", "}", 23)),
+        ("not in brackets", nested("!(true && ", "true", ")", 23)),
+        ("if in brackets", nested("(if true then true else !!true && 1 + 2 == 3 || ", "true", ")", 23)),
+        ("and", permit(&many(197, "true", " && "))),
+        ("or", permit(&many(390, "principal is User", " || "))),
+        ("plus", permit(&format!("{} == 1", many(390, "1", " + ")))),
+        ("minus", permit(&format!("{} == 1", many(390, "1", " - ")))),
+        ("times", permit(&format!("{} == 1", many(390, "1", " * ")))),
+        ("minus signs", permit(&format!("1 == {}1", "-".repeat(390)))),
+        ("not", permit(&format!("{}true", "!".repeat(390)))),
+        ("equals", permit(&many(390, "1", " == "))),
+        ("dots", permit(&format!("context{}", ".a".repeat(390)))),
+        ("dots after has", permit(&format!("context has a{}", ".a".repeat(390)))),
+        ("indices", permit(&format!("context{}", "[\"a\"]".repeat(390)))),
+        ("calls", permit(&format!("context.now{}", ".offset(duration(\"1s\"))".repeat(130)))),
+        ("calls of calls", permit(&format!("context{}", "()".repeat(390)))),
+        ("else if", permit(&format!("{}true", "if true then true else ".repeat(390)))),
+        ("if if", nested("if ", "true", " then true else true", 390)),
+        ("then if", nested("if true then ", "true", " else true", 390)),
+        (
+            "when",
+            format!(
+                "permit (principal, action == Action::\"shell\", resource) {};",
+                "when { true } ".repeat(190)
+            ),
+        ),
+        ("path", permit(&format!("{}\"a\" == principal", "A::".repeat(8)))),
+        ("wide set", permit(&format!("principal in [{}]", many(2000, "User::\"corp/x\"", ",")))),
+        ("annotations", format!("{} permit (principal, action, resource);", "@title(\"x\") ".repeat(390))),
+        ("at signs", "@".repeat(5000) + ";"),
+    ])
+}
+
+/// Half of what `Rules::load` asks for.
+const STACK: usize = 8 << 20;
+
+#[test]
+fn nothing_within_the_limits_exhausts_a_stack() {
+    for (name, text) in at_the_limits() {
+        let load = move || {
+            let loaded = try_rules(&text);
+            if let Ok(rules) = &loaded {
+                // Whatever it says: it must say something, on a stack of ordinary size too.
+                let _ = std::thread::scope(|s| {
+                    s.spawn(|| outcome(&decide(rules, &person("alice", &["sre"]), "shell deploy@web-1")))
+                        .join()
+                        .unwrap()
+                });
+            }
+            loaded.err().and_then(|errors| errors.first().map(ToString::to_string))
+        };
+        let error = std::thread::Builder::new().stack_size(STACK).spawn(load).unwrap().join().unwrap();
+        // Not the scanner's own limits: these inputs are to reach Cedar.
+        assert!(!error.is_some_and(|e| e.contains("more than")), "{name}");
+    }
+}
+
+#[test]
+fn what_is_refused_and_where() {
+    let permit = "permit (principal, action, resource);";
+    for (text, line, column, why) in [
+        // Not a policy.
+        ("permit", 1, 1, "not finished"),
+        ("permit (principal, action);", 1, 1, "resource"),
+        ("\n  allow (principal, action, resource);", 2, 3, "allow"),
+        ("permit (principal == ?principal, action, resource);", 1, 1, "template"),
+        ("permit (principal, action, resource) when { \"\\q\" == \"\" };", 1, 45, "escape"),
+        (&alloc::format!("{permit}\n{}", "(".repeat(30)), 2, 25, "nested"),
+        // Not of the schema: each error stands at its own place.
+        ("permit (principal, action == Action::\"ssh\", resource);", 1, 1, "ssh"),
+        ("permit (principal in Team::\"a\", action, resource);", 1, 1, "Team"),
+        (
+            "// ok\npermit (principal, action == Action::\"shell\", resource)\nwhen { resource.user == \"x\" };",
+            3,
+            8,
+            "user",
+        ),
+        (
+            "permit (principal, action == Action::\"shell\", resource) when { principal.login == \"x\" };",
+            1,
+            64,
+            "login",
+        ),
+        (
+            "permit (principal, action == Action::\"shell\", resource) when { context.argv.count == 1 };",
+            1,
+            64,
+            "argv",
+        ),
+        (
+            "permit (principal, action == Action::\"exec\", resource) when { context.argv.count == 1 };",
+            1,
+            63,
+            "argv",
+        ),
+        (
+            "permit (principal, action == Action::\"shell\", resource) when { context.auth.age < duration(\"1h\") };",
+            1,
+            64,
+            "age",
+        ),
+        (
+            "permit (principal, action == Action::\"shell\", resource) when { resource.host.getTag(\"env\") == \"prod\" };",
+            1,
+            64,
+            "tag",
+        ),
+        (
+            "permit (principal, action == Action::\"shell\", resource) when { context.local.hour == \"8\" };",
+            1,
+            64,
+            "not compatible",
+        ),
+        (
+            "permit (principal, action == Action::\"shell\", resource) when { context.duration < duration(\"1 hour\") };",
+            1,
+            83,
+            "duration",
+        ),
+        ("forbid (principal, action, resource) when { resource.login == \"root\" };", 1, 45, "login"),
+        // Can never match, so it protects nothing.
+        ("forbid (principal, action == Action::\"shell\", resource) when { false };", 1, 1, "impossible"),
+        ("forbid (principal, action == Action::\"shell\", resource is Request);", 1, 1, "action"),
+        (
+            "permit (principal, action == Action::\"shell\", resource) when { context.reason == \"\u{202e}x\" };",
+            1,
+            1,
+            "BIDI",
+        ),
+        // Annotations.
+        ("@ttl(\"1h\")\n @tll(\"1h\") permit (principal, action, resource);", 2, 2, "@tll is not known"),
+        ("@ttl(\"1 hour\") permit (principal, action, resource);", 1, 1, "not a duration"),
+        ("@ttl(\"0s\") permit (principal, action, resource);", 1, 1, "zero"),
+        ("@ttl permit (principal, action, resource);", 1, 1, "not a duration"),
+        ("@id(\"No Spaces\") permit (principal, action, resource);", 1, 1, "@id"),
+        ("@id(\"p.cedar:1\") permit (principal, action, resource);", 1, 1, "@id"),
+        ("@id permit (principal, action, resource);", 1, 1, "@id"),
+        ("@message(\"\") forbid (principal, action, resource);", 1, 1, "says nothing"),
+        ("@message(\"a\\nb\") forbid (principal, action, resource);", 1, 1, "invisible"),
+        ("@approvals(\"sre\") permit (principal, action, resource);", 1, 1, "N of GROUP"),
+        ("@approvals(\"0 of sre\") permit (principal, action, resource);", 1, 1, "N of GROUP"),
+        ("@approvals(\"+1 of sre\") permit (principal, action, resource);", 1, 1, "N of GROUP"),
+        ("@approvals(\"300 of sre\") permit (principal, action, resource);", 1, 1, "N of GROUP"),
+        ("@approvals(\"1 of SRE\") permit (principal, action, resource);", 1, 1, "N of GROUP"),
+        ("@approvals(\"1 of a, 1 of b\") permit (principal, action, resource);", 1, 1, "N of GROUP"),
+        ("@source(\"any\") permit (principal, action, resource);", 1, 1, "pin"),
+        ("@verify(\"no\") permit (principal, action, resource);", 1, 1, "takes no value"),
+        ("@break_glass(\"false\") permit (principal, action, resource);", 1, 1, "takes no value"),
+        ("@ttl(\"1h\") forbid (principal, action, resource);", 1, 1, "only a permit"),
+        ("@break_glass forbid (principal, action, resource);", 1, 1, "only a permit"),
+        ("@ttl(\"1h\") @ttl(\"2h\") permit (principal, action, resource);", 1, 12, "duplicate"),
+        // Names.
+        (
+            "@id(\"a\") permit (principal, action, resource);\n@id(\"a\") forbid (principal, action, resource);",
+            2,
+            1,
+            "p.cedar:1",
+        ),
+    ] {
+        let errors = try_rules(text).expect_err(text);
+        let first = &errors[0];
+        assert_eq!((first.line, first.column), (line, column), "{text}\n{first}");
+        assert!(first.what.to_lowercase().contains(&why.to_lowercase()), "{text}\n{first}");
+        assert!(!first.what.contains('\n') && first.file == "p.cedar", "{first}");
+    }
+}
+
+#[test]
+fn every_error_of_every_file_is_told() {
+    let source = |file: &str, text: &str| PolicySource { file: file.into(), text: text.into() };
+    let sources = [
+        source(
+            "a.cedar",
+            "@ttl(\"x\") permit (principal, action, resource); @x permit (principal, action, resource);",
+        ),
+        source("b.cedar", "permit (principal, action == Action::\"nope\", resource);"),
+        source("c.cedar", "permit ("),
+    ];
+    let errors = Rules::load(&sources, inventory(), &[0; 32], Span::from_seconds(60)).unwrap_err();
+    let files: Vec<&str> = errors.iter().map(|e| e.file.as_str()).collect();
+    assert_eq!(files, ["a.cedar", "a.cedar", "c.cedar", "b.cedar"]);
+}
+
+#[test]
+fn two_files_of_one_name_are_refused() {
+    let source =
+        PolicySource { file: "a.cedar".into(), text: "permit (principal, action, resource);".into() };
+    let errors =
+        Rules::load(&[source.clone(), source], inventory(), &[0; 32], Span::from_seconds(60)).unwrap_err();
+    assert!(errors[0].what.contains("a.cedar:1"), "{errors:?}");
+}
+
+#[test]
+fn a_policy_without_an_id_is_named_by_file_and_position() {
+    let rules = rules(
+        "@id(\"x\") forbid (principal, action, resource) when { context.reason == \"no\" };\n\
+         permit (principal, action == Action::\"shell\", resource);",
+    );
+    assert_eq!(outcome(&decide(&rules, &person("a", &[]), "shell deploy@lab-1")), "1h by p.cedar:2");
+}
+
+#[test]
+fn the_digest_names_the_set() {
+    let load = |sources: &[(&str, &str)], inventory_digest: u8, ttl: u64| {
+        let sources: Vec<PolicySource> =
+            sources.iter().map(|(f, t)| PolicySource { file: f.to_string(), text: t.to_string() }).collect();
+        let rules =
+            Rules::load(&sources, inventory(), &[inventory_digest; 32], Span::from_seconds(ttl)).unwrap();
+        rules.digest().to_string()
+    };
+    let first = load(&[("a", "// x"), ("b", "")], 0, 60);
+    assert_eq!(first.len(), 64);
+    assert_eq!(first, load(&[("b", ""), ("a", "// x")], 0, 60));
+    for other in [
+        load(&[("a", "// y"), ("b", "")], 0, 60),
+        load(&[("a", ""), ("b", "// x")], 0, 60),
+        load(&[("a", "// x")], 0, 60),
+        load(&[("a", "// x"), ("b", "")], 1, 60),
+        load(&[("a", "// x"), ("b", "")], 0, 61),
+    ] {
+        assert_ne!(first, other);
+    }
+}

@@ -1,0 +1,370 @@
+//! One batch: each change's preconditions against what was read, and what it adds if they hold. No I/O: everything
+//! comes in with the facts and leaves with the rows.
+//!
+//! A change is checked wholly before anything of it is kept, so one that is refused leaves nothing behind.
+
+use jit_ssh_core::cert::{CertError, Prepared};
+use jit_ssh_proto::event::{
+    Actor, EVENT_VERSION, Event, Outcome as Decision, RequestDecided, SessionEnded, SessionOpened,
+    SessionRefused, What,
+};
+use jit_ssh_proto::{Code, SessionId, Span, Timestamp};
+
+use super::StoreError;
+use super::change::{
+    CallId, Change, DecideRequest, Decided, EndSession, IssueCertificate, OpenSession, Outcome, RecordEvent,
+    Refusal, RefuseSession,
+};
+use super::facts::{Facts, GrantFact, Head, SessionFact};
+use super::rows::{
+    CallRow, CertificateRow, EventRow, IdentityRow, RequestRow, Rows, SessionRow, SessionUpdate,
+};
+
+/// How far a clock may be behind the ledger. A little is lifted to the ledger's time; more means that one of the
+/// two is wrong, and then nothing is decided (invariant 12).
+const CLOCK_TOLERANCE: Span = Span::from_seconds(60);
+
+/// How long a session's row is kept after its session and its token have ended, so that late calls are told why.
+const SESSION_KEPT: Span = Span::from_seconds(24 * 3600);
+
+/// A batch in the making.
+#[derive(Default)]
+pub(super) struct Batch {
+    facts: Facts,
+    head: Head,
+    rows: Rows,
+}
+
+impl Batch {
+    /// A batch on top of the ledger's head.
+    pub(super) fn new(head: Head, facts: Facts) -> Self {
+        Self { facts, head, rows: Rows::default() }
+    }
+
+    /// The head after it, and what it adds.
+    pub(super) fn finish(self) -> (Head, Rows) {
+        (self.head, self.rows)
+    }
+
+    /// The ledger's time for somebody whose clock says `now`.
+    pub(super) fn time(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
+        if now.plus(CLOCK_TOLERANCE) < self.head.time {
+            return Err(StoreError::ClockBehind { clock: now, ledger: self.head.time });
+        }
+        Ok(now.max(self.head.time))
+    }
+
+    /// Checks one change and, if its preconditions hold, adds it.
+    pub(super) fn add(&mut self, time: Timestamp, change: Change) -> Result<Outcome, Refusal> {
+        match change {
+            Change::Record(record) => self.record(time, record),
+            Change::OpenSession(open) => self.open(time, *open),
+            Change::RefuseSession(refuse) => self.refuse(time, refuse),
+            Change::EndSession(end) => self.end(time, end),
+            Change::DecideRequest(decide) => self.decide(time, *decide),
+            Change::IssueCertificate(issue) => self.issue(time, issue),
+        }
+    }
+
+    fn record(&mut self, time: Timestamp, record: RecordEvent) -> Result<Outcome, Refusal> {
+        let event = self.event(time, record.actor, None, record.what)?;
+        Ok(self.keep(event))
+    }
+
+    fn refuse(&mut self, time: Timestamp, refuse: RefuseSession) -> Result<Outcome, Refusal> {
+        let token = hex(&refuse.replay);
+        let what = What::SessionRefused(SessionRefused { code: refuse.code, key: refuse.key, token });
+        let event = self.event(time, refuse.actor, Some(refuse.source), what)?;
+        Ok(self.keep(event))
+    }
+
+    fn open(&mut self, time: Timestamp, open: OpenSession) -> Result<Outcome, Refusal> {
+        self.unused(&open.call)?;
+        let (issuer, sub) = (open.issuer.to_string(), open.claims.sub.clone());
+        let id = open.session.to_string();
+        let again = match self.facts.replays.get(open.replay.as_slice()) {
+            Some(opened) if *opened == id => Some(self.live(open.session, time, &issuer, &sub)?.clone()),
+            Some(_) => return Err(Refusal::Precondition(Code::TokenUsed)),
+            None => None,
+        };
+        let names: Vec<String> =
+            [Some(&open.name), open.login.as_ref()].into_iter().flatten().map(ToString::to_string).collect();
+        for name in &names {
+            match self.facts.names.get(name) {
+                Some((owner, owner_sub)) if *owner != issuer || *owner_sub != sub => {
+                    return Err(Refusal::Precondition(Code::LoginTaken));
+                }
+                Some(_) | None => {}
+            }
+        }
+        if let Some(session) = again {
+            // The same token from the same key: the same session, whose event there is already.
+            self.use_up(open.call);
+            self.rows.updates.push(SessionUpdate::Token(open.session, open.token_hash));
+            return Ok(Outcome { leaf: session.leaf, time: session.opened, prepared: None });
+        }
+        if open.expires <= time {
+            return Err(Refusal::Precondition(Code::SessionExpired));
+        }
+        let claims = serde_json::to_string(&open.claims).map_err(|_| internal())?;
+        let actor = Actor::Identity { issuer: open.issuer, sub: sub.clone(), name: open.name };
+        let what = What::SessionOpened(SessionOpened {
+            session: open.session,
+            key: open.key.fingerprint(),
+            login: open.login,
+            email: open.email,
+            groups: open.groups,
+            flow: open.flow.as_str().to_owned(),
+            expires: open.expires,
+            token: hex(&open.replay),
+        });
+        let event = self.event(time, actor, Some(open.source), what)?;
+
+        let leaf = event.leaf;
+        self.use_up(open.call);
+        for name in names {
+            // The name and the login are usually the same: the second finds the first.
+            let owner = (issuer.clone(), sub.clone());
+            if self.facts.names.insert(name.clone(), owner).is_none() {
+                self.rows.identities.push(IdentityRow {
+                    name,
+                    issuer: issuer.clone(),
+                    sub: sub.clone(),
+                    leaf,
+                });
+            }
+        }
+        self.facts.replays.insert(open.replay.to_vec(), id.clone());
+        let (opened, expires) = (time, open.expires);
+        let fact =
+            SessionFact { issuer: issuer.clone(), sub: sub.clone(), opened, expires, ended: false, leaf };
+        self.facts.sessions.insert(id, fact);
+        self.rows.sessions.push(SessionRow {
+            id: open.session,
+            token_hash: open.token_hash,
+            replay: open.replay,
+            issuer,
+            sub,
+            claims,
+            key: open.key.to_string(),
+            opened,
+            expires,
+            keep_until: open.replay_until.max(expires).plus(SESSION_KEPT),
+            leaf,
+        });
+        Ok(self.keep(event))
+    }
+
+    fn end(&mut self, time: Timestamp, end: EndSession) -> Result<Outcome, Refusal> {
+        self.unused(&end.call)?;
+        self.own(end.session, time, &end.actor)?;
+        let what = What::SessionEnded(SessionEnded { session: end.session });
+        let event = self.event(time, end.actor, Some(end.source), what)?;
+
+        self.use_up(end.call);
+        if let Some(session) = self.facts.sessions.get_mut(&end.session.to_string()) {
+            session.ended = true;
+        }
+        self.rows.updates.push(SessionUpdate::Ended(end.session, time));
+        Ok(self.keep(event))
+    }
+
+    fn decide(&mut self, time: Timestamp, decide: DecideRequest) -> Result<Outcome, Refusal> {
+        if let Some(call) = &decide.call {
+            self.unused(call)?;
+        }
+        let (issuer, sub) = {
+            let session = self.own(decide.session, time, &decide.actor)?;
+            (session.issuer.clone(), session.sub.clone())
+        };
+        let id = decide.id.to_string();
+        if self.facts.requests.contains(&id) {
+            return Err(internal());
+        }
+        let (outcome, refused, grant) = match decide.decided {
+            Decided::Granted(grant) => {
+                if grant.request() != decide.id || grant.session() != decide.session {
+                    return Err(internal());
+                }
+                let window = (grant.id().to_string(), grant.not_before(), grant.not_after());
+                (grant.outcome(), None, Some(window))
+            }
+            Decided::Denied { code, policies } => {
+                (Decision::Denied { code, policies }, Some(code.as_str()), None)
+            }
+        };
+        let asked = decide.asked.asked();
+        let asked_text = serde_json::to_string(&asked).map_err(|_| internal())?;
+        let what = What::RequestDecided(RequestDecided {
+            request: decide.id,
+            session: decide.session,
+            asked,
+            policy_digest: decide.policy_digest.clone(),
+            outcome,
+        });
+        let event = self.event(time, decide.actor, Some(decide.source), what)?;
+
+        if let Some(call) = decide.call {
+            self.use_up(call);
+        }
+        self.facts.requests.insert(id.clone());
+        let session = decide.session.to_string();
+        if let Some((grant, not_before, not_after)) = grant.clone() {
+            let fact = GrantFact { session: session.clone(), grant, not_before, not_after };
+            self.facts.grants.insert(id.clone(), fact);
+        }
+        self.rows.requests.push(RequestRow {
+            id,
+            session,
+            issuer,
+            sub,
+            time,
+            asked: asked_text,
+            refused,
+            grant,
+            policy_digest: decide.policy_digest,
+            leaf: event.leaf,
+        });
+        Ok(self.keep(event))
+    }
+
+    fn issue(&mut self, time: Timestamp, issue: IssueCertificate) -> Result<Outcome, Refusal> {
+        let ends = self.own(issue.session, time, &issue.actor)?.expires;
+        let request = issue.request.to_string();
+        let session = issue.session.to_string();
+        let grant = match self.facts.grants.get(&request) {
+            Some(grant) if grant.session == session => grant.clone(),
+            Some(_) | None => return Err(Refusal::Precondition(Code::NotFound)),
+        };
+        if time < grant.not_before || time >= grant.not_after {
+            return Err(Refusal::Prepare(CertError::Ended));
+        }
+        let authority = issue.authority.to_string();
+        let serial = self.head.serials.get(&authority).copied().unwrap_or(1);
+        let prepared = (issue.prepare)(serial, time, ends)?;
+        let record = prepared.record();
+        let within =
+            Within { issue_session: issue.session, authority: &authority, serial, ends, grant: &grant };
+        within.check(&prepared)?;
+        let event = self.event(
+            time,
+            issue.actor,
+            Some(issue.source),
+            What::CertificateIssued(Box::new(record.clone())),
+        )?;
+
+        let next = serial.saturating_add(1);
+        self.head.serials.insert(authority.clone(), next);
+        self.rows.serials.insert(authority.clone(), next);
+        self.rows.certificates.push(CertificateRow {
+            authority,
+            serial,
+            grant: grant.grant,
+            request,
+            session,
+            fingerprint: record.key.fingerprint(),
+            tbs_sha256: record.tbs_sha256.clone(),
+            valid_after: record.valid_after,
+            valid_before: record.valid_before,
+            leaf: event.leaf,
+        });
+        let mut outcome = self.keep(event);
+        outcome.prepared = Some(prepared);
+        Ok(outcome)
+    }
+
+    /// The call id was not used before.
+    fn unused(&self, call: &CallId) -> Result<(), Refusal> {
+        if self.facts.calls.contains(&call.id) {
+            return Err(Refusal::Precondition(Code::SignatureReplayed));
+        }
+        Ok(())
+    }
+
+    fn use_up(&mut self, call: CallId) {
+        self.facts.calls.insert(call.id.clone());
+        self.rows.calls.push(CallRow { id: call.id, until: call.until });
+    }
+
+    /// The session is there, this identity's, and live at the ledger's time.
+    fn live(&self, id: SessionId, time: Timestamp, issuer: &str, sub: &str) -> Result<&SessionFact, Refusal> {
+        let session = match self.facts.sessions.get(&id.to_string()) {
+            Some(session) if session.issuer == issuer && session.sub == sub => session,
+            Some(_) | None => return Err(Refusal::Precondition(Code::NotFound)),
+        };
+        if session.ended {
+            return Err(Refusal::Precondition(Code::SessionEnded));
+        }
+        if session.expires <= time {
+            return Err(Refusal::Precondition(Code::SessionExpired));
+        }
+        Ok(session)
+    }
+
+    /// The same for a session's own change: only an identity has sessions.
+    fn own(&self, id: SessionId, time: Timestamp, actor: &Actor) -> Result<&SessionFact, Refusal> {
+        match actor {
+            Actor::Identity { issuer, sub, name: _ } => self.live(id, time, issuer.as_str(), sub),
+            Actor::Operator | Actor::Ca => Err(Refusal::Precondition(Code::NotFound)),
+        }
+    }
+
+    /// The next event, not yet kept.
+    fn event(
+        &self,
+        time: Timestamp,
+        actor: Actor,
+        source: Option<String>,
+        what: What,
+    ) -> Result<EventRow, Refusal> {
+        let event = Event { v: EVENT_VERSION, time, actor, source, what };
+        EventRow::new(self.head.next_leaf, &event).map_err(|_| internal())
+    }
+
+    fn keep(&mut self, event: EventRow) -> Outcome {
+        let outcome = Outcome { leaf: event.leaf, time: event.time, prepared: None };
+        self.head.next_leaf = event.leaf.saturating_add(1);
+        self.head.time = event.time;
+        self.rows.events.push(event);
+        outcome
+    }
+}
+
+/// What a certificate must lie within, whatever prepared it (invariants 2 and 3).
+struct Within<'a> {
+    issue_session: SessionId,
+    authority: &'a str,
+    serial: u64,
+    ends: Timestamp,
+    grant: &'a GrantFact,
+}
+
+impl Within<'_> {
+    fn check(&self, prepared: &Prepared) -> Result<(), Refusal> {
+        let record = prepared.record();
+        let holds = [
+            ("serial", record.serial == self.serial),
+            ("authority", record.authority.as_str() == self.authority),
+            ("session", record.session == self.issue_session),
+            ("grant", record.grant.to_string() == self.grant.grant),
+            ("start", record.valid_after >= self.grant.not_before),
+            ("end", record.valid_before <= self.grant.not_after.min(self.ends)),
+        ];
+        match holds.into_iter().find(|(_, holds)| !holds) {
+            Some((field, _)) => Err(Refusal::Prepare(CertError::Lint {
+                rule: "ledger",
+                what: format!("its {field} is not the one that the ledger gives"),
+            })),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Our own fault: the change contradicts itself.
+fn internal() -> Refusal {
+    Refusal::Precondition(Code::Internal)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}

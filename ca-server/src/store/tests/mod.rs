@@ -1,0 +1,241 @@
+//! Tests of the store from outside, and what they share: a store in a directory of its own and changes to make.
+
+mod disk;
+mod ledger;
+mod opening;
+mod preconditions;
+
+use jit_ssh_core::identity::{Claims, Flow};
+use jit_ssh_core::request::{AccessRequest, RequestLimits};
+use jit_ssh_proto::event::Actor;
+use jit_ssh_proto::wire::AccessRequestBody;
+use jit_ssh_proto::{CaId, Code, Mode, RequestId, SessionId, Span, Timestamp, UserKey};
+use ssh_key::PublicKey;
+use ssh_key::public::{Ed25519PublicKey, KeyData};
+
+use super::change::Decided;
+use super::*;
+
+/// When the tests happen.
+const T0: u64 = 1_790_000_000;
+/// How long their sessions last.
+const HOURS_8: u64 = 8 * 3600;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(T0 + seconds)
+}
+
+fn ca() -> CaId {
+    CaId::from_bytes([7; 32])
+}
+
+/// A directory with a database.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.0.path().join("ca.db")
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite:{}", self.path().display())
+    }
+
+    async fn open(&self) -> Store {
+        Store::open(&self.url(), &ca(), true).await.unwrap()
+    }
+}
+
+fn session_id(n: u64) -> SessionId {
+    SessionId::from_parts(T0 * 1000, u128::from(n))
+}
+
+fn request_id(n: u64) -> RequestId {
+    RequestId::from_parts(T0 * 1000 + n, 1)
+}
+
+fn user_key(n: u8) -> UserKey {
+    UserKey::new(&PublicKey::from(KeyData::Ed25519(Ed25519PublicKey([n; 32])))).unwrap()
+}
+
+fn call(id: &str) -> CallId {
+    CallId { id: id.to_owned(), until: at(120) }
+}
+
+fn hash(label: &str, n: u64) -> [u8; 32] {
+    use sha2::Digest;
+    sha2::Sha256::digest(format!("{label} {n}")).into()
+}
+
+/// Somebody who logs in.
+#[derive(Clone, Copy)]
+struct Person {
+    issuer: &'static str,
+    sub: &'static str,
+    login: &'static str,
+}
+
+const ALICE: Person = Person { issuer: "corp", sub: "alice-sub", login: "alice" };
+const BOB: Person = Person { issuer: "corp", sub: "bob-sub", login: "bob" };
+
+impl Person {
+    fn actor(self) -> Actor {
+        Actor::Identity {
+            issuer: self.issuer.parse().unwrap(),
+            sub: self.sub.to_owned(),
+            name: self.login.parse().unwrap(),
+        }
+    }
+
+    /// Session number `n`, opened with token number `n`.
+    fn open(self, n: u64) -> OpenSession {
+        OpenSession {
+            call: call(&format!("open-{n}")),
+            session: session_id(n),
+            token_hash: hash("bearer", n),
+            issuer: self.issuer.parse().unwrap(),
+            claims: Claims {
+                sub: self.sub.to_owned(),
+                flow: Flow::Code,
+                auth_time: Some(at(0)),
+                methods: vec!["pwd".to_owned()],
+                level: None,
+                email: None,
+                email_verified: None,
+                username: Some(self.login.into()),
+                groups: None,
+            },
+            name: self.login.parse().unwrap(),
+            login: Some(self.login.parse().unwrap()),
+            email: None,
+            groups: vec!["sre".parse().unwrap()],
+            flow: Flow::Code,
+            key: user_key(1),
+            expires: at(HOURS_8),
+            replay: hash("token", n),
+            replay_until: at(600),
+            source: "192.0.2.1".to_owned(),
+        }
+    }
+
+    fn opens(self, n: u64) -> Change {
+        Change::OpenSession(Box::new(self.open(n)))
+    }
+
+    fn ends(self, n: u64) -> Change {
+        Change::EndSession(EndSession {
+            call: call(&format!("end-{n}")),
+            session: session_id(n),
+            actor: self.actor(),
+            source: "192.0.2.1".to_owned(),
+        })
+    }
+
+    /// A refused request number `n` under session number `session`.
+    fn decide(self, session: u64, n: u64) -> DecideRequest {
+        DecideRequest {
+            call: Some(call(&format!("decide-{n}"))),
+            session: session_id(session),
+            actor: self.actor(),
+            source: "192.0.2.1".to_owned(),
+            id: request_id(n),
+            asked: asked("deploy@web-1"),
+            policy_digest: "00".repeat(32),
+            decided: Decided::Denied { code: Code::NoAccess, policies: Vec::new() },
+        }
+    }
+
+    fn is_denied(self, session: u64, n: u64) -> Change {
+        Change::DecideRequest(Box::new(self.decide(session, n)))
+    }
+}
+
+fn asked(account: &str) -> AccessRequest {
+    let body = AccessRequestBody {
+        accounts: vec![account.to_owned()],
+        mode: Mode::Shell,
+        modifiers: Vec::new(),
+        command: None,
+        duration: Some("30m".to_owned()),
+        reason: "disk full".to_owned(),
+        ticket: "OPS-7".to_owned(),
+        key: String::new(),
+        proof: String::new(),
+    };
+    let limits = RequestLimits { max_duration: Span::from_seconds(HOURS_8), max_accounts: 8 };
+    AccessRequest::parse(&body, &limits).unwrap()
+}
+
+fn policy_loaded() -> Change {
+    Change::Record(RecordEvent {
+        actor: Actor::Ca,
+        what: jit_ssh_proto::event::What::PolicyLoaded(jit_ssh_proto::event::PolicyLoaded {
+            digest: "00".repeat(32),
+            policies: 1,
+            hosts: 2,
+        }),
+    })
+}
+
+/// Each change's code, or its leaf.
+async fn results(store: &Store, seconds: u64, changes: Vec<Change>) -> Vec<Result<u64, Code>> {
+    let applied = store.apply(at(seconds), changes).await.unwrap();
+    applied
+        .into_iter()
+        .map(|result| match result {
+            Ok(outcome) => Ok(outcome.leaf),
+            Err(Refusal::Precondition(code)) => Err(code),
+            Err(Refusal::Prepare(error)) => panic!("{error}"),
+        })
+        .collect()
+}
+
+/// How many events there are.
+async fn leaves(store: &Store) -> usize {
+    store.events(0, 1_000_000).await.unwrap().len()
+}
+
+/// Runs one statement on the file, past the store.
+async fn sql(home: &Home, statement: &'static str) {
+    use sqlx::{AnyConnection, Connection, Executor};
+    sqlx::any::install_default_drivers();
+    let mut conn = AnyConnection::connect(&format!("sqlite://{}", home.path().display())).await.unwrap();
+    conn.execute(statement).await.unwrap();
+    conn.close().await.unwrap();
+}
+
+/// How many rows a table has.
+async fn count(home: &Home, table: &str) -> i64 {
+    use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
+    sqlx::any::install_default_drivers();
+    let mut conn = AnyConnection::connect(&format!("sqlite://{}", home.path().display())).await.unwrap();
+    let query = sqlx::query(AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")));
+    let count = query.fetch_one(&mut conn).await.unwrap().get(0);
+    conn.close().await.unwrap();
+    count
+}
+
+const TABLES: &[&str] =
+    &["meta", "events", "serials", "identities", "call_ids", "sessions", "requests", "certificates"];
+
+/// Everything that every table holds.
+async fn content(home: &Home) -> String {
+    use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
+    sqlx::any::install_default_drivers();
+    let mut conn = AnyConnection::connect(&format!("sqlite://{}", home.path().display())).await.unwrap();
+    let mut all = String::new();
+    for table in TABLES {
+        let query = sqlx::query(AssertSqlSafe(format!("SELECT * FROM {table}")));
+        for row in query.fetch_all(&mut conn).await.unwrap() {
+            let values: Vec<_> =
+                (0..row.len()).map(|at| format!("{:?}", row.try_get_raw(at).unwrap())).collect();
+            all.push_str(&format!("{table}: {values:?}\n"));
+        }
+    }
+    conn.close().await.unwrap();
+    all
+}

@@ -1,0 +1,156 @@
+//! Which databases are opened, and which are refused with a sentence that says what to do.
+
+use super::*;
+
+/// The sentence that refuses.
+async fn refusal(url: &str, ca: &CaId, create: bool) -> String {
+    Store::open(url, ca, create).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn state_serials_and_order_survive_being_closed() {
+    let home = Home::new();
+    let store = home.open().await;
+    results(&store, 0, vec![ALICE.opens(1)]).await;
+    store.close().await;
+    let store = Store::open(&home.url(), &ca(), false).await.unwrap();
+    assert_eq!(results(&store, 1, vec![ALICE.is_denied(1, 1)]).await, [Ok(1)]);
+    store.ready().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_not_made_unless_told() {
+    let home = Home::new();
+    let text = refusal(&home.url(), &ca(), false).await;
+    assert!(text.contains("does not exist") && text.contains("jit-ssh-ca init"), "{text}");
+    assert!(!home.path().exists());
+    let text = Store::open_read_only(&home.url(), &ca()).await.unwrap_err().to_string();
+    assert!(text.contains("does not exist"), "{text}");
+}
+
+#[tokio::test]
+async fn urls_that_name_no_file_are_refused() {
+    for (url, says) in [
+        ("postgres://localhost/ca", "\"postgres\""),
+        ("ca.db", "sqlite:PATH"),
+        ("sqlite:", "names no file"),
+        ("sqlite::memory:", "names no file"),
+        ("sqlite:ca.db?mode=ro", "names no file"),
+        ("sqlite:/no/such/directory/ca.db", "the directory of /no/such/directory/ca.db"),
+    ] {
+        let text = refusal(url, &ca(), true).await;
+        assert!(text.contains(says), "{url}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_may_hold_anything_that_a_path_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("a b%41&ü..");
+    std::fs::create_dir(&folder).unwrap();
+    let url = format!("sqlite:{}", folder.join("c+a;db").display());
+    Store::open(&url, &ca(), true).await.unwrap().close().await;
+    assert!(folder.join("c+a;db").is_file());
+}
+
+#[tokio::test]
+async fn the_file_is_its_owners_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    let store = home.open().await;
+    results(&store, 0, vec![policy_loaded()]).await;
+    for name in ["ca.db", "ca.db-wal", "ca.db.lock"] {
+        let mode = home.path().with_file_name(name).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+    }
+}
+
+#[tokio::test]
+async fn another_cas_database_is_refused() {
+    let home = Home::new();
+    home.open().await.close().await;
+    let other = CaId::from_bytes([8; 32]);
+    for text in [
+        refusal(&home.url(), &other, true).await,
+        Store::open_read_only(&home.url(), &other).await.unwrap_err().to_string(),
+    ] {
+        assert!(text.contains("another CA"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let home = Home::new();
+    home.open().await.close().await;
+    sql(&home, "UPDATE meta SET value = '99' WHERE name = 'schema'").await;
+    let before = content(&home).await;
+    for text in [
+        refusal(&home.url(), &ca(), true).await,
+        Store::open_read_only(&home.url(), &ca()).await.unwrap_err().to_string(),
+    ] {
+        assert!(text.contains("schema 99") && text.contains("later jit-ssh-ca"), "{text}");
+    }
+    assert_eq!(content(&home).await, before);
+}
+
+#[tokio::test]
+async fn somebody_elses_file_is_refused() {
+    let home = Home::new();
+    std::fs::write(home.path(), "this is a letter, long enough to have the header of a database ".repeat(20))
+        .unwrap();
+    let text = refusal(&home.url(), &ca(), true).await;
+    assert!(text.contains("is not a database of jit-ssh-ca"), "{text}");
+
+    let home = Home::new();
+    std::fs::write(home.path(), "").unwrap();
+    sql(&home, "CREATE TABLE recipes (name TEXT)").await;
+    let text = refusal(&home.url(), &ca(), true).await;
+    assert!(text.contains("is not a database of jit-ssh-ca"), "{text}");
+}
+
+#[tokio::test]
+async fn an_empty_file_is_filled_only_when_told_to_create() {
+    let home = Home::new();
+    std::fs::write(home.path(), "").unwrap();
+    let text = refusal(&home.url(), &ca(), false).await;
+    assert!(text.contains("is empty"), "{text}");
+    let store = home.open().await;
+    assert_eq!(results(&store, 0, vec![policy_loaded()]).await, [Ok(0)]);
+}
+
+#[tokio::test]
+async fn a_second_server_is_refused_and_told_which_file_says_so() {
+    let home = Home::new();
+    let store = home.open().await;
+    let link = home.path().with_file_name("link.db");
+    std::os::unix::fs::symlink(home.path(), &link).unwrap();
+    for url in [home.url(), format!("sqlite:{}", link.display())] {
+        let text = refusal(&url, &ca(), false).await;
+        assert!(text.contains("another jit-ssh-ca") && text.contains("ca.db.lock"), "{text}");
+    }
+    // The first one is not disturbed, and when it is gone the file that stays behind stops nobody.
+    assert_eq!(results(&store, 0, vec![policy_loaded()]).await, [Ok(0)]);
+    store.close().await;
+    assert!(home.path().with_file_name("ca.db.lock").exists());
+    home.open().await;
+}
+
+#[tokio::test]
+async fn readers_need_no_lock_and_write_nothing() {
+    let home = Home::new();
+    let store = home.open().await;
+    results(&store, 7, vec![ALICE.opens(1)]).await;
+    let reader = Store::open_read_only(&home.url(), &ca()).await.unwrap();
+    assert_eq!(leaves(&reader).await, 1);
+    assert_eq!(reader.last_time(), at(7));
+    results(&store, 8, vec![policy_loaded()]).await;
+    assert_eq!(leaves(&reader).await, 2, "a reader sees what is added");
+    let error = reader.apply(at(9), vec![policy_loaded()]).await.unwrap_err();
+    assert!(matches!(error, StoreError::ReadOnly(_)), "{error}");
+    store.close().await;
+    // Without a server too.
+    reader.close().await;
+    let reader = Store::open_read_only(&home.url(), &ca()).await.unwrap();
+    assert_eq!(leaves(&reader).await, 2);
+    reader.ready().await.unwrap();
+}
