@@ -107,7 +107,8 @@ mod tests {
             );
             fs::write(folder.join("sshd_config.d/10-jit-ssh.conf"), drop_in).unwrap();
             let server = plan.start(&stage).unwrap();
-            Self { stage, narrator: Narrator::default(), server, keys, login }
+            let narrator = Narrator::new(stage.folder());
+            Self { stage, narrator, server, keys, login }
         }
 
         fn certificate(&self, principal: &str, valid: &str) -> Certificate {
