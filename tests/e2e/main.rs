@@ -6,5 +6,7 @@
     reason = "the whole crate is tests, helpers too"
 )]
 
+mod bad_input;
+mod certificates;
 mod crash;
 mod stand;

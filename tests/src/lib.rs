@@ -1,4 +1,8 @@
-//! What the end-to-end tests and the bench stand on.
+//! What the end-to-end tests and the bench stand on: real parts, started on loopback and stopped by process id.
 
 pub mod api;
+pub mod browser;
+pub mod certificates;
 pub mod http;
+pub mod provider;
+pub mod sshd;
