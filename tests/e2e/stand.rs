@@ -70,13 +70,13 @@ pub(crate) fn program(name: &str) -> PathBuf {
 
 /// A CA's data directory.
 pub(crate) struct Site {
-    _folder: TempDir,
+    folder: Arc<TempDir>,
     pub(crate) dir: PathBuf,
     pub(crate) passphrase: PathBuf,
     /// The issuer `corp`.
-    pub(crate) corp: Issuer,
+    pub(crate) corp: Arc<Issuer>,
     /// The issuer `partner`.
-    pub(crate) partner: Issuer,
+    pub(crate) partner: Arc<Issuer>,
     pub(crate) ca: CaId,
 }
 
@@ -84,10 +84,6 @@ impl Site {
     /// A new CA with [`POLICY`].
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self::below(folder)
-    }
-
-    fn below(folder: TempDir) -> Self {
         let dir = folder.path().join("ca");
         let passphrase = folder.path().join("passphrase");
         fs::write(&passphrase, format!("{PASSPHRASE}\n")).unwrap();
@@ -98,16 +94,28 @@ impl Site {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let corp = Issuer::new("https://corp.example.com", "corp-1").unwrap();
-        let partner = Issuer::new("https://partner.example.com", "partner-1").unwrap();
+        let corp = Arc::new(Issuer::new("https://corp.example.com", "corp-1").unwrap());
+        let partner = Arc::new(Issuer::new("https://partner.example.com", "partner-1").unwrap());
         let ca = fs::read_to_string(dir.join("keys/ca.id")).unwrap().trim().parse().unwrap();
-        let site = Self { _folder: folder, dir, passphrase, corp, partner, ca };
+        let site = Self { folder: Arc::new(folder), dir, passphrase, corp, partner, ca };
         site.write("corp.json", &site.corp.jwks());
         site.write("partner.json", &site.partner.jwks());
         site.write("inventory/hosts.toml", INVENTORY);
         site.write("policies/10-starter.cedar", POLICY);
         site.write("ca.toml", &site.config());
         site
+    }
+
+    /// The same CA, whose data directory is seen at another place.
+    pub(crate) fn seen_at(&self, dir: PathBuf) -> Self {
+        Self {
+            folder: Arc::clone(&self.folder),
+            dir,
+            passphrase: self.passphrase.clone(),
+            corp: Arc::clone(&self.corp),
+            partner: Arc::clone(&self.partner),
+            ca: self.ca,
+        }
     }
 
     /// The configuration of every CA here.
