@@ -27,7 +27,7 @@ pub(crate) const PASSPHRASE: &str = "correct-horse-9b1f-battery-staple";
 pub(crate) const POLICY: &str = r#"
 @id("sre") @ttl("1h")
 permit (principal in Group::"sre", action in [Action::"shell", Action::"exec", Action::"sftp"], resource in HostGroup::"web")
-when { resource.login == "deploy" && context.reason != "" };
+when { ["deploy", "root"].contains(resource.login) && context.reason != "" };
 @id("own") @ttl("30m")
 permit (principal, action == Action::"shell", resource in HostGroup::"web")
 when { principal has login && resource.login == principal.login };

@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use jit_ssh_proto::Code;
-use jit_ssh_tests::api::Key;
+use jit_ssh_tests::api::{Call, Key};
 
 use super::{Desk, problem};
 use crate::stand::{PASSPHRASE, Server, Site, program};
@@ -148,38 +149,50 @@ fn invariant_1_a_full_disk_issues_nothing_and_is_gone_when_there_is_room_again()
     };
     assert_eq!(desk.server.send(&desk.access(|_| {})).status, 201);
 
-    let filler = format!("{seen}/filler");
-    let mut size = 4 << 20;
-    let mut chunks = Vec::new();
-    while size > 0 {
-        // Smaller and smaller pieces, until not one page is left.
-        chunks.extend(vec![b'x'; size]);
-        if fs::write(&filler, &chunks).is_err() {
-            chunks.truncate(chunks.len() - size);
-            size /= 2;
-        }
-    }
     let before = desk.site.state();
-    let mut refused = 0;
-    for _ in 0..20 {
+    let mut issued = 0;
+    let refused = loop {
+        assert!(issued < 50, "the disk does not fill: {before:?} {:?}", desk.site.state());
+        fill(&seen);
         let answer = desk.server.send(&desk.access(|_| {}));
-        // What still fits into the write-ahead log is issued; then it is full.
         if answer.status != 201 {
-            assert_eq!(problem("full disk", &answer).code, Code::StoreReadOnly);
-            refused += 1;
+            break answer;
         }
-    }
-    assert!(refused > 0, "the disk never filled: {before:?} {:?}", desk.site.state());
-    let full = desk.site.state();
-    assert_eq!(full["certificates"] - before["certificates"], 20 - refused);
-    let call = jit_ssh_tests::api::Call::plain("GET", "/readyz");
-    assert_eq!(desk.server.send(&call).outcome(), "503 store_read_only");
+        // It fitted into the write-ahead log that was there.
+        issued += 1;
+    };
+    assert_eq!(problem("full disk", &refused).code, Code::StoreReadOnly);
+    assert_eq!(desk.site.state()["certificates"] - before["certificates"], issued);
+    assert_eq!(desk.site.state()["serials"] - before["serials"], issued);
+    fill(&seen);
+    let ready = Call::plain("GET", "/readyz");
+    assert_eq!(desk.server.send(&ready).outcome(), "503 store_read_only");
     assert!(desk.server.said().contains("is full: make room there"), "{}", desk.server.said());
 
-    fs::remove_file(&filler).unwrap();
-    assert_eq!(desk.server.send(&call).status, 200);
+    for filler in fillers(&seen) {
+        fs::remove_file(filler).unwrap();
+    }
+    assert_eq!(desk.server.send(&ready).status, 200);
     assert_eq!(desk.server.send(&desk.access(|_| {})).status, 201);
     // Serials went on without a gap, and every leaf recomputes.
     let serials: Vec<u64> = desk.site.certificates().iter().map(|issued| issued.serial).collect();
     assert_eq!(serials, (1..=u64::try_from(serials.len()).unwrap()).collect::<Vec<_>>());
+}
+
+fn fillers(folder: &str) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "filler")).collect()
+}
+
+/// Writes smaller and smaller files until not one page is left.
+fn fill(folder: &str) {
+    let mut size = 4 << 20;
+    let mut count = fillers(folder).len();
+    while size > 0 {
+        let path = Path::new(folder).join(format!("{count}.filler"));
+        if fs::write(&path, vec![b'x'; size]).is_err() {
+            size /= 2;
+        }
+        count += 1;
+    }
 }
