@@ -262,8 +262,15 @@ async fn append(open: &mut Open, work: Vec<(Timestamp, Vec<Change>)>) -> Result<
     Ok(applied)
 }
 
+/// Writes about as much as a busy batch does. Less would fit where a failed transaction had already got room on a
+/// full disk; the same as last time would not be written at all.
 async fn probe(conn: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    const BYTES: usize = 64 * 1024;
+    let fresh = data_encoding::HEXLOWER.encode(&crate::entropy::bytes::<32>());
     let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
-    sqlx::query("UPDATE meta SET value = value WHERE name = $1").bind("ca_id").execute(&mut *tx).await?;
+    sqlx::query("INSERT INTO meta (name, value) VALUES ('probe', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
+        .bind(fresh.repeat(BYTES / fresh.len().max(1)))
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await
 }

@@ -52,6 +52,8 @@ async fn a_full_disk_keeps_nothing_and_recovers_when_there_is_room() {
     };
     assert!(matches!(&error, StoreError::ReadOnly(text) if text.contains("is full")), "{error}");
     assert_eq!(leaves(&store).await, kept);
+    let error = store.ready().await.unwrap_err();
+    assert!(matches!(&error, StoreError::ReadOnly(text) if text.contains("is full")), "{error}");
     // Reads go on.
     assert!(store.session_by_token(&hash("bearer", 1)).await.unwrap().is_some());
     // Room again: no restart is needed, nothing was lost, no leaf was skipped.
