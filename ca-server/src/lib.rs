@@ -15,4 +15,5 @@ pub mod http;
 pub mod oidc;
 pub mod service;
 pub mod signer;
+pub mod start;
 pub mod store;

@@ -1,2 +1,5 @@
-//! `jit-ssh-ca`.
-fn main() {}
+//! `jit-ssh-ca`: see the library.
+
+fn main() -> std::process::ExitCode {
+    jit_ssh_ca::cli::main()
+}

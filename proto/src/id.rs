@@ -48,6 +48,12 @@ macro_rules! ulid_id {
             }
         }
 
+        impl From<(u64, u128)> for $name {
+            fn from((milliseconds, random): (u64, u128)) -> Self {
+                Self::from_parts(milliseconds, random)
+            }
+        }
+
         impl TryFrom<String> for $name {
             type Error = IdError;
 

@@ -1,1 +1,139 @@
 //! The command line of `jit-ssh-ca`.
+
+#[cfg(feature = "dev")]
+mod dev;
+mod init;
+mod log;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// The SSH certificate authority for just-in-time access.
+#[derive(Debug, Parser)]
+#[command(
+    name = "jit-ssh-ca",
+    version,
+    max_term_width = 100,
+    after_help = "Begin with `jit-ssh-ca init DIR`, then `jit-ssh-ca serve DIR`.\nTo see it work with nothing set up: `jit-ssh-ca dev`."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a new CA in DIR: keys, a commented ca.toml, a starter policy and inventory. Overwrites nothing
+    Init(init::Args),
+    /// Run the CA of DIR
+    Serve(serve::Args),
+    /// Run a throw-away CA with an identity provider of its own, on loopback only, to try things
+    #[cfg(feature = "dev")]
+    Dev(dev::Args),
+    /// Read the record of what was decided and issued
+    #[command(subcommand)]
+    Log(log::Command),
+    /// Print the completion script of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How to write log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// The data directory.
+#[derive(Clone, Debug, clap::Args)]
+struct DataDir {
+    /// The CA's data directory, with ca.toml in it
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Init(args) => init::run(&args),
+        Command::Serve(args) => runtime().and_then(|rt| rt.block_on(serve::run(args))),
+        #[cfg(feature = "dev")]
+        Command::Dev(args) => runtime().and_then(|rt| rt.block_on(dev::run(args))),
+        Command::Log(command) => runtime().and_then(|rt| rt.block_on(log::run(command))),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "jit-ssh-ca", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("jit-ssh-ca: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// A line for the person at the terminal.
+#[expect(clippy::print_stderr, reason = "this is the command line's voice")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+/// A line of output.
+fn print(line: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+/// Logs to standard error: `RUST_LOG` chooses what, `info` unless it says otherwise.
+fn log_to_stderr(format: Option<LogFormat>) {
+    use std::io::IsTerminal;
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn,hyper=warn,rustls=warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let terminal = std::io::stderr().is_terminal();
+    let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
+    // A second subscriber can only be asked for by a test; the first one stands.
+    let _ = match format {
+        LogFormat::Text => builder.with_ansi(terminal).with_target(false).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_target(false).try_init(),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_is_what_is_written_down() {
+        let mut text = String::new();
+        let mut command = Cli::command();
+        command.build();
+        for sub in std::iter::once(&mut command.clone()).chain(command.get_subcommands_mut()) {
+            text.push_str(&format!("{}\n----\n", sub.render_long_help()));
+        }
+        expect_test::expect_file!["help.txt"].assert_eq(&text);
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

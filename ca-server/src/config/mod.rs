@@ -1,1 +1,289 @@
-//! `ca.toml`: raw text in, values that can only be valid out.
+//! `ca.toml` and the data directory: raw text in, values that can only be valid out. Parsed once, at start.
+
+mod issuer;
+mod raw;
+mod rules;
+mod toml_error;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use jit_ssh_core::cert::HARD_MAX;
+use jit_ssh_core::request::RequestLimits;
+use jit_ssh_proto::Span;
+use url::Url;
+
+pub use raw::RawConfig;
+pub use rules::load_rules;
+pub(crate) use toml_error::explain;
+
+use crate::oidc::IssuerConfig;
+
+/// What is wrong with the configuration, for the operator: which file, which key, what to write instead.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("{path}: cannot be read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not TOML, or not with these keys and types.
+    #[error("{path}{place}: {what}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// `:LINE:COLUMN`, if known.
+        place: String,
+        /// What is wrong there.
+        what: String,
+    },
+    /// A value is wrong.
+    #[error("{path}: {key} {what}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key, dotted.
+        key: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The rules do not load; one line for each error.
+    #[error("{0}")]
+    Rules(String),
+}
+
+/// Where things are in a data directory (DESIGN 9).
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// Of the data directory `root`.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_path_buf() }
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `ca.toml`
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.root.join("ca.toml")
+    }
+
+    /// `keys/`
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
+    /// `policies/`
+    #[must_use]
+    pub fn policies(&self) -> PathBuf {
+        self.root.join("policies")
+    }
+
+    /// `inventory/`
+    #[must_use]
+    pub fn inventory(&self) -> PathBuf {
+        self.root.join("inventory")
+    }
+}
+
+/// How the CA is reached.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// TLS here, with this certificate chain and key (PEM).
+    Tls {
+        /// The chain, leaf first.
+        cert: PathBuf,
+        /// The private key.
+        key: PathBuf,
+    },
+    /// Plain HTTP: on loopback, or from trusted proxies only.
+    Plain,
+}
+
+/// A valid configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The CA's address, as clients know it.
+    pub url: Url,
+    /// TLS or not.
+    pub transport: Transport,
+    /// Peers whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// The store.
+    pub store_url: String,
+    /// The zone of `context.local`.
+    pub timezone: TimeZone,
+    /// Limits.
+    pub limits: Limits,
+    /// Identity providers.
+    pub issuers: Vec<IssuerConfig>,
+}
+
+/// What the CA never goes beyond.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The length of a session.
+    pub session: Span,
+    /// The longest grant and certificate.
+    pub duration: Span,
+    /// What an offer without `@ttl` gives.
+    pub ttl: Span,
+    /// The most accounts in one request.
+    pub accounts: usize,
+}
+
+impl Limits {
+    /// The part that requests are parsed under.
+    #[must_use]
+    pub fn request(&self) -> RequestLimits {
+        RequestLimits { max_duration: self.duration, max_accounts: self.accounts }
+    }
+}
+
+impl Config {
+    /// Reads and checks `ca.toml` of a data directory.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn load(layout: &Layout) -> Result<Self, ConfigError> {
+        let path = layout.config();
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        Self::parse(&text, layout)
+    }
+
+    /// Checks the text of a `ca.toml` that belongs to `layout`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn parse(text: &str, layout: &Layout) -> Result<Self, ConfigError> {
+        let path = layout.config();
+        let raw: RawConfig = toml::from_str(text).map_err(|e| explain(&path, text, &e))?;
+        let bad =
+            |key: &str, what: String| ConfigError::Value { path: path.clone(), key: key.to_owned(), what };
+
+        let url = Url::parse(&raw.url)
+            .map_err(|e| bad("url", format!("is not a URL ({e}): write https://ca.example.com")))?;
+        check_public_url(&url).map_err(|what| bad("url", what))?;
+        let transport = match raw.tls {
+            Some(tls) => {
+                Transport::Tls { cert: layout.root().join(tls.cert), key: layout.root().join(tls.key) }
+            }
+            None if raw.listen.ip().is_loopback() || !raw.trusted_proxies.is_empty() => Transport::Plain,
+            None => {
+                return Err(bad(
+                    "listen",
+                    format!(
+                        "is {}, which is not loopback, and there is no TLS: add [tls] with cert and key, or name the TLS \
+                         proxy in front in trusted_proxies",
+                        raw.listen
+                    ),
+                ));
+            }
+        };
+        let timezone = TimeZone::get(&raw.timezone).map_err(|_| {
+            bad(
+                "timezone",
+                format!("{:?} is not known: write an IANA name such as Europe/Paris", raw.timezone),
+            )
+        })?;
+        let limits = limits(&raw.limits).map_err(|(key, what)| bad(key, what))?;
+        let store_url = store_url(raw.store.url.as_deref(), layout).map_err(|what| bad("store.url", what))?;
+        let mut issuers: Vec<IssuerConfig> = Vec::with_capacity(raw.issuer.len());
+        for entry in raw.issuer {
+            let name = entry.name.clone();
+            let issuer = issuer::parse(entry, layout)
+                .map_err(|(key, what)| bad(&format!("issuer {name}: {key}"), what))?;
+            if issuers.iter().any(|other| other.rules.name == issuer.rules.name || other.url == issuer.url) {
+                return Err(bad(
+                    "issuer",
+                    format!("{name} has the name or the url of another entry: each must be its own"),
+                ));
+            }
+            issuers.push(issuer);
+        }
+        Ok(Self {
+            listen: raw.listen,
+            url,
+            transport,
+            trusted_proxies: raw.trusted_proxies,
+            store_url,
+            timezone,
+            limits,
+            issuers,
+        })
+    }
+}
+
+/// https, or http to loopback.
+pub(crate) fn check_public_url(url: &Url) -> Result<(), String> {
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if is_loopback(url) => Ok(()),
+        "http" => Err("is http and not loopback: use https".to_owned()),
+        other => Err(format!("has the scheme {other}: use https")),
+    }
+}
+
+/// Whether the URL's host is literally this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+fn limits(raw: &raw::RawLimits) -> Result<Limits, (&'static str, String)> {
+    let span = |key: &'static str, text: &Option<String>, default: Span| match text {
+        None => Ok(default),
+        Some(text) => match text.parse::<Span>() {
+            Err(e) => Err((key, format!("{e}"))),
+            Ok(span) if span > HARD_MAX => {
+                Err((key, format!("is more than {HARD_MAX}, the most there is: write less")))
+            }
+            Ok(span) => Ok(span),
+        },
+    };
+    let limits = Limits {
+        session: span("limits.session", &raw.session, Span::from_seconds(10 * 3600))?,
+        duration: span("limits.duration", &raw.duration, Span::from_seconds(8 * 3600))?,
+        ttl: span("limits.ttl", &raw.ttl, Span::from_seconds(30 * 60))?,
+        accounts: raw.accounts.unwrap_or(32),
+    };
+    if limits.ttl > limits.duration {
+        return Err(("limits.ttl", format!("is more than limits.duration, {}: write less", limits.duration)));
+    }
+    if !(1..=256).contains(&limits.accounts) {
+        return Err(("limits.accounts", "is not between 1 and 256".to_owned()));
+    }
+    Ok(limits)
+}
+
+fn store_url(url: Option<&str>, layout: &Layout) -> Result<String, String> {
+    let relative = match url {
+        None => "ca.db",
+        Some(url) => url.strip_prefix("sqlite:").ok_or("is not of the form sqlite:PATH".to_owned())?,
+    };
+    if relative.is_empty() || relative.contains(['?', '#']) {
+        return Err("is not of the form sqlite:PATH".to_owned());
+    }
+    Ok(format!("sqlite:{}", layout.root().join(relative).display()))
+}

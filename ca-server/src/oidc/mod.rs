@@ -1,7 +1,36 @@
 //! OpenID Connect, the CA's side: verifying ID tokens (invariant 5).
+//!
+//! openidconnect verifies; around it stands all that it leaves open: the strict shape of a token (`token`, `json`),
+//! the rules about `azp`, `nbf`, `iat` and several audiences (`claims`), keys that verify with ring (`key`), and a
+//! provider that may lie, hang, rotate its keys or be away (`provider`, `fetch`). Nothing here opens a session or
+//! knows HTTP handlers.
+
+mod claims;
+mod fetch;
+mod json;
+mod key;
+mod provider;
+mod token;
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use jit_ssh_core::identity::{Claims, Flow, IssuerRules};
-use jit_ssh_proto::{Problem, Span, Timestamp};
+use jit_ssh_proto::{Code, Problem, Span, Timestamp};
+use openidconnect::core::{CoreIdToken, CoreJwsSigningAlgorithm as Algorithm};
+use openidconnect::{
+    Audience, ClaimsVerificationError, ClientId, IdTokenVerifier, IssuerUrl, JsonWebKeySet, Nonce,
+    SignatureVerificationError,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use claims::{Expected, LEEWAY};
+use key::RingKey;
+use provider::{Keys, Timing};
+use token::{Compact, Header};
 
 /// An `[[issuer]]` entry, valid by construction of the configuration.
 #[derive(Clone, Debug)]
@@ -45,13 +74,21 @@ pub struct VerifiedToken {
 #[derive(Debug)]
 pub struct Provider {
     config: IssuerConfig,
+    algorithms: Vec<Algorithm>,
+    keys: Arc<Keys>,
 }
 
 impl Provider {
     /// Makes a provider; nothing is fetched yet. Call [`Provider::refresh`] in the background.
     #[must_use]
     pub fn new(config: IssuerConfig) -> Self {
-        Self { config }
+        Self::with_timing(config, Timing::default())
+    }
+
+    fn with_timing(config: IssuerConfig, timing: Timing) -> Self {
+        // A name that is not known allows nothing; the configuration refuses it with a sentence.
+        let algorithms = config.algorithms.iter().filter_map(|name| token::algorithm(name)).collect();
+        Self { keys: Arc::new(Keys::new(&config, timing)), algorithms, config }
     }
 
     /// The entry.
@@ -63,17 +100,101 @@ impl Provider {
     /// Keeps discovery and keys fresh until dropped: at once, then on a schedule, with back-off on trouble. Never
     /// returns; spawn it.
     pub async fn refresh(&self) {
-        todo!("oidc")
+        self.keys.refresh().await;
     }
 
-    /// Verifies a compact JWS against every rule; `nonce` is the one it must carry.
+    /// Verifies a compact JWS against every rule; `nonce` is the one it must carry. Cheap checks come first and the
+    /// signature last, so nothing that is read before it is believed until it holds.
+    ///
+    /// Waits for the provider only if its keys were never had, or the token names a key that is not among them.
     ///
     /// # Errors
     /// One code for each rule.
     pub async fn verify(&self, token: &str, nonce: &str, now: Timestamp) -> Result<VerifiedToken, Problem> {
-        let _ = (token, nonce, now);
-        todo!("oidc")
+        // 1. One compact JWS whose header brings nothing but an algorithm of the list and a key id.
+        let compact = Compact::parse(token)?;
+        let header = Header::read(&compact, &self.algorithms)?;
+        // 2. Claims of this issuer, for this CA, now, for this session key.
+        let payload = json::object(&compact.payload).map_err(|_| unreadable())?;
+        let expected = Expected {
+            issuer: &self.config.url,
+            client_id: &self.config.client_id,
+            audience: &self.config.audience,
+            max_age: self.config.max_token_age,
+        };
+        let times = claims::check(&payload, &expected, nonce, now)?;
+        let claims = Claims::from_payload(&self.config.rules, Flow::Code, &payload)?;
+        // 3. Signed by a key that the issuer publishes for that algorithm.
+        let key = self.keys.key_for(&header, now).await?;
+        self.signature(token, key, nonce, now)?;
+        // 4. One use: over what is signed, so that a second valid signature on it is the same token.
+        let replay =
+            Sha256::new().chain_update(&self.config.url).chain_update(compact.signing_input).finalize();
+        Ok(VerifiedToken { claims, replay: replay.into(), issued: times.issued, expires: times.expires })
     }
+
+    /// openidconnect's verdict: issuer, audience, algorithm, signature, expiry and nonce, by its own reading of the
+    /// token.
+    fn signature(&self, token: &str, key: RingKey, nonce: &str, now: Timestamp) -> Result<(), Problem> {
+        let parsed: CoreIdToken = token.parse().map_err(|_| {
+            Problem::new(
+                Code::TokenClaims,
+                "One of the ID token's claims does not have the form that OpenID Connect gives it; the identity \
+                 provider has to correct it.",
+            )
+        })?;
+        let issuer = IssuerUrl::new(self.config.url.clone()).map_err(|_| {
+            Problem::new(Code::ProviderInvalid, "The issuer's `url` in the CA's configuration is not a URL.")
+        })?;
+        // openidconnect has no leeway of its own. Past the year 9999 its calendar ends, and with it every token.
+        let clock = UNIX_EPOCH + Duration::from_secs(now.minus(LEEWAY).seconds().min(claims::LATEST));
+        let verifier = IdTokenVerifier::new_public_client(
+            ClientId::new(self.config.audience.clone()),
+            issuer,
+            JsonWebKeySet::new(vec![key]),
+        )
+        .set_allowed_algs(self.algorithms.iter().cloned())
+        .set_other_audience_verifier_fn(|other: &Audience| other.as_str() == self.config.client_id)
+        .set_time_fn(move || clock.into());
+        let same_nonce = |theirs: Option<&Nonce>| match theirs {
+            Some(theirs) if bool::from(theirs.secret().as_bytes().ct_eq(nonce.as_bytes())) => Ok(()),
+            Some(_) | None => Err("another nonce".to_owned()),
+        };
+        parsed.claims(&verifier, same_nonce).map(|_| ()).map_err(|error| refusal(&error))
+    }
+}
+
+/// openidconnect's refusals as ours. Most of them are found earlier, by our own checks.
+fn refusal(error: &ClaimsVerificationError) -> Problem {
+    use ClaimsVerificationError as E;
+    use SignatureVerificationError as S;
+    let again = "The ID token is not acceptable; log in again.";
+    let (code, detail) = match error {
+        E::Expired(_) => (Code::TokenExpired, again),
+        E::InvalidAudience(_) => (Code::TokenAudience, again),
+        E::InvalidIssuer(_) => (Code::TokenIssuer, again),
+        E::InvalidNonce(_) => (Code::TokenNonce, again),
+        E::InvalidSubject(_) => (Code::TokenSubject, again),
+        E::Unsupported(_) => (Code::TokenHeader, again),
+        E::SignatureVerification(S::NoSignature) => (Code::TokenUnsigned, again),
+        E::SignatureVerification(S::DisallowedAlg(_) | S::UnsupportedAlg(_)) => (Code::TokenAlgorithm, again),
+        E::SignatureVerification(S::NoMatchingKey | S::AmbiguousKeyId(_) | S::InvalidKey(_)) => {
+            (Code::TokenKey, again)
+        }
+        E::SignatureVerification(S::CryptoError(_)) => (
+            Code::TokenSignature,
+            "The ID token's signature does not verify: it was altered, or another key signed it; log in again.",
+        ),
+        // openidconnect's enums are open: whatever they grow is a refusal.
+        E::InvalidAuthContext(_) | E::InvalidAuthTime(_) | E::Other(_) | E::SignatureVerification(_) | _ => {
+            (Code::TokenClaims, again)
+        }
+    };
+    Problem::new(code, detail)
+}
+
+fn unreadable() -> Problem {
+    Problem::new(Code::TokenMalformed, "The ID token's payload is not one plain JSON object; log in again.")
 }
 
 /// The `iss` of a token, unverified: to choose the entry that verifies it.
@@ -81,6 +202,19 @@ impl Provider {
 /// # Errors
 /// `token_malformed`, `token_claims`.
 pub fn issuer_of(token: &str) -> Result<String, Problem> {
-    let _ = token;
-    todo!("oidc")
+    #[derive(Deserialize)]
+    struct Issued {
+        iss: Option<Value>,
+    }
+    let compact = Compact::parse(token)?;
+    let issued: Issued = serde_json::from_slice(&compact.payload).map_err(|_| unreadable())?;
+    match issued.iss {
+        Some(Value::String(issuer)) => Ok(issuer),
+        Some(_) | None => {
+            Err(Problem::new(Code::TokenClaims, "The ID token's iss must be a string: log in again."))
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

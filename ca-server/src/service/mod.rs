@@ -1,1 +1,106 @@
-//! The issue path and its neighbours, as numbered steps.
+//! What the CA does, as numbered steps over the core, the store, the signer and the providers. Knows no HTTP types.
+
+mod call;
+mod issue;
+mod login;
+mod refusal;
+mod requests;
+mod session;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use jit_ssh_core::identity::VerifiedIdentity;
+use jit_ssh_core::policy::{LocalTime, Rules};
+use jit_ssh_proto::event::Actor;
+use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
+
+pub use call::{Call, SignedCall};
+pub use session::{LiveSession, SessionCache};
+
+use crate::clock::Clock;
+use crate::config::Limits;
+use crate::oidc::Provider;
+use crate::signer::Signer;
+use crate::store::Store;
+
+/// Everything the services work with.
+pub struct Service {
+    /// The CA's id.
+    pub ca_id: CaId,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The store.
+    pub store: Store,
+    /// The user authority's signer.
+    pub signer: Arc<dyn Signer>,
+    /// Policies and inventory in force.
+    pub rules: Arc<Rules>,
+    /// Identity providers.
+    pub providers: Vec<Arc<Provider>>,
+    /// Limits.
+    pub limits: Limits,
+    /// The zone of `context.local`.
+    pub timezone: TimeZone,
+    /// The signed trust bundle.
+    pub bundle: SignedBundle,
+    /// Sessions found lately.
+    pub sessions: SessionCache,
+}
+
+impl Service {
+    /// Now: the clock's time, lifted to the ledger's if the clock went back, so that a backwards clock never extends
+    /// access (invariant 12).
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now().max(self.store.last_time())
+    }
+
+    /// Whether the CA could issue now.
+    ///
+    /// # Errors
+    /// When the store does not answer or cannot be written.
+    pub async fn ready(&self) -> Result<(), Problem> {
+        self.store.ready().await.map_err(refusal::store)
+    }
+
+    /// `now` in the configured zone.
+    fn local(&self, now: Timestamp) -> LocalTime {
+        let seconds = i64::try_from(now.seconds()).unwrap_or(i64::MAX);
+        let zoned = jiff::Timestamp::from_second(seconds)
+            .unwrap_or(jiff::Timestamp::MAX)
+            .to_zoned(self.timezone.clone());
+        let part = |value: i8| u8::try_from(value).unwrap_or(0);
+        LocalTime {
+            hour: part(zoned.hour()),
+            minute: part(zoned.minute()),
+            weekday: part(zoned.weekday().to_monday_one_offset()),
+            date: zoned.date().to_string(),
+        }
+    }
+}
+
+/// Who asks, in one place: identity, session, address.
+#[derive(Clone, Debug)]
+struct Who {
+    identity: VerifiedIdentity,
+    session: SessionId,
+    opened: Timestamp,
+    expires: Timestamp,
+    source: IpAddr,
+}
+
+impl Who {
+    fn actor(&self) -> Actor {
+        actor(&self.identity)
+    }
+}
+
+fn actor(identity: &VerifiedIdentity) -> Actor {
+    Actor::Identity {
+        issuer: identity.issuer().clone(),
+        sub: identity.sub().to_owned(),
+        name: identity.name().clone(),
+    }
+}

@@ -1,0 +1,110 @@
+//! `jit-ssh-ca log …`: reading the record, offline or beside a running server.
+
+use jit_ssh_proto::event::{Actor, Event, Outcome, What};
+
+use super::{DataDir, print};
+use crate::config::{Config, Layout};
+use crate::signer::ca_id;
+use crate::store::{Store, StoredEvent};
+
+/// How many events are read at a time.
+const BATCH: u32 = 500;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Print every event, oldest first
+    Show {
+        #[command(flatten)]
+        data: DataDir,
+        /// Print one JSON object a line: index, leaf and the event
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Show { data, json } => show(&Layout::new(&data.dir), json).await,
+    }
+}
+
+async fn show(layout: &Layout, json: bool) -> anyhow::Result<()> {
+    let config = Config::load(layout)?;
+    let store = Store::open_read_only(&config.store_url, &ca_id(&layout.keys())?).await?;
+    let mut from = 0;
+    loop {
+        let events = store.events(from, BATCH).await?;
+        let Some(last) = events.last() else { break };
+        from = last.index + 1;
+        for stored in &events {
+            let line = if json { as_json(stored)? } else { as_text(stored)? };
+            match print(&line) {
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+                other => other?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn as_json(stored: &StoredEvent) -> anyhow::Result<String> {
+    let event: serde_json::Value = serde_json::from_slice(&stored.body)?;
+    let leaf = data_encoding::HEXLOWER.encode(&stored.leaf);
+    Ok(serde_json::json!({ "index": stored.index, "leaf": leaf, "event": event }).to_string())
+}
+
+fn as_text(stored: &StoredEvent) -> anyhow::Result<String> {
+    let event: Event = serde_json::from_slice(&stored.body)?;
+    let seconds = i64::try_from(event.time.seconds()).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+    let actor = match &event.actor {
+        Actor::Identity { issuer, name, .. } => format!("{issuer}/{name}"),
+        Actor::Operator => "operator".to_owned(),
+        Actor::Ca => "ca".to_owned(),
+    };
+    Ok(format!(
+        "{:>6}  {time}  {:<20} {:<20} {}",
+        stored.index,
+        event.what.kind(),
+        actor,
+        describe(&event.what)
+    ))
+}
+
+fn describe(what: &What) -> String {
+    let join = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(" ");
+    match what {
+        What::CaInitialised(e) => format!("CA {}", e.ca_id),
+        What::PolicyLoaded(e) => {
+            format!("{} policies, {} hosts, digest {:.16}…", e.policies, e.hosts, e.digest)
+        }
+        What::SessionOpened(e) => format!(
+            "{} until {} groups [{}]",
+            e.session,
+            e.expires,
+            join(&mut e.groups.iter().map(ToString::to_string))
+        ),
+        What::SessionRefused(e) => format!("{}", e.code),
+        What::SessionEnded(e) => format!("{}", e.session),
+        What::RequestDecided(e) => {
+            let outcome = match &e.outcome {
+                Outcome::Granted { policies, .. } => format!("granted by {}", policies.join(", ")),
+                Outcome::Denied { code, .. } => format!("denied: {code}"),
+            };
+            let accounts = join(&mut e.asked.accounts.iter().map(ToString::to_string));
+            let reason =
+                if e.asked.reason.is_empty() { String::new() } else { format!(" ({})", e.asked.reason) };
+            format!("{} {} {accounts} {outcome}{reason}", e.request, e.asked.mode)
+        }
+        What::CertificateIssued(e) => {
+            format!(
+                "serial {} {} until {} for {} [{}]",
+                e.serial,
+                e.key_id,
+                e.valid_before,
+                e.key.fingerprint(),
+                e.principals.join(" ")
+            )
+        }
+    }
+}

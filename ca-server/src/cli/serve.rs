@@ -1,0 +1,59 @@
+//! `jit-ssh-ca serve DIR`
+
+use std::time::Instant;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{DataDir, LogFormat, log_to_stderr, say};
+use crate::config::Layout;
+use crate::http;
+use crate::signer::Passphrase;
+use crate::start::start;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    data: DataDir,
+    /// How to write log lines; text on a terminal, json elsewhere
+    #[arg(long, value_enum)]
+    log: Option<LogFormat>,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<()> {
+    let began = Instant::now();
+    log_to_stderr(args.log);
+    let layout = Layout::new(&args.data.dir);
+    let passphrase = Passphrase::obtain(false)?;
+    let started = start(&layout, &passphrase).await?;
+    let config = &started.config;
+    let bound = http::bind(config.listen, &config.transport, &config.trusted_proxies).await?;
+    let scheme = if bound.is_tls() { "https" } else { "http" };
+    let elapsed = began.elapsed();
+    say(&format!("Listening on {scheme}://{} as {}", bound.address(), config.url.as_str().trim_end_matches('/')));
+    tracing::info!(
+        address = %bound.address(),
+        url = %config.url,
+        trust = %started.trust,
+        startup_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+        key_derivation_us = u64::try_from(started.key_derivation.as_micros()).unwrap_or(u64::MAX),
+        "listening"
+    );
+    bound.serve(http::router(started.app.clone()), stop_asked()).await;
+    drop(started.background);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Resolves on SIGTERM or SIGINT.
+pub(super) async fn stop_asked() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be watched: stop the process by killing it");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    tracing::info!("stopping: no new calls, those under way may end");
+}

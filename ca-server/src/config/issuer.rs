@@ -1,0 +1,116 @@
+//! An `[[issuer]]` entry: from what was written to what can only be valid.
+
+use jit_ssh_core::identity::{Flow, IdentityKind, IssuerRules};
+use jit_ssh_proto::{Name, Span};
+use url::Url;
+
+use super::{Layout, check_public_url, raw::RawIssuer};
+use crate::oidc::IssuerConfig;
+
+/// Algorithms that can be allowed at all: asymmetric, no SHA-1.
+const ALGORITHMS: &[&str] = &["RS256", "PS256", "ES256", "ES384", "EdDSA"];
+
+type Bad = (String, String);
+
+pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad> {
+    let bad = |key: &str, what: String| (key.to_owned(), what);
+    let name: Name = raw.name.parse().map_err(|e| bad("name", format!("{e}")))?;
+    let url = Url::parse(&raw.url).map_err(|e| bad("url", format!("is not a URL ({e})")))?;
+    check_public_url(&url).map_err(|what| bad("url", what))?;
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err(bad(
+            "url",
+            "has a query, a fragment or a user: an issuer has none (OpenID Connect Discovery 1.0, 2)"
+                .to_owned(),
+        ));
+    }
+    if raw.client_id.is_empty() {
+        return Err(bad("client_id", "is empty: write the client id of jit-ssh at the provider".to_owned()));
+    }
+    let kind = match raw.kind.as_deref() {
+        None | Some("user") => IdentityKind::User,
+        Some("workload") => IdentityKind::Workload,
+        Some(other) => return Err(bad("kind", format!("{other:?} is not known: write user or workload"))),
+    };
+    let flows = match raw.flows {
+        None => vec![Flow::Code],
+        Some(words) => words.iter().map(|word| flow(word)).collect::<Result<_, _>>()?,
+    };
+    let algorithms =
+        raw.algorithms.unwrap_or_else(|| vec!["ES256".to_owned(), "RS256".to_owned(), "EdDSA".to_owned()]);
+    if let Some(unknown) = algorithms.iter().find(|a| !ALGORITHMS.contains(&a.as_str())) {
+        return Err(bad("algorithms", format!("has {unknown:?}: choose from {}", ALGORITHMS.join(", "))));
+    }
+    if algorithms.is_empty() {
+        return Err(bad("algorithms", format!("is empty: choose from {}", ALGORITHMS.join(", "))));
+    }
+    let max_token_age = match raw.max_token_age {
+        None => Span::from_seconds(600),
+        Some(text) => text.parse().map_err(|e| bad("max_token_age", format!("{e}")))?,
+    };
+    for domain in &raw.allowed_domains {
+        if domain.is_empty() || domain.contains(['@', '*', ' ']) {
+            return Err(bad(
+                "allowed_domains",
+                format!("has {domain:?}: write a plain domain such as example.com"),
+            ));
+        }
+    }
+    let mut groups_map = std::collections::BTreeMap::new();
+    for (theirs, ours) in raw.groups_map {
+        let ours = ours
+            .iter()
+            .map(|group| {
+                group
+                    .parse::<Name>()
+                    .map_err(|e| bad("groups_map", format!("maps {theirs:?} to {group:?}, which {e}")))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        groups_map.insert(theirs, ours);
+    }
+    if !groups_map.is_empty() && raw.groups.is_none() {
+        return Err(bad(
+            "groups_map",
+            "is there without groups: name the claim that holds the groups".to_owned(),
+        ));
+    }
+    let client_secret = raw
+        .client_secret_file
+        .map(|path| {
+            let path = layout.root().join(path);
+            std::fs::read_to_string(&path)
+                .map(|text| text.trim().to_owned())
+                .map_err(|e| bad("client_secret_file", format!("{} cannot be read: {e}", path.display())))
+        })
+        .transpose()?;
+    Ok(IssuerConfig {
+        rules: IssuerRules {
+            name,
+            url: raw.url.clone(),
+            kind,
+            username: raw.username,
+            groups: raw.groups,
+            groups_map,
+            allowed_domains: raw.allowed_domains,
+            privileged_flows: raw.privileged_flows,
+        },
+        url: raw.url,
+        audience: raw.audience.unwrap_or_else(|| raw.client_id.clone()),
+        client_id: raw.client_id,
+        client_secret,
+        flows,
+        algorithms,
+        scopes: raw.scopes.unwrap_or_else(|| ["openid", "profile", "email"].map(str::to_owned).to_vec()),
+        max_token_age,
+        jwks_file: raw.jwks_file.map(|path| layout.root().join(path)),
+    })
+}
+
+fn flow(word: &str) -> Result<Flow, Bad> {
+    match word {
+        "code" => Ok(Flow::Code),
+        other => {
+            Err(("flows".to_owned(), format!("has {other:?}, which this version does not know: write code")))
+        }
+    }
+}

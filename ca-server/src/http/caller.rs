@@ -1,0 +1,99 @@
+//! The kinds of caller. A handler that takes one cannot run without it.
+
+use std::fmt;
+use std::future::Future;
+
+use axum::http::header::AUTHORIZATION;
+use jit_ssh_proto::Problem;
+
+use super::App;
+use super::incoming::Incoming;
+use crate::service::{LiveSession, SignedCall};
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerKind {
+    /// No proof of anything.
+    Anyone,
+    /// Whoever signs with the session key that the body brings: checked by the login itself.
+    NewSession,
+    /// The bearer of a live session's token.
+    Session,
+    /// The same, with a signature by the session's key over this very call.
+    SignedSession,
+}
+
+impl fmt::Display for CallerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Anyone => "anyone",
+            Self::NewSession => "new-session",
+            Self::Session => "session",
+            Self::SignedSession => "signed-session",
+        })
+    }
+}
+
+/// A caller that was let in.
+pub(super) trait Caller: Sized + Send {
+    /// Its row in the table.
+    const KIND: CallerKind;
+
+    /// Lets it in, or says why not.
+    fn admit(app: &App, incoming: &Incoming) -> impl Future<Output = Result<Self, Problem>> + Send;
+}
+
+/// See [`CallerKind::Anyone`].
+pub(super) struct Anyone;
+
+impl Caller for Anyone {
+    const KIND: CallerKind = CallerKind::Anyone;
+
+    async fn admit(_: &App, _: &Incoming) -> Result<Self, Problem> {
+        Ok(Self)
+    }
+}
+
+/// See [`CallerKind::NewSession`].
+pub(super) struct NewSession;
+
+impl Caller for NewSession {
+    const KIND: CallerKind = CallerKind::NewSession;
+
+    async fn admit(_: &App, _: &Incoming) -> Result<Self, Problem> {
+        Ok(Self)
+    }
+}
+
+/// See [`CallerKind::Session`].
+pub(super) struct Session(pub(super) LiveSession);
+
+impl Caller for Session {
+    const KIND: CallerKind = CallerKind::Session;
+
+    async fn admit(app: &App, incoming: &Incoming) -> Result<Self, Problem> {
+        app.service.session(bearer(incoming)).await.map(Self)
+    }
+}
+
+/// See [`CallerKind::SignedSession`].
+pub(super) struct SignedSession {
+    pub(super) session: LiveSession,
+    pub(super) call: SignedCall,
+}
+
+impl Caller for SignedSession {
+    const KIND: CallerKind = CallerKind::SignedSession;
+
+    async fn admit(app: &App, incoming: &Incoming) -> Result<Self, Problem> {
+        let (session, call) = app.service.signed_session(bearer(incoming), &incoming.call()).await?;
+        Ok(Self { session, call })
+    }
+}
+
+/// The token of the one `Authorization: Bearer` header; none if there are several.
+fn bearer(incoming: &Incoming) -> Option<&str> {
+    let mut values = incoming.headers.get_all(AUTHORIZATION).iter();
+    let value = values.next()?.to_str().ok()?;
+    if values.next().is_some() { None } else { value.strip_prefix("Bearer ") }
+}

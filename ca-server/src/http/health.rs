@@ -1,0 +1,25 @@
+//! `GET /healthz`, `GET /readyz`
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use jit_ssh_proto::Problem;
+
+use super::App;
+use super::caller::Anyone;
+use super::incoming::Incoming;
+use super::problem::raw;
+
+/// Whether the process answers. Touches nothing.
+#[utoipa::path(get, path = "/healthz", responses((status = 200)))]
+pub(super) async fn healthz(_: Arc<App>, _: Anyone, _: Incoming) -> Result<Response, Problem> {
+    Ok(raw(StatusCode::OK, "text/plain", "ok\n"))
+}
+
+/// Whether the CA could issue now: its store answers and can be written.
+#[utoipa::path(get, path = "/readyz", responses((status = 200), (status = 503, body = Problem)))]
+pub(super) async fn readyz(app: Arc<App>, _: Anyone, _: Incoming) -> Result<Response, Problem> {
+    app.service.ready().await?;
+    Ok(raw(StatusCode::OK, "text/plain", "ready\n"))
+}

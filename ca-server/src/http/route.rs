@@ -1,0 +1,123 @@
+//! The authorisation table: a route cannot exist without saying, in its type, who may call it (invariant 9).
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use jit_ssh_proto::Problem;
+
+use super::caller::{Anyone, Caller, CallerKind, NewSession, Session, SignedSession};
+use super::incoming::Incoming;
+use super::problem::respond;
+use super::{App, health, openapi, requests, sessions, trust};
+
+/// A row of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{parameters}`.
+    pub path: &'static str,
+    /// Who may call it.
+    pub caller: CallerKind,
+}
+
+pub(super) struct Route {
+    pub(super) row: Row,
+    pub(super) handler: MethodRouter<Arc<App>>,
+}
+
+/// Every route. There is no other way to add one.
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        get::<Anyone, _, _>("/.well-known/jit-ssh", trust::bundle),
+        get::<Anyone, _, _>("/healthz", health::healthz),
+        get::<Anyone, _, _>("/readyz", health::readyz),
+        get::<Anyone, _, _>("/v1/openapi.json", openapi::document),
+        post::<NewSession, _, _>("/v1/sessions", sessions::open),
+        get::<Session, _, _>("/v1/sessions/current", sessions::current),
+        delete::<SignedSession, _, _>("/v1/sessions/current", sessions::end),
+        post::<SignedSession, _, _>("/v1/requests", requests::create),
+        get::<Session, _, _>("/v1/requests", requests::list),
+        get::<Session, _, _>("/v1/requests/{id}", requests::show),
+    ]
+}
+
+/// The authorisation table, for tests and documents.
+#[must_use]
+pub fn rows() -> Vec<Row> {
+    routes().into_iter().map(|route| route.row).collect()
+}
+
+fn get<C, F, Fut>(path: &'static str, handler: F) -> Route
+where
+    C: Caller,
+    F: Fn(Arc<App>, C, Incoming) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, Problem>> + Send,
+{
+    route::<C, F, Fut>(Method::GET, MethodFilter::GET, path, handler)
+}
+
+fn post<C, F, Fut>(path: &'static str, handler: F) -> Route
+where
+    C: Caller,
+    F: Fn(Arc<App>, C, Incoming) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, Problem>> + Send,
+{
+    route::<C, F, Fut>(Method::POST, MethodFilter::POST, path, handler)
+}
+
+fn delete<C, F, Fut>(path: &'static str, handler: F) -> Route
+where
+    C: Caller,
+    F: Fn(Arc<App>, C, Incoming) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, Problem>> + Send,
+{
+    route::<C, F, Fut>(Method::DELETE, MethodFilter::DELETE, path, handler)
+}
+
+fn route<C, F, Fut>(method: Method, filter: MethodFilter, path: &'static str, handler: F) -> Route
+where
+    C: Caller,
+    F: Fn(Arc<App>, C, Incoming) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, Problem>> + Send,
+{
+    let answer = move |State(app): State<Arc<App>>, params: RawPathParams, request: Request| {
+        let handler = handler.clone();
+        async move {
+            let incoming = match Incoming::read(&app, &params, request).await {
+                Ok(incoming) => incoming,
+                Err(problem) => return respond(&problem),
+            };
+            let outcome = match C::admit(&app, &incoming).await {
+                Ok(caller) => handler(app, caller, incoming).await,
+                Err(problem) => Err(problem),
+            };
+            outcome.unwrap_or_else(|problem| respond(&problem)).into_response()
+        }
+    };
+    Route { row: Row { method, path, caller: C::KIND }, handler: on(filter, answer) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invariant_9_the_authorisation_table_is_what_is_written_down() {
+        let table: String =
+            rows().iter().map(|row| format!("{} {} {}\n", row.method, row.path, row.caller)).collect();
+        expect_test::expect_file!["authorisation.txt"].assert_eq(&table);
+    }
+
+    #[test]
+    fn invariant_9_whatever_changes_or_mints_is_signed() {
+        for row in rows() {
+            let signed = matches!(row.caller, CallerKind::NewSession | CallerKind::SignedSession);
+            assert_eq!(signed, row.method != Method::GET, "{row:?}");
+        }
+    }
+}

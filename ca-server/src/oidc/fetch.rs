@@ -1,0 +1,301 @@
+//! Asking a provider for its discovery document and keys, believing as little as possible of the answer: no
+//! redirects, bounded time and size, https unless everything is on loopback.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openidconnect::{IssuerUrl, JsonWebKeySet, JsonWebKeySetUrl};
+use reqwest::StatusCode;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+use url::{Host, Url};
+
+use super::key::RingKey;
+
+/// The largest discovery document or key set that is read.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// Why a provider's keys were not had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FetchError {
+    /// It did not answer, or said that it is in trouble: it may work later.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It answered, and the answer is not acceptable: somebody has to change something.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+fn invalid(what: impl Into<String>) -> FetchError {
+    FetchError::Invalid(what.into())
+}
+
+fn unreachable(what: impl Into<String>) -> FetchError {
+    FetchError::Unreachable(what.into())
+}
+
+/// The two members of a discovery document that the CA needs. openidconnect's own type also demands an
+/// authorization endpoint, which the providers of workloads (GitHub Actions, Kubernetes) do not have.
+#[derive(Debug, Deserialize)]
+struct Discovery {
+    issuer: IssuerUrl,
+    jwks_uri: JsonWebKeySetUrl,
+}
+
+/// The time that a provider has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// To accept a connection.
+    pub(crate) connect: Duration,
+    /// For the whole exchange.
+    pub(crate) total: Duration,
+}
+
+/// A client for one provider.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    issuer: String,
+    patience: Patience,
+    client: OnceCell<reqwest::Client>,
+}
+
+impl Fetcher {
+    pub(crate) fn new(issuer: String, patience: Patience) -> Self {
+        Self { issuer, patience, client: OnceCell::new() }
+    }
+
+    /// Where the keys are, by OpenID Connect Discovery 1.0, 4.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub(crate) async fn discover(&self) -> Result<JsonWebKeySetUrl, FetchError> {
+        let issuer = Url::parse(&self.issuer).map_err(|_| invalid("the issuer's `url` is not a URL"))?;
+        let stem = self.issuer.strip_suffix('/').unwrap_or(&self.issuer);
+        let address = Url::parse(&format!("{stem}/.well-known/openid-configuration"))
+            .map_err(|_| invalid("the issuer's `url` is not a URL"))?;
+        acceptable(&issuer, &address).map_err(|why| invalid(format!("the issuer's `url` {why}")))?;
+        let body = self.get(&address).await?;
+        let found: Discovery = serde_json::from_slice(&body)
+            .map_err(|_| invalid(format!("{address} is not an OpenID Connect discovery document")))?;
+        if found.issuer.as_str() != self.issuer {
+            return Err(invalid(format!("{address} names another issuer than the configured `url`")));
+        }
+        acceptable(&issuer, found.jwks_uri.url())
+            .map_err(|why| invalid(format!("the provider's jwks_uri {why}")))?;
+        Ok(found.jwks_uri)
+    }
+
+    /// The keys at `address`.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub(crate) async fn keys(
+        &self,
+        address: &JsonWebKeySetUrl,
+    ) -> Result<JsonWebKeySet<RingKey>, FetchError> {
+        let body = self.get(address.url()).await?;
+        key_set(&body, address.as_str())
+    }
+
+    async fn get(&self, address: &Url) -> Result<Vec<u8>, FetchError> {
+        let client = self.client.get_or_try_init(|| self.build()).await?;
+        let lost = |error: &reqwest::Error| {
+            let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
+            unreachable(format!("{address} {what}"))
+        };
+        let mut response = client
+            .get(address.clone())
+            .header(ACCEPT, "application/json")
+            .send()
+            .await
+            .map_err(|error| lost(&error))?;
+        let status = response.status();
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(unreachable(format!("{address} answered {}", status.as_u16())));
+        }
+        if status.is_redirection() {
+            return Err(invalid(format!("{address} redirects, which is not followed")));
+        }
+        if status != StatusCode::OK {
+            return Err(invalid(format!("{address} answered {}", status.as_u16())));
+        }
+        let kind =
+            response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if !plausible(kind) {
+            return Err(invalid(format!("{address} did not answer with JSON")));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
+            if body.len().saturating_add(chunk.len()) > MAX_BODY_BYTES {
+                return Err(invalid(format!("{address} answered with more than 256 KiB")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The HTTP client, made on first use: reading the machine's root certificates takes longer than starting the
+    /// CA. The TLS provider is named, so that no process-wide default is needed.
+    async fn build(&self) -> Result<reqwest::Client, FetchError> {
+        let plain = self.issuer.starts_with("http://");
+        let roots = if plain { rustls::RootCertStore::empty() } else { native_roots().await? };
+        let tls =
+            rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|_| unreachable("TLS cannot be set up on this machine"))?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        let builder = reqwest::Client::builder()
+            .use_preconfigured_tls(tls)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .https_only(!plain)
+            .user_agent(concat!("jit-ssh-ca/", env!("CARGO_PKG_VERSION")))
+            .pool_max_idle_per_host(0)
+            .connect_timeout(self.patience.connect)
+            .timeout(self.patience.total);
+        // `http` is loopback only: no proxy stands between.
+        let builder = if plain { builder.no_proxy() } else { builder };
+        builder.build().map_err(|_| unreachable("the HTTP client cannot be set up on this machine"))
+    }
+}
+
+async fn native_roots() -> Result<rustls::RootCertStore, FetchError> {
+    let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
+        .await
+        .map_err(|_| unreachable("the machine's root certificates cannot be read"))?;
+    let mut roots = rustls::RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        return Err(unreachable(
+            "this machine has no root certificates to know the provider by: install ca-certificates or set SSL_CERT_FILE",
+        ));
+    }
+    Ok(roots)
+}
+
+/// Reads a key set; entries that cannot verify ID tokens are passed over, as RFC 7517, 5 says.
+///
+/// # Errors
+/// [`FetchError::Invalid`] if it is none, or has no usable key.
+pub(crate) fn key_set(body: &[u8], place: &str) -> Result<JsonWebKeySet<RingKey>, FetchError> {
+    let set: JsonWebKeySet<RingKey> =
+        serde_json::from_slice(body).map_err(|_| invalid(format!("{place} is not a JSON Web Key Set")))?;
+    if set.keys().is_empty() {
+        return Err(invalid(format!("{place} has no key that can verify ID tokens")));
+    }
+    Ok(set)
+}
+
+/// Reads a `jwks_file`.
+///
+/// # Errors
+/// [`FetchError::Invalid`].
+pub(crate) async fn file(path: &Path) -> Result<JsonWebKeySet<RingKey>, FetchError> {
+    let owned = path.to_path_buf();
+    let body = tokio::task::spawn_blocking(move || std::fs::read(owned))
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .ok_or_else(|| invalid("the `jwks_file` cannot be read"))?;
+    key_set(&body, "the `jwks_file`")
+}
+
+/// JSON under any of its names, plain text (static hosting) or nothing at all; a web page is not.
+fn plausible(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    matches!(
+        essence.as_str(),
+        "" | "application/json" | "text/json" | "text/plain" | "application/octet-stream"
+    ) || essence.ends_with("+json")
+}
+
+/// Whether a provider at `issuer` may send us to `address`: https, or http if both are on loopback; and never from
+/// a public issuer to an address literal of this machine or its network.
+fn acceptable(issuer: &Url, address: &Url) -> Result<(), &'static str> {
+    if !address.username().is_empty() || address.password().is_some() {
+        return Err("carries a user name or password");
+    }
+    match address.scheme() {
+        "https" => {}
+        "http" if loopback(issuer) && loopback(address) => {}
+        "http" => return Err("is plain http, which is taken on loopback only"),
+        _ => return Err("is not an https URL"),
+    }
+    if private(address) && issuer.host() != address.host() && !loopback(issuer) {
+        return Err("points into this machine's own network");
+    }
+    Ok(())
+}
+
+fn loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name.trim_end_matches('.') == "localhost",
+        None => false,
+    }
+}
+
+fn private(url: &Url) -> bool {
+    let address: IpAddr = match url.host() {
+        Some(Host::Ipv4(address)) => address.into(),
+        Some(Host::Ipv6(address)) => address.to_canonical(),
+        Some(Host::Domain(name)) => {
+            return loopback(url) || name.trim_end_matches('.').ends_with(".localhost");
+        }
+        None => return true,
+    };
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
+        IpAddr::V6(v6) => {
+            v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_an_issuer_may_not_send_us() {
+        for (issuer, address) in [
+            ("https://id.example", "http://id.example/keys"),
+            ("https://id.example", "ftp://id.example/keys"),
+            ("https://id.example", "file:///etc/passwd"),
+            ("https://id.example", "http://127.0.0.1/keys"),
+            ("https://id.example", "https://127.0.0.1/keys"),
+            ("https://id.example", "https://localhost/keys"),
+            ("https://id.example", "https://a.localhost/keys"),
+            ("https://id.example", "https://10.0.0.1/keys"),
+            ("https://id.example", "https://169.254.169.254/latest"),
+            ("https://id.example", "https://[::1]/keys"),
+            ("https://id.example", "https://[fd00::1]/keys"),
+            ("https://id.example", "https://[::ffff:10.0.0.1]/keys"),
+            ("https://id.example", "https://user@id.example/keys"),
+            ("http://127.0.0.1:1", "http://id.example/keys"),
+            ("http://id.example", "http://id.example/keys"),
+        ] {
+            let (issuer, url) = (Url::parse(issuer).unwrap(), Url::parse(address).unwrap());
+            assert!(acceptable(&issuer, &url).is_err(), "{issuer} → {address}");
+        }
+    }
+
+    #[test]
+    fn where_it_may() {
+        for (issuer, address) in [
+            ("https://id.example", "https://keys.example/all"),
+            ("https://10.0.0.1", "https://10.0.0.1/keys"),
+            ("http://127.0.0.1:1", "http://127.0.0.1:2/keys"),
+            ("http://[::1]:1", "http://[::1]:1/keys"),
+            ("http://localhost:1", "http://127.0.0.1:1/keys"),
+        ] {
+            let (issuer, url) = (Url::parse(issuer).unwrap(), Url::parse(address).unwrap());
+            assert_eq!(acceptable(&issuer, &url), Ok(()), "{issuer} → {address}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Invariant 5, shown: hostile tokens and lying providers against the real verifier, over real HTTP on loopback.
+
+mod hostile;
+mod maker;
+mod providers;
+mod server;

@@ -1,0 +1,220 @@
+//! The issue path: from a request to a certificate. Its steps are those of DESIGN 3 and `docs/ARCHITECTURE.md`:
+//!
+//! 1. parse        every field becomes a value that can only be valid
+//! 2. possession   the caller holds the key that is to be certified
+//! 3. decide       policy, purely
+//! 4. record       one transaction: preconditions re-read, serial given, certificate determined, event durable
+//! 5. sign         the prepared bytes and nothing else
+//! 6. verify       what the signer returned
+//! 7. reply
+//!
+//! decide → record → sign → verify → reply: no signature exists without a durable record that determines it.
+
+use data_encoding::BASE64URL_NOPAD;
+use jit_ssh_core::cert::{Issuance, Prepared};
+use jit_ssh_core::grant::{Grant, GrantFacts};
+use jit_ssh_core::policy::{Circumstances, Decision};
+use jit_ssh_core::request::AccessRequest;
+use jit_ssh_proto::wire::{AccessRequestBody, Issued};
+use jit_ssh_proto::{
+    Code, GrantId, KeyError, Namespace, Place, Problem, RequestId, Timestamp, UserKey, possession_message,
+    verify,
+};
+
+use super::{Service, Who, refusal};
+use crate::crash;
+use crate::entropy;
+use crate::store::{CallId, Change, DecideRequest, Decided, IssueCertificate, OpenSession, Outcome};
+
+/// A request whose fields are valid and whose key the caller holds: what steps 1 and 2 leave.
+pub(super) struct Ask {
+    request: AccessRequest,
+    key: UserKey,
+}
+
+/// What uses up the call's id in the transaction: the request itself, or the session that the same call opens.
+pub(super) enum Opening {
+    Call(CallId),
+    Session(Box<OpenSession>),
+}
+
+/// What the whole call came to.
+pub(super) struct Answer {
+    /// What opening the session came to, where the call did that.
+    pub(super) opened: Option<Outcome>,
+    /// The certificate, or why there is none.
+    pub(super) issued: Result<Issued, Problem>,
+}
+
+impl Service {
+    /// Steps 1 and 2.
+    pub(super) fn ask(
+        &self,
+        body: &AccessRequestBody,
+        session_key: &UserKey,
+        call_id: &str,
+    ) -> Result<Ask, Problem> {
+        // 1. parse
+        let request = AccessRequest::parse(body, &self.limits.request())?;
+        let key = parse_key("key", &body.key)?;
+        // 2. possession
+        let invalid = |why: &str| {
+            Problem::new(
+                Code::PossessionInvalid,
+                format!("proof {why}: sign it with the key that is to be certified."),
+            )
+        };
+        if key.key_data() == session_key.key_data() {
+            return Err(Problem::new(
+                Code::PossessionInvalid,
+                "key is the session key: each certificate has a key of its own.",
+            ));
+        }
+        let proof = BASE64URL_NOPAD
+            .decode(body.proof.as_bytes())
+            .map_err(|_| invalid("is not unpadded base64url"))?;
+        let message = possession_message(&self.ca_id, session_key, call_id, &key);
+        verify(key.public_key(), Namespace::Possession, &message, &proof)
+            .map_err(|e| invalid(&e.to_string()))?;
+        Ok(Ask { request, key })
+    }
+
+    /// Steps 3 to 7.
+    pub(super) async fn issue(&self, who: Who, ask: Ask, opening: Opening) -> Result<Answer, Problem> {
+        let Ask { request, key } = ask;
+        let now = self.now();
+
+        // 3. decide
+        let at =
+            Circumstances { now, local: self.local(now), source_ip: who.source, session_opened: who.opened };
+        let id = RequestId::from(entropy::ulid_parts(now));
+        let (decided, refused) = match self.rules.decide(&who.identity, &request, &key, &at) {
+            Decision::Denied(denial) => {
+                tracing::info!(request = %id, name = %who.identity.name(), code = %denial.code, policies = ?denial.policies, "denied");
+                (
+                    Decided::Denied { code: denial.code, policies: denial.policies },
+                    Some(Problem::new(denial.code, denial.detail)),
+                )
+            }
+            Decision::Allowed(allowed) => {
+                let facts = GrantFacts {
+                    id: GrantId::from(entropy::ulid_parts(now)),
+                    request: id,
+                    session: who.session,
+                    session_ends: who.expires,
+                    max: self.limits.duration,
+                    decided: now,
+                    source: who.source,
+                };
+                (Decided::Granted(Grant::new(allowed, &who.identity, &request, &facts)), None)
+            }
+        };
+
+        // 4. record
+        let granted = match &decided {
+            Decided::Granted(grant) => Some(grant.clone()),
+            Decided::Denied { .. } => None,
+        };
+        let mut changes = Vec::with_capacity(3);
+        let opens = matches!(opening, Opening::Session(_));
+        let call = match opening {
+            Opening::Call(call) => Some(call),
+            Opening::Session(session) => {
+                changes.push(Change::OpenSession(session));
+                None
+            }
+        };
+        changes.push(Change::DecideRequest(Box::new(DecideRequest {
+            call,
+            session: who.session,
+            actor: who.actor(),
+            source: who.source.to_string(),
+            id,
+            asked: request,
+            policy_digest: self.rules.digest().to_owned(),
+            decided,
+        })));
+        if let Some(grant) = &granted {
+            changes.push(self.issuance(&who, grant.clone(), key));
+        }
+        crash::point("before-append");
+        let outcomes = self.store.apply(self.clock.now(), changes).await.map_err(refusal::store)?;
+        crash::point("after-append");
+        let mut outcomes = outcomes.into_iter();
+        let opened = if opens { Some(refusal::take(&mut outcomes)?) } else { None };
+        refusal::take(&mut outcomes)?;
+        let Some(grant) = granted else {
+            let problem = refused.unwrap_or_else(|| refusal::internal("a denial without a reason"));
+            return Ok(Answer { opened, issued: Err(problem) });
+        };
+        let issued = match refusal::take(&mut outcomes) {
+            Ok(outcome) => self.sign(&grant, outcome).await,
+            Err(problem) => Err(problem),
+        };
+        crash::point("before-reply");
+        Ok(Answer { opened, issued })
+    }
+
+    /// The change that determines a certificate under `grant`.
+    fn issuance(&self, who: &Who, grant: Grant, key: UserKey) -> Change {
+        let authority = self.signer.authority().clone();
+        let (max, nonce) = (self.limits.duration, entropy::salt());
+        Change::IssueCertificate(IssueCertificate {
+            request: grant.request(),
+            session: who.session,
+            actor: who.actor(),
+            source: who.source.to_string(),
+            authority: authority.name().clone(),
+            prepare: Box::new(move |serial: u64, now: Timestamp, session_ends: Timestamp| {
+                Prepared::new(
+                    &grant,
+                    &Issuance { key: &key, authority: &authority, now, session_ends, max, nonce, serial },
+                )
+            }),
+        })
+    }
+
+    /// Steps 5 to 7, for a certificate whose record is durable.
+    async fn sign(&self, grant: &Grant, outcome: Outcome) -> Result<Issued, Problem> {
+        let prepared =
+            outcome.prepared.ok_or_else(|| refusal::internal("an issued certificate without its bytes"))?;
+        let (serial, valid_before) = (prepared.record().serial, prepared.record().valid_before);
+        // 5. sign
+        let signature = self.signer.sign(&prepared).await.map_err(|e| refusal::signer(&e))?;
+        crash::point("after-sign");
+        // 6. verify
+        let certificate = prepared.finish(&signature).map_err(|e| refusal::bad_signature(&e))?;
+        // 7. reply
+        let certificate = certificate.to_openssh().map_err(refusal::internal)?;
+        tracing::info!(request = %grant.request(), grant = %grant.id(), name = %grant.name(), serial, leaf = outcome.leaf, "certificate issued");
+        let addresses = grant.accounts().iter().filter_map(|account| match &account.place {
+            Place::Host(host) => {
+                Some((host.to_string(), self.rules.inventory().host(host)?.address.clone()?))
+            }
+            Place::Group(_) => None,
+        });
+        Ok(Issued {
+            request: grant.request().to_string(),
+            grant: grant.id().to_string(),
+            certificate,
+            serial,
+            valid_before,
+            policies: grant.policies().to_vec(),
+            leaf_index: outcome.leaf,
+            addresses: addresses.collect(),
+        })
+    }
+}
+
+/// Parses a public key of the call; each way to be wrong has its code.
+pub(super) fn parse_key(field: &str, line: &str) -> Result<UserKey, Problem> {
+    line.parse::<UserKey>().map_err(|e| {
+        let code = match e {
+            KeyError::Malformed => Code::KeyMalformed,
+            KeyError::Certificate => Code::KeyIsCertificate,
+            KeyError::Algorithm => Code::KeyAlgorithm,
+            KeyError::TooWeak(_) => Code::KeyTooWeak,
+        };
+        Problem::new(code, format!("{field} {e}."))
+    })
+}

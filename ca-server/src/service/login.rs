@@ -1,0 +1,139 @@
+//! Login: an ID token and a session key become a session; with a first request, a certificate in the same round trip.
+
+use std::net::IpAddr;
+
+use data_encoding::BASE64URL_NOPAD;
+use jit_ssh_core::identity::VerifiedIdentity;
+use jit_ssh_proto::wire::SessionOpened;
+use jit_ssh_proto::{Code, Problem, Salt, SessionId, Timestamp, UserKey, oidc_nonce, wire};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::issue::{Opening, parse_key};
+use super::session::{TOKEN_PREFIX, hash_token, info};
+use super::{Call, Service, Who, actor, refusal};
+use crate::entropy;
+use crate::oidc::{Provider, VerifiedToken, issuer_of};
+use crate::store::{Change, OpenSession, RefuseSession};
+
+impl Service {
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// What is wrong with the call, the key, the token or the identity; then nothing was kept. A first request that
+    /// is denied is no error: the session is open and the answer says why.
+    pub async fn log_in(&self, call: &Call<'_>, body: &wire::OpenSession) -> Result<SessionOpened, Problem> {
+        // 1. the call: a session key made it
+        let key = parse_key("session_key", &body.session_key)?;
+        let salt: Salt = body.salt.parse().map_err(|e| {
+            Problem::new(Code::FieldInvalid, format!("salt {e}: send 32 random bytes in unpadded base64url."))
+        })?;
+        let signed = self.verify_call(call, None, &key)?;
+        // 2. the first request, if there is one: refused before the token is used
+        let ask = body.request.as_ref().map(|request| self.ask(request, &key, &signed.id.id)).transpose()?;
+        // 3. the token: its issuer's, for us, for this key, once
+        let provider = self.provider(&body.id_token)?;
+        let nonce = oidc_nonce(&self.ca_id, &salt, &key);
+        let now = self.now();
+        let token = provider.verify(&body.id_token, &nonce, now).await.inspect_err(|problem| {
+            tracing::warn!(issuer = %provider.config().rules.name, code = %problem.code, source = %call.source, "token refused");
+        })?;
+        // 4. the identity: who the issuer's entry lets in
+        let identity = VerifiedIdentity::admit(&provider.config().rules, &token.claims).inspect_err(|problem| {
+            tracing::warn!(issuer = %provider.config().rules.name, sub = ?token.claims.sub, code = %problem.code, source = %call.source, "identity refused");
+        })?;
+        // 5. the session, and what was asked with it
+        let bearer =
+            Zeroizing::new(format!("{TOKEN_PREFIX}{}", BASE64URL_NOPAD.encode(&entropy::bytes::<32>())));
+        let expires = token.issued.min(now).plus(self.limits.session);
+        let who =
+            Who { identity, session: session_id(&token, &key), opened: now, expires, source: call.source };
+        let opening = Box::new(OpenSession {
+            call: signed.id,
+            session: who.session,
+            token_hash: hash_token(&bearer),
+            issuer: who.identity.issuer().clone(),
+            claims: token.claims.clone(),
+            name: who.identity.name().clone(),
+            login: who.identity.login().cloned(),
+            email: who.identity.email().map(str::to_owned),
+            groups: who.identity.groups().iter().cloned().collect(),
+            flow: who.identity.flow(),
+            key: key.clone(),
+            expires,
+            replay: token.replay,
+            // The leeway on `exp` is a minute; remember the token well past that.
+            replay_until: token.expires.max(now).plus(jit_ssh_proto::Span::from_seconds(600)),
+            source: call.source.to_string(),
+        });
+        let (opened, issued) = match ask {
+            None => (self.apply_one(Change::OpenSession(opening)).await, None),
+            Some(ask) => match self.issue(who.clone(), ask, Opening::Session(opening)).await {
+                Ok(answer) => match answer.opened {
+                    Some(opened) => (Ok(opened), Some(answer.issued)),
+                    None => (Err(refusal::internal("a login without a session")), None),
+                },
+                Err(problem) => (Err(problem), None),
+            },
+        };
+        if let Err(problem) = opened {
+            self.record_refusal(&who.identity, &token, &key, problem.code, call.source).await;
+            return Err(problem);
+        }
+        tracing::info!(session = %who.session, issuer = %who.identity.issuer(), name = %who.identity.name(), source = %call.source, "session opened");
+        // 6. reply
+        let (issued, refused) = match issued {
+            None => (None, None),
+            Some(Ok(issued)) => (Some(issued), None),
+            Some(Err(problem)) => (None, Some(problem)),
+        };
+        let session = info(&who.identity, &who.session.to_string(), who.opened, who.expires);
+        Ok(SessionOpened { session, token: bearer.to_string(), issued, refused })
+    }
+
+    fn provider(&self, token: &str) -> Result<&Provider, Problem> {
+        let issuer = issuer_of(token)?;
+        self.providers.iter().find(|p| p.config().url == issuer).map(AsRef::as_ref).ok_or_else(|| {
+            Problem::new(Code::TokenIssuer, "The ID token comes from an identity provider that is not configured here: log in with `jit-ssh login`.")
+        })
+    }
+
+    /// Records that a good token was refused, so that probing shows. The caller's refusal stands whatever happens here.
+    async fn record_refusal(
+        &self,
+        identity: &VerifiedIdentity,
+        token: &VerifiedToken,
+        key: &UserKey,
+        code: Code,
+        source: IpAddr,
+    ) {
+        if !matches!(code, Code::TokenUsed | Code::LoginTaken | Code::SessionEnded) {
+            return;
+        }
+        let refuse = RefuseSession {
+            actor: actor(identity),
+            code,
+            key: key.fingerprint(),
+            replay: token.replay,
+            source: source.to_string(),
+        };
+        if let Err(error) = self.apply_one(Change::RefuseSession(refuse)).await {
+            tracing::error!(%error, "a refused login could not be recorded");
+        }
+    }
+}
+
+/// A function of token and key, so that the same token from the same key names the same session (DESIGN 9).
+fn session_id(token: &VerifiedToken, key: &UserKey) -> SessionId {
+    let digest = Sha256::new()
+        .chain_update("jit-ssh-session-v1")
+        .chain_update(token.replay)
+        .chain_update(key.blob())
+        .finalize();
+    let random = digest.iter().take(10).fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte));
+    SessionId::from_parts(milliseconds(token.issued), random)
+}
+
+fn milliseconds(time: Timestamp) -> u64 {
+    time.seconds().saturating_mul(1000)
+}

@@ -1,0 +1,182 @@
+//! Sessions: from a bearer token to who it is today, and their end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use jit_ssh_core::identity::VerifiedIdentity;
+use jit_ssh_proto::wire::SessionInfo;
+use jit_ssh_proto::{Code, Problem, Timestamp};
+use sha2::{Digest, Sha256};
+
+use super::{Call, Service, SignedCall, Who, actor};
+use crate::store::{Change, EndSession, StoredSession};
+
+/// What every bearer token begins with, so that secret scanners know one.
+pub(super) const TOKEN_PREFIX: &str = "jss_";
+
+/// A session that is open now, and whose identity today's configuration still admits.
+#[derive(Clone, Debug)]
+pub struct LiveSession {
+    stored: Arc<StoredSession>,
+    identity: VerifiedIdentity,
+    token_hash: [u8; 32],
+}
+
+/// Sessions found lately, by the hash of their token. What it answers is only who signs; the append transaction reads
+/// the session again before anything changes.
+#[derive(Debug, Default)]
+pub struct SessionCache(Mutex<HashMap<[u8; 32], Arc<StoredSession>>>);
+
+/// When this many are held, all are forgotten: simple, and flat in memory.
+const CACHE_LIMIT: usize = 8192;
+
+impl SessionCache {
+    fn get(&self, token_hash: &[u8; 32]) -> Option<Arc<StoredSession>> {
+        self.0.lock().ok()?.get(token_hash).cloned()
+    }
+
+    fn put(&self, token_hash: [u8; 32], session: Arc<StoredSession>) {
+        if let Ok(mut held) = self.0.lock() {
+            if held.len() >= CACHE_LIMIT {
+                held.clear();
+            }
+            held.insert(token_hash, session);
+        }
+    }
+
+    fn forget(&self, token_hash: &[u8; 32]) {
+        if let Ok(mut held) = self.0.lock() {
+            held.remove(token_hash);
+        }
+    }
+}
+
+pub(super) fn hash_token(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+impl Service {
+    /// The live session of a bearer token, read from the store.
+    ///
+    /// # Errors
+    /// `not_logged_in`, `session_expired`, `session_ended`, or what refuses the identity today.
+    pub async fn session(&self, bearer: Option<&str>) -> Result<LiveSession, Problem> {
+        let token_hash = bearer_hash(bearer)?;
+        let found = self.store.session_by_token(&token_hash).await.map_err(super::refusal::store)?;
+        self.admit(Arc::new(found.ok_or_else(not_logged_in)?), token_hash)
+    }
+
+    /// The live session of a bearer token that signed this call.
+    ///
+    /// # Errors
+    /// As [`Service::session`] and for the signature.
+    pub async fn signed_session(
+        &self,
+        bearer: Option<&str>,
+        call: &Call<'_>,
+    ) -> Result<(LiveSession, SignedCall), Problem> {
+        let token_hash = bearer_hash(bearer)?;
+        let live = match self.sessions.get(&token_hash) {
+            Some(stored) => self.admit(stored, token_hash)?,
+            None => {
+                let live = self.session(bearer).await?;
+                self.sessions.put(token_hash, Arc::clone(&live.stored));
+                live
+            }
+        };
+        let signed = self.verify_call(call, Some(&live.stored.id), &live.stored.key)?;
+        Ok((live, signed))
+    }
+
+    fn admit(&self, stored: Arc<StoredSession>, token_hash: [u8; 32]) -> Result<LiveSession, Problem> {
+        if stored.ended {
+            return Err(Problem::new(
+                Code::SessionEnded,
+                "This session was ended: log in again with `jit-ssh login`.",
+            ));
+        }
+        if stored.expires <= self.now() {
+            self.sessions.forget(&token_hash);
+            return Err(Problem::new(
+                Code::SessionExpired,
+                "This session has expired: log in again with `jit-ssh login`.",
+            ));
+        }
+        let provider = self.providers.iter().find(|p| p.config().rules.name == stored.issuer).ok_or_else(|| {
+            Problem::new(Code::TokenIssuer, "This session's identity provider is no longer configured here: log in again with `jit-ssh login`.")
+        })?;
+        let identity = VerifiedIdentity::admit(&provider.config().rules, &stored.claims)?;
+        Ok(LiveSession { stored, identity, token_hash })
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// When it is over already or the store fails.
+    pub async fn end_session(&self, live: &LiveSession, call: SignedCall) -> Result<(), Problem> {
+        self.sessions.forget(&live.token_hash);
+        let end = EndSession {
+            call: call.id,
+            session: live.stored.id,
+            actor: actor(&live.identity),
+            source: call.source.to_string(),
+        };
+        self.apply_one(Change::EndSession(end)).await?;
+        self.sessions.forget(&live.token_hash);
+        tracing::info!(session = %live.stored.id, name = %live.identity.name(), "session ended");
+        Ok(())
+    }
+}
+
+impl LiveSession {
+    /// The session as its owner sees it.
+    #[must_use]
+    pub fn info(&self) -> SessionInfo {
+        info(&self.identity, &self.stored.id.to_string(), self.stored.opened, self.stored.expires)
+    }
+
+    pub(super) fn who(&self, call: &SignedCall) -> Who {
+        Who {
+            identity: self.identity.clone(),
+            session: self.stored.id,
+            opened: self.stored.opened,
+            expires: self.stored.expires,
+            source: call.source,
+        }
+    }
+
+    pub(super) fn identity(&self) -> &VerifiedIdentity {
+        &self.identity
+    }
+
+    pub(super) fn key(&self) -> &jit_ssh_proto::UserKey {
+        &self.stored.key
+    }
+}
+
+pub(super) fn info(
+    identity: &VerifiedIdentity,
+    id: &str,
+    opened: Timestamp,
+    expires: Timestamp,
+) -> SessionInfo {
+    SessionInfo {
+        id: id.to_owned(),
+        issuer: identity.issuer().to_string(),
+        subject: identity.sub().to_owned(),
+        name: identity.name().to_string(),
+        login: identity.login().map(ToString::to_string),
+        email: identity.email().map(str::to_owned),
+        groups: identity.groups().iter().map(ToString::to_string).collect(),
+        opened,
+        expires,
+    }
+}
+
+fn bearer_hash(bearer: Option<&str>) -> Result<[u8; 32], Problem> {
+    bearer.filter(|token| token.starts_with(TOKEN_PREFIX)).map(hash_token).ok_or_else(not_logged_in)
+}
+
+fn not_logged_in() -> Problem {
+    Problem::new(Code::NotLoggedIn, "There is no session with this token: log in with `jit-ssh login`.")
+}

@@ -1,0 +1,190 @@
+//! The key files of a CA: OpenSSH private keys, encrypted, with their public halves beside them.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use jit_ssh_core::authority::{Authority, CertKind};
+use jit_ssh_proto::{BundleError, CaId, Name, SignedBundle, TrustBundle, UserKey};
+use rand::rngs::OsRng;
+use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey};
+
+use super::{FileSigner, Passphrase};
+use crate::entropy;
+
+/// The keys of every CA: who they are and what they are for (DESIGN 9).
+pub const KEY_NAMES: [&str; 4] = ["user", "host", "trust", "ledger"];
+
+/// The file that holds the CA's id.
+const CA_ID_FILE: &str = "ca.id";
+
+/// What is wrong with a key file.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// It cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is there already.
+    #[error("{0} exists already: it is never overwritten")]
+    Exists(PathBuf),
+    /// Others may read it.
+    #[error("{0} can be read by others: chmod 600 it")]
+    Permissions(PathBuf),
+    /// Not a key file, or not of an accepted kind.
+    #[error("{0} is not a key file of a CA")]
+    Malformed(PathBuf),
+    /// It is not encrypted.
+    #[error("{0} is not encrypted: encrypt it with ssh-keygen -p -f {0}")]
+    Plain(PathBuf),
+    /// The passphrase is not its own.
+    #[error("{0} does not open with this passphrase")]
+    Passphrase(PathBuf),
+    /// The public half is another key's.
+    #[error("{0}.pub is not the public half of {0}")]
+    Mismatch(PathBuf),
+}
+
+/// A CA's keys, opened.
+pub struct Keys {
+    /// The CA's id.
+    pub ca_id: CaId,
+    /// Signs user certificates.
+    pub user: FileSigner,
+    /// The host authority's public side; nothing signs with it yet.
+    pub host: Authority,
+    /// The ledger key's public half.
+    pub ledger: PublicKey,
+    trust: PrivateKey,
+}
+
+impl Keys {
+    /// Opens the keys of a CA that this process needs.
+    ///
+    /// # Errors
+    /// Which file is wrong and what to do.
+    pub fn open(folder: &Path, passphrase: &Passphrase) -> Result<Self, KeyError> {
+        // Each key has a key derivation of its own, slow on purpose: open them side by side.
+        let (user, trust) = std::thread::scope(|scope| {
+            let user = scope.spawn(|| open_private(&folder.join("user"), passphrase));
+            let trust = open_private(&folder.join("trust"), passphrase);
+            (user.join(), trust)
+        });
+        let user = user.map_err(|_| KeyError::Malformed(folder.join("user")))??;
+        let authority = authority(folder, "user", CertKind::User, user.public_key())?;
+        let host_key = public(folder, "host")?;
+        Ok(Self {
+            ca_id: ca_id(folder)?,
+            user: FileSigner::new(authority, user),
+            host: authority_of(folder, "host", CertKind::Host, &host_key)?,
+            ledger: public(folder, "ledger")?,
+            trust: trust?,
+        })
+    }
+
+    /// The trust key's public half.
+    #[must_use]
+    pub fn trust_key(&self) -> &PublicKey {
+        self.trust.public_key()
+    }
+
+    /// Signs a trust bundle: all that the trust key does.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn sign_bundle(&self, bundle: &TrustBundle) -> Result<SignedBundle, BundleError> {
+        SignedBundle::sign(bundle, self.trust.public_key(), &self.trust)
+    }
+}
+
+fn authority(folder: &Path, name: &str, kind: CertKind, key: &PublicKey) -> Result<Authority, KeyError> {
+    if public(folder, name)?.key_data() != key.key_data() {
+        return Err(KeyError::Mismatch(folder.join(name)));
+    }
+    authority_of(folder, name, kind, key)
+}
+
+fn authority_of(folder: &Path, name: &str, kind: CertKind, key: &PublicKey) -> Result<Authority, KeyError> {
+    let malformed = || KeyError::Malformed(folder.join(name));
+    let key = UserKey::new(key).map_err(|_| malformed())?;
+    let name: Name = name.parse().map_err(|_| malformed())?;
+    Ok(Authority::new(name, kind, key))
+}
+
+fn open_private(path: &Path, passphrase: &Passphrase) -> Result<PrivateKey, KeyError> {
+    let io = |source| KeyError::Io { path: path.to_path_buf(), source };
+    let mode = fs::metadata(path).map_err(io)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(KeyError::Permissions(path.to_path_buf()));
+    }
+    let text = zeroize::Zeroizing::new(fs::read_to_string(path).map_err(io)?);
+    let key = PrivateKey::from_openssh(text.as_str()).map_err(|_| KeyError::Malformed(path.to_path_buf()))?;
+    if !key.is_encrypted() {
+        return Err(KeyError::Plain(path.to_path_buf()));
+    }
+    key.decrypt(passphrase.as_bytes()).map_err(|_| KeyError::Passphrase(path.to_path_buf()))
+}
+
+fn public(folder: &Path, name: &str) -> Result<PublicKey, KeyError> {
+    let path = folder.join(format!("{name}.pub"));
+    let text = fs::read_to_string(&path).map_err(|source| KeyError::Io { path: path.clone(), source })?;
+    let mut key = PublicKey::from_openssh(&text).map_err(|_| KeyError::Malformed(path))?;
+    key.set_comment("");
+    Ok(key)
+}
+
+/// Reads the CA's id.
+///
+/// # Errors
+/// When the file is missing or not an id.
+pub fn ca_id(folder: &Path) -> Result<CaId, KeyError> {
+    let path = folder.join(CA_ID_FILE);
+    let text = fs::read_to_string(&path).map_err(|source| KeyError::Io { path: path.clone(), source })?;
+    text.trim().parse().map_err(|_| KeyError::Malformed(path))
+}
+
+/// Makes the keys and the id of a new CA in `folder` and returns their public halves. Overwrites nothing.
+///
+/// # Errors
+/// When something is there already or cannot be written.
+pub fn create_keys(
+    folder: &Path,
+    passphrase: &Passphrase,
+) -> Result<(CaId, Vec<(Name, PublicKey)>), KeyError> {
+    let id = CaId::from_bytes(entropy::bytes());
+    write_new(&folder.join(CA_ID_FILE), &format!("{id}\n"), 0o644)?;
+    let mut made = Vec::new();
+    for name in KEY_NAMES {
+        let path = folder.join(name);
+        let malformed = || KeyError::Malformed(path.clone());
+        let mut key = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(|_| malformed())?;
+        key.set_comment(format!("jit-ssh {name}"));
+        let sealed = key.encrypt(&mut OsRng, passphrase.as_bytes()).map_err(|_| malformed())?;
+        write_new(&path, &sealed.to_openssh(LineEnding::LF).map_err(|_| malformed())?, 0o600)?;
+        let line = key.public_key().to_openssh().map_err(|_| malformed())?;
+        write_new(&folder.join(format!("{name}.pub")), &format!("{line}\n"), 0o644)?;
+        made.push((
+            name.parse().map_err(|_| malformed())?,
+            PublicKey::from(key.public_key().key_data().clone()),
+        ));
+    }
+    Ok((id, made))
+}
+
+/// Creates a file that must not exist yet, durably.
+pub(crate) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let written = opened.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|source| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => KeyError::Exists(path.to_path_buf()),
+        _ => KeyError::Io { path: path.to_path_buf(), source },
+    })
+}

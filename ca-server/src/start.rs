@@ -1,0 +1,116 @@
+//! From a data directory to a CA that can answer: the one place where its parts are put together.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use jit_ssh_core::authority::Authority;
+use jit_ssh_core::identity::IdentityKind;
+use jit_ssh_proto::event::{Actor, PolicyLoaded, What};
+use jit_ssh_proto::{AuthorityEntry, IssuerEntry, SignedBundle, TrustBundle};
+use tokio::task::JoinSet;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Layout, load_rules};
+use crate::http::App;
+use crate::oidc::Provider;
+use crate::service::{Service, SessionCache};
+use crate::signer::{Keys, Passphrase, Signer};
+use crate::store::{Change, RecordEvent, Store};
+
+/// A CA that is ready to be served.
+pub struct Started {
+    /// What handlers work with.
+    pub app: Arc<App>,
+    /// The configuration it was made of.
+    pub config: Config,
+    /// The trust key's fingerprint.
+    pub trust: String,
+    /// How long the passphrase's key derivation took.
+    pub key_derivation: Duration,
+    /// Keeps the providers' keys fresh; aborted when dropped.
+    pub background: JoinSet<()>,
+}
+
+/// Puts a CA together. Talks to no provider: that happens in the background.
+///
+/// # Errors
+/// What is wrong with the configuration, the keys, the rules or the store.
+pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<Started> {
+    let config = Config::load(layout)?;
+    let rules = load_rules(layout, config.limits.ttl)?;
+    let began = Instant::now();
+    let keys = Keys::open(&layout.keys(), passphrase)?;
+    let key_derivation = began.elapsed();
+    let clock = Arc::new(SystemClock);
+    let store = Store::open(&config.store_url, &keys.ca_id, false).await?;
+    let loaded = PolicyLoaded {
+        digest: rules.digest().to_owned(),
+        policies: u64::try_from(rules.len())?,
+        hosts: u64::try_from(rules.inventory().hosts().count())?,
+    };
+    tracing::info!(digest = %loaded.digest, policies = loaded.policies, hosts = loaded.hosts, "rules loaded");
+    let record = RecordEvent { actor: Actor::Ca, what: What::PolicyLoaded(loaded) };
+    for outcome in store.apply(clock.now(), vec![Change::Record(record)]).await? {
+        outcome?;
+    }
+    let bundle = bundle(&config, &keys, clock.as_ref())?;
+    let trust = bundle.trust_fingerprint()?;
+    let providers: Vec<Arc<Provider>> =
+        config.issuers.iter().cloned().map(|issuer| Arc::new(Provider::new(issuer))).collect();
+    let mut background = JoinSet::new();
+    for provider in &providers {
+        let provider = Arc::clone(provider);
+        background.spawn(async move { provider.refresh().await });
+    }
+    if providers.is_empty() {
+        tracing::warn!("no [[issuer]] in ca.toml: nobody can log in");
+    }
+    let service = Service {
+        ca_id: keys.ca_id,
+        clock,
+        store,
+        signer: Arc::new(keys.user),
+        rules: Arc::new(rules),
+        providers,
+        limits: config.limits,
+        timezone: config.timezone.clone(),
+        bundle,
+        sessions: SessionCache::default(),
+    };
+    let trusted_proxies: Vec<IpAddr> = config.trusted_proxies.iter().map(IpAddr::to_canonical).collect();
+    Ok(Started { app: Arc::new(App { service, trusted_proxies }), config, trust, key_derivation, background })
+}
+
+fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<SignedBundle> {
+    let authority = |authority: &Authority| AuthorityEntry {
+        name: authority.name().to_string(),
+        kind: authority.kind().as_str().to_owned(),
+        key: authority.key().to_string(),
+    };
+    let issuers = config.issuers.iter().map(|issuer| IssuerEntry {
+        name: issuer.rules.name.to_string(),
+        url: issuer.url.clone(),
+        client_id: issuer.client_id.clone(),
+        client_secret: issuer.client_secret.clone(),
+        kind: match issuer.rules.kind {
+            IdentityKind::User => "user",
+            IdentityKind::Workload => "workload",
+        }
+        .to_owned(),
+        flows: issuer.flows.iter().map(|flow| flow.as_str().to_owned()).collect(),
+        scopes: issuer.scopes.clone(),
+    });
+    let bundle = TrustBundle {
+        version: 1,
+        ca_id: keys.ca_id,
+        url: config.url.as_str().trim_end_matches('/').to_owned(),
+        issued: clock.now(),
+        authorities: vec![authority(keys.user.authority()), authority(&keys.host)],
+        ledger_key: keys.ledger.to_openssh()?,
+        issuers: issuers.collect(),
+        host_patterns: Vec::new(),
+    };
+    keys.sign_bundle(&bundle).context("the trust bundle cannot be signed")
+}
