@@ -234,7 +234,10 @@ pub(crate) fn log_in(
 pub(crate) fn obtain(client: &mut Client, browser: &BrowserArgs, wanted: &Wanted) -> Result<Held> {
     if let Some(session) = client.session()? {
         match request(client, &session, wanted) {
-            Err(e) if e.wants_login() => note(&format!("{e}: logging in anew.")),
+            Err(e) if e.wants_login() => {
+                note(&format!("{e}: logging in anew."));
+                Session::forget(&client.paths)?;
+            }
             result => return result,
         }
     }
