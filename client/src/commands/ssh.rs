@@ -18,11 +18,6 @@ const LEAST_LEFT: u64 = 60;
 
 pub(super) fn run(args: &SshArgs) -> Result<()> {
     let wanted = Wanted::new(&args.account, &args.access)?;
-    if wanted.mode() == Mode::Exec && !args.args.is_empty() && args.args.iter().any(|a| !is_option(a)) {
-        return Err(Error::Usage(
-            "mode exec runs its --command and nothing else: give only options after --".into(),
-        ));
-    }
     let mut client = Client::load()?;
     let held = match fitting(&client, &wanted)? {
         Some(held) => held,
@@ -35,10 +30,6 @@ pub(super) fn run(args: &SshArgs) -> Result<()> {
     } else {
         Error::Local(format!("{program} cannot be started: {error}"))
     })
-}
-
-fn is_option(argument: &OsString) -> bool {
-    argument.as_encoded_bytes().starts_with(b"-")
 }
 
 /// A held certificate for exactly this, with enough time left.
@@ -179,6 +170,8 @@ fn command_line(
     arguments.push(destination);
     arguments.extend(extra.iter().cloned());
     if let (Mode::Exec, Some(command)) = (wanted.mode(), wanted.command()) {
+        // The certificate decides what runs, whatever stands here: this is for whoever reads the process list.
+        arguments.push("--".into());
         arguments.push(command.as_str().into());
     }
     ("ssh", arguments)
@@ -248,7 +241,7 @@ mod tests {
                 Some("127.0.0.1:2222"),
                 "ssh -o HostName=127.0.0.1 -o HostKeyAlias=web-1 -o Port=2222 deploy@web-1 -v uptime",
             ),
-            (&["deploy@web-1", "--command", "uptime -p"], None, "ssh -T deploy@web-1 uptime -p"),
+            (&["deploy@web-1", "--command", "uptime -p"], None, "ssh -T deploy@web-1 -- uptime -p"),
             (&["deploy@web-1", "--mode", "sftp", "--", "-b", "f"], None, "sftp -b f deploy@web-1"),
             (
                 &["deploy@web-1", "--mode", "forward", "--", "-L", "1:a:2"],

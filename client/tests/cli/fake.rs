@@ -54,6 +54,7 @@ pub(crate) struct State {
     pub(crate) pkce: BTreeMap<String, (String, String)>,
     session: Option<(SessionId, UserKey)>,
     serial: u64,
+    opened: u64,
 }
 
 #[derive(Clone)]
@@ -77,6 +78,7 @@ impl Fake {
             pkce: BTreeMap::new(),
             session: None,
             serial: 0,
+            opened: 0,
         };
         let fake = Self { url, state: Arc::new(Mutex::new(state)) };
         let server = fake.clone();
@@ -197,7 +199,8 @@ impl Fake {
                     BASE64URL_NOPAD.decode(open.id_token.split('.').nth(1).unwrap().as_bytes()).unwrap();
                 let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
                 assert_eq!(payload["nonce"], oidc_nonce(&CA, &salt, &key));
-                let id = SessionId::from_parts(now() * 1000, u128::from(state.log.len() as u64));
+                state.opened += 1;
+                let id = SessionId::from_parts(now() * 1000, u128::from(state.opened));
                 state.session = Some((id, key.clone()));
                 let mut opened = SessionOpened {
                     session: info(&id),

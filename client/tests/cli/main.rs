@@ -1,4 +1,5 @@
 //! The program as a whole against a CA that misbehaves on command.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that is wrong should fail")]
 
 mod fake;
 
@@ -173,7 +174,7 @@ fn from_setup_to_logout_with_keys_in_files() {
     // Another mode is another certificate, by the session, without a browser.
     let exec = machine.run(&["ssh", "deploy@web-1", "--mode", "exec", "--command", "systemctl status nginx"]);
     assert_eq!(exec.code, 7, "{}", exec.err);
-    assert!(exec.out.ends_with("-T\ndeploy@web-1\nsystemctl status nginx\n"), "{}", exec.out);
+    assert!(exec.out.ends_with("-T\ndeploy@web-1\n--\nsystemctl status nginx\n"), "{}", exec.out);
     assert_eq!((fake.count("POST /v1/sessions"), fake.count("POST /v1/requests")), (1, 1));
 
     let who = machine.run(&["whoami"]);
