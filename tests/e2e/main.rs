@@ -1,1 +1,3 @@
-//! Stub.
+//! The one end-to-end test program: every file is about one promise, on real parts.
+
+mod serving;
