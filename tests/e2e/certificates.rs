@@ -81,7 +81,12 @@ impl World {
         self.ca.keygen(self.folder(), arguments).unwrap()
     }
 
-    /// Runs the probe with every wish that a client can have.
+    /// Runs the probe in a terminal, or goes away without one.
+    fn wish_for_a_terminal(&self, identity: &Identity) -> Attempt {
+        self.sshd.ssh(identity, &["-tt"], PROBE).unwrap()
+    }
+
+    /// Runs the probe with every other wish that a client can have.
     fn wish_for_everything(&self, identity: &Identity) -> Attempt {
         let greedy = self.sshd.greedy();
         let arguments: Vec<&str> = greedy.iter().map(String::as_str).collect();
