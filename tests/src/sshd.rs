@@ -312,7 +312,7 @@ impl Sshd {
         let mut log = String::new();
         wait("sshd to finish with the connection", || {
             log = self.log().get(before..).unwrap_or_default().to_owned();
-            ["Connection closed by", "Disconnected from", "Connection reset by", "Disconnecting"]
+            ["Connection closed by", "Disconnected from", "Connection reset by", "do_cleanup"]
                 .iter()
                 .any(|end| log.contains(end))
         })
