@@ -105,7 +105,7 @@ fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<Sig
     let bundle = TrustBundle {
         version: 1,
         ca_id: keys.ca_id,
-        url: config.url.to_string(),
+        url: config.url.as_str().trim_end_matches('/').to_owned(),
         issued: clock.now(),
         authorities: vec![authority(keys.user.authority()), authority(&keys.host)],
         ledger_key: keys.ledger.to_openssh()?,

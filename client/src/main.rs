@@ -1,2 +1,36 @@
-//! Stub.
-fn main() {}
+//! `jit-ssh`: log in once, then use plain ssh with certificates that live for minutes.
+
+mod access;
+mod agent;
+mod ca;
+mod certificate;
+mod cli;
+mod client;
+mod clock;
+mod commands;
+mod config;
+mod error;
+mod held;
+mod http;
+mod keys;
+mod oidc;
+mod output;
+mod paths;
+mod session;
+mod sweeper;
+#[cfg(test)]
+mod testing;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match commands::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            error.exit().into()
+        }
+    }
+}

@@ -36,5 +36,5 @@ pub use signed_request::{
     possession_message,
 };
 pub use sshsig::{Namespace, SshSigError, sign, verify};
-pub use text::{MAX_TEXT_CHARS, Text, TextError};
+pub use text::{MAX_TEXT_CHARS, Text, TextError, is_invisible};
 pub use time::{Span, SpanError, Timestamp};

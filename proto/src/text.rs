@@ -43,7 +43,8 @@ impl Text {
 
 /// Control characters (Cc), line and paragraph separators (Zl, Zp), format characters (Cf, which hold all
 /// bidirectional controls), variation selectors and invisible fillers. Unicode 16, chapters 4.4 and 23.
-pub(crate) fn is_invisible(c: char) -> bool {
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'

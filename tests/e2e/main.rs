@@ -1,1 +1,3 @@
-//! Stub.
+//! End-to-end tests on real parts, in one binary.
+
+mod certificates;

@@ -1,1 +1,6 @@
-//! Stub.
+//! What the end-to-end tests stand on: real parts, started on loopback and stopped by process id.
+
+pub mod browser;
+pub mod certificates;
+pub mod provider;
+pub mod sshd;

@@ -257,28 +257,29 @@ fn groups(files: &[(String, InventoryFile)]) -> Result<Groups<'_>, InventoryErro
 
 /// A path from a group back to itself, if there is one. Without recursion: a chain of groups may be long.
 fn cycle<'a>(groups: &'a Groups<'a>) -> Option<Vec<&'a Name>> {
-    let mut finished: BTreeSet<&Name> = BTreeSet::new();
+    let mut seen: BTreeSet<&Name> = BTreeSet::new();
     for start in groups.keys() {
         // The groups on the way here, each with its parents still to be visited.
         let mut path: Vec<(&Name, core::slice::Iter<'_, Name>)> = Vec::new();
+        let mut on_path: BTreeSet<&Name> = BTreeSet::new();
         let mut next = Some(start);
         loop {
-            if let Some(name) = next.take()
-                && !finished.contains(name)
-            {
-                if let Some(from) = path.iter().position(|(on_path, _)| *on_path == name) {
-                    let around = path.iter().skip(from).map(|(on_path, _)| *on_path);
+            match next.take() {
+                Some(name) if on_path.contains(name) => {
+                    let around = path.iter().map(|(step, _)| *step).skip_while(|step| *step != name);
                     return Some(around.chain(core::iter::once(name)).collect());
                 }
-                path.push((name, groups.get(name).map(|g| g.groups.iter()).unwrap_or_default()));
+                Some(name) if seen.insert(name) => {
+                    on_path.insert(name);
+                    path.push((name, groups.get(name).map(|g| g.groups.iter()).unwrap_or_default()));
+                }
+                Some(_) | None => {}
             }
             let Some((name, parents)) = path.last_mut() else { break };
-            match parents.next() {
-                Some(parent) => next = Some(parent),
-                None => {
-                    finished.insert(name);
-                    path.pop();
-                }
+            next = parents.next();
+            if next.is_none() {
+                on_path.remove(*name);
+                path.pop();
             }
         }
     }
@@ -350,4 +351,216 @@ fn check_address(text: &str) -> Result<(), &'static str> {
         return Err(FORM);
     }
     digits.map_or(Ok(()), port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(files: &[&str]) -> Result<Inventory, InventoryError> {
+        let parsed = files.iter().enumerate().map(|(at, text)| {
+            (format!("{at}.toml"), toml::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}")))
+        });
+        Inventory::build(&parsed.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn logins_reach_members_through_nested_groups() {
+        let inventory = build(&[
+            r#"
+            host = [
+                { name = "web-1", groups = ["web", "eu"], logins = ["backup"], address = "10.0.0.1:2222" },
+                { name = "bare" },
+                { name = "gate", fronts = ["web-1", "bare"] },
+            ]
+            "#,
+            r#"
+            group = [
+                { name = "web", groups = ["prod"], logins = ["www"] },
+                { name = "eu", groups = ["prod"] },
+                { name = "prod", groups = ["all"], logins = ["deploy"] },
+                { name = "all", logins = ["audit", "www"] },
+            ]
+            "#,
+        ])
+        .unwrap();
+        let host = |name: &str| inventory.host(&name.parse().unwrap()).unwrap();
+        let logins: Vec<&str> = host("web-1").logins.iter().map(Name::as_str).collect();
+        assert_eq!(logins, ["audit", "backup", "deploy", "www"]);
+        assert!(host("bare").logins.is_empty());
+        assert_eq!(host("gate").fronts.len(), 2);
+        assert_eq!((inventory.hosts().count(), inventory.groups().count()), (3, 4));
+        for (account, offered) in [
+            ("deploy@web-1", true),
+            ("backup@web-1", true),
+            ("root@web-1", false),
+            ("deploy@bare", false),
+            ("deploy@nowhere", false),
+            ("deploy@group/web", false),
+        ] {
+            assert_eq!(inventory.account(&account.parse().unwrap()).is_some(), offered, "{account}");
+        }
+    }
+
+    #[test]
+    fn a_host_says_its_style_or_its_groups_do() {
+        let inventory = build(&[r#"
+            host = [
+                { name = "a", groups = ["near"] },
+                { name = "b", groups = ["near"], principals = "host" },
+                { name = "c", groups = ["near", "devices"] },
+                { name = "d", groups = ["plain"] },
+            ]
+            group = [
+                { name = "near", groups = ["far"] },
+                { name = "far", principals = "group" },
+                { name = "devices", principals = "login" },
+                { name = "plain" },
+            ]
+        "#])
+        .unwrap();
+        let styles: Vec<PrincipalStyle> = inventory.hosts().map(|h| h.principals).collect();
+        assert_eq!(
+            styles,
+            [PrincipalStyle::Group, PrincipalStyle::Host, PrincipalStyle::Login, PrincipalStyle::Host]
+        );
+    }
+
+    #[test]
+    fn what_is_refused_names_file_and_entry() {
+        for (files, expected) in [
+            (
+                &[r#"host = [{ name = "a" }]"#, r#"host = [{ name = "a" }]"#][..],
+                "1.toml: host a: it stands in 0.toml already",
+            ),
+            (&[r#"host = [{ name = "a" }, { name = "a" }]"#], "0.toml: host a: it stands in 0.toml already"),
+            (
+                &[r#"group = [{ name = "g" }]"#, r#"group = [{ name = "g" }]"#],
+                "1.toml: group g: it stands in 0.toml already",
+            ),
+            (
+                &["", r#"host = [{ name = "a", groups = ["g"] }]"#],
+                "1.toml: host a: groups names g, which is no group",
+            ),
+            (
+                &[r#"group = [{ name = "g", groups = ["h"] }]"#],
+                "0.toml: group g: groups names h, which is no group",
+            ),
+            (
+                &[r#"group = [{ name = "g" }]
+                  host = [{ name = "a", groups = ["g", "g"] }]"#],
+                "0.toml: host a: groups has g twice",
+            ),
+            (&[r#"host = [{ name = "a", logins = ["x", "y", "x"] }]"#], "0.toml: host a: logins has x twice"),
+            (&[r#"group = [{ name = "g", logins = ["x", "x"] }]"#], "0.toml: group g: logins has x twice"),
+            (
+                &[r#"host = [{ name = "a", labels = { "" = "x" } }]"#],
+                "0.toml: host a: labels has the empty name",
+            ),
+            (
+                &[r#"host = [{ name = "a", fronts = ["b"] }]"#],
+                "0.toml: host a: fronts names b, which is no host",
+            ),
+            (&[r#"host = [{ name = "a", fronts = ["a"] }]"#], "0.toml: host a: fronts names the host itself"),
+            (&[r#"group = [{ name = "g", groups = ["g"] }]"#], "0.toml: groups are in themselves: g -> g:"),
+            (
+                &[
+                    r#"group = [{ name = "a", groups = ["b"] }, { name = "b", groups = ["c"] }]"#,
+                    r#"group = [{ name = "c", groups = ["d", "b"] }, { name = "d" }]"#,
+                ],
+                "0.toml: groups are in themselves: b -> c -> b:",
+            ),
+        ] {
+            let error = build(files).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}\n{expected}");
+        }
+    }
+
+    #[test]
+    fn a_diamond_is_no_cycle_and_a_long_chain_no_recursion() {
+        let diamond = r#"group = [{ name = "a", groups = ["b", "c"] }, { name = "b", groups = ["d"] },
+                                  { name = "c", groups = ["d"] }, { name = "d" }]"#;
+        assert!(build(&[diamond]).is_ok());
+        let entry = |at: usize, groups: Vec<Name>| GroupEntry {
+            name: format!("g{at}").parse().unwrap(),
+            logins: Vec::new(),
+            groups,
+            principals: None,
+        };
+        let group: Vec<GroupEntry> = (0..20_000_usize)
+            .map(|at| {
+                entry(
+                    at,
+                    if at == 0 { Vec::new() } else { Vec::from([format!("g{}", at - 1).parse().unwrap()]) },
+                )
+            })
+            .collect();
+        assert!(Inventory::build(&[("f".into(), InventoryFile { host: Vec::new(), group })]).is_ok());
+    }
+
+    #[test]
+    fn addresses() {
+        for good in [
+            "10.0.0.1",
+            "10.0.0.1:22",
+            "web-1.example.com",
+            "Web_1.example.com:65535",
+            "::1",
+            "fe80::1",
+            "[::1]",
+            "[2001:db8::1]:2222",
+            "localhost",
+        ] {
+            assert_eq!(check_address(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            ":22",
+            "host:",
+            "host:0",
+            "host:022",
+            "host:65536",
+            "host:+22",
+            "host:22:22",
+            "host name",
+            "user@host",
+            "host/path",
+            "[::1",
+            "::1]",
+            "[::1]22",
+            "[::1]:",
+            "[10.0.0.1]:22",
+            "[host]:22",
+            "a..b",
+            "-a",
+            "a-",
+            ".a",
+            "a.",
+            "h\n",
+            "hôte",
+            "$(id)",
+            "%h",
+            "-oProxyCommand=x",
+        ] {
+            assert!(check_address(bad).is_err(), "{bad:?}");
+        }
+        let error = build(&[r#"host = [{ name = "a", address = "a b" }]"#]).unwrap_err().to_string();
+        assert!(error.starts_with("0.toml: host a: address \"a b\" is not ADDRESS[:PORT]"), "{error}");
+    }
+
+    #[test]
+    fn what_the_file_itself_cannot_say() {
+        for bad in [
+            r#"host = [{ name = "A" }]"#,
+            r#"host = [{ name = "a", fronts = ["b c"] }]"#,
+            r#"host = [{ name = "a", login = ["x"] }]"#,
+            r#"host = [{ name = "a", principals = "logins" }]"#,
+            r#"host = [{ name = "a", logins = ["*"] }]"#,
+            r#"host = [{ }]"#,
+            r#"hosts = []"#,
+        ] {
+            assert!(toml::from_str::<InventoryFile>(bad).is_err(), "{bad}");
+        }
+    }
 }

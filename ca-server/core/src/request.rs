@@ -1,7 +1,7 @@
 //! A request for access: raw fields in, a value that can only be valid out.
 
 use alloc::format;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use jit_ssh_proto::event::Asked;
@@ -141,9 +141,11 @@ fn accounts(body: &AccessRequestBody, limits: &RequestLimits) -> Result<Vec<Acco
     }
     let mut accounts: Vec<Account> = Vec::with_capacity(body.accounts.len());
     for text in &body.accounts {
+        // The answer shows what was sent, but not however much was sent.
+        let shown: String = text.chars().take(80).collect();
         let account: Account = text
             .parse()
-            .map_err(|e| Problem::new(Code::AccountInvalid, format!("accounts: {text:?} {e}.")))?;
+            .map_err(|e| Problem::new(Code::AccountInvalid, format!("accounts: {shown:?} {e}.")))?;
         if matches!(account.place, Place::Group(_)) {
             return Err(Problem::new(
                 Code::NotAvailable,
@@ -199,5 +201,157 @@ fn duration(body: &AccessRequestBody, limits: &RequestLimits) -> Result<Option<S
         Err(e @ (SpanError::Form | SpanError::Zero)) => {
             Err(Problem::new(Code::DurationInvalid, format!("duration {}.", e.to_string())))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jit_ssh_proto::Modifier;
+
+    use super::*;
+
+    const LIMITS: RequestLimits =
+        RequestLimits { max_duration: Span::from_seconds(8 * 3600), max_accounts: 3 };
+
+    fn body() -> AccessRequestBody {
+        AccessRequestBody {
+            accounts: ["deploy@web-1".into()].into(),
+            mode: Mode::Shell,
+            modifiers: Vec::new(),
+            command: None,
+            duration: None,
+            reason: String::new(),
+            ticket: String::new(),
+            key: String::new(),
+            proof: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_whole_request() {
+        let body = AccessRequestBody {
+            accounts: ["deploy@web-1".into(), "deploy@web-2".into()].into(),
+            mode: Mode::Exec,
+            modifiers: [Modifier::Forward, Modifier::Agent].into(),
+            command: Some("uptime".into()),
+            duration: Some("8h".into()),
+            reason: "OPS-7 disk full".into(),
+            ticket: "OPS-7".into(),
+            ..body()
+        };
+        let request = AccessRequest::parse(&body, &LIMITS).unwrap();
+        assert_eq!(request.duration(), Some(LIMITS.max_duration));
+        assert_eq!(request.actions().collect::<Vec<_>>(), [Action::Exec, Action::Agent, Action::Forward]);
+        assert_eq!(request.asked().accounts, request.accounts());
+        assert_eq!(request.asked().modifiers, [Modifier::Agent, Modifier::Forward]);
+    }
+
+    #[test]
+    fn accounts_that_are_refused() {
+        for (accounts, code, word) in [
+            (&[][..], Code::AccountInvalid, "empty"),
+            (&["a@b", "c@d", "e@f", "g@h"], Code::AccountInvalid, "at most 3"),
+            (&["deploy@web-1", "deploy@web-1"], Code::AccountInvalid, "twice"),
+            (&["deploy"], Code::AccountInvalid, "LOGIN@HOST"),
+            (&[""], Code::AccountInvalid, "LOGIN@HOST"),
+            (&["@web-1"], Code::AccountInvalid, "empty"),
+            (&["deploy@"], Code::AccountInvalid, "empty"),
+            (&["Deploy@web-1"], Code::AccountInvalid, "'D'"),
+            (&["deploy@web-1\n"], Code::AccountInvalid, "'\\n'"),
+            (&["deploy@web-1,root@web-1"], Code::AccountInvalid, "','"),
+            (&["deploy@*"], Code::AccountInvalid, "'*'"),
+            (&["deploy@web 1"], Code::AccountInvalid, "' '"),
+            (&["deploy\0@web-1"], Code::AccountInvalid, "'\\0'"),
+            (&["deploy@\u{202e}web"], Code::AccountInvalid, "\\u{202e}"),
+            (&["shell:deploy@web-1"], Code::AccountInvalid, "':'"),
+            (&["deploy@web-1", "deploy@group/web"], Code::NotAvailable, "group"),
+            (&["deploy@group/"], Code::AccountInvalid, "empty"),
+        ] {
+            let body =
+                AccessRequestBody { accounts: accounts.iter().map(ToString::to_string).collect(), ..body() };
+            let problem = AccessRequest::parse(&body, &LIMITS).unwrap_err();
+            assert_eq!(problem.code, code, "{accounts:?}");
+            assert!(problem.detail.contains(word), "{accounts:?}: {}", problem.detail);
+            assert!(
+                problem.detail.starts_with("accounts") && !problem.detail.contains(['\n', '\0', '\u{202e}'])
+            );
+        }
+        let long = AccessRequestBody { accounts: [format!("{}@h", "a".repeat(100_000))].into(), ..body() };
+        let problem = AccessRequest::parse(&long, &LIMITS).unwrap_err();
+        assert!(problem.detail.len() < 400, "an answer must not repeat whatever was sent");
+    }
+
+    #[test]
+    fn durations_that_are_refused() {
+        for (duration, code) in [
+            ("", Code::DurationInvalid),
+            ("0s", Code::DurationInvalid),
+            ("0h", Code::DurationInvalid),
+            ("-5m", Code::DurationInvalid),
+            ("5", Code::DurationInvalid),
+            ("5 m", Code::DurationInvalid),
+            ("1.5h", Code::DurationInvalid),
+            ("forever", Code::DurationInvalid),
+            ("always", Code::DurationInvalid),
+            ("8h1s", Code::DurationInvalid),
+            ("28801s", Code::DurationTooLong),
+            ("9h", Code::DurationTooLong),
+            ("18446744073709551616s", Code::DurationTooLong),
+            ("99999999999999999999d", Code::DurationTooLong),
+        ] {
+            let body = AccessRequestBody { duration: Some(duration.into()), ..body() };
+            let problem = AccessRequest::parse(&body, &LIMITS).unwrap_err();
+            assert_eq!(problem.code, code, "{duration:?}");
+            assert!(problem.detail.starts_with("duration "), "{}", problem.detail);
+        }
+    }
+
+    #[test]
+    fn modes_modifiers_and_commands_that_are_refused() {
+        let agent = &[Modifier::Agent][..];
+        for (mode, modifiers, command, code) in [
+            (Mode::Sftp, agent, None, Code::FieldInvalid),
+            (Mode::Forward, agent, None, Code::FieldInvalid),
+            (Mode::Jump, agent, None, Code::FieldInvalid),
+            (Mode::Shell, &[Modifier::X11, Modifier::X11], None, Code::FieldInvalid),
+            (Mode::Jump, &[], None, Code::NotAvailable),
+            (Mode::Exec, &[], None, Code::CommandInvalid),
+            (Mode::Exec, &[], Some(""), Code::CommandInvalid),
+            (Mode::Exec, &[], Some("  "), Code::CommandInvalid),
+            (Mode::Exec, &[], Some("ls\nid"), Code::CommandInvalid),
+            (Mode::Exec, &[], Some("ls\0id"), Code::CommandInvalid),
+            (Mode::Exec, &[], Some("ls \u{202e}"), Code::CommandInvalid),
+            (Mode::Shell, &[], Some("ls"), Code::CommandInvalid),
+            (Mode::Shell, &[], Some(""), Code::CommandInvalid),
+            (Mode::Sftp, &[], Some("ls"), Code::CommandInvalid),
+            (Mode::Forward, &[], Some("ls"), Code::CommandInvalid),
+            (Mode::Jump, &[], Some("ls"), Code::CommandInvalid),
+        ] {
+            let body = AccessRequestBody {
+                mode,
+                modifiers: modifiers.to_vec(),
+                command: command.map(Into::into),
+                ..body()
+            };
+            assert_eq!(AccessRequest::parse(&body, &LIMITS).unwrap_err().code, code, "{mode} {command:?}");
+        }
+        let long = AccessRequestBody { mode: Mode::Exec, command: Some("x".repeat(4097)), ..body() };
+        assert_eq!(AccessRequest::parse(&long, &LIMITS).unwrap_err().code, Code::CommandInvalid);
+    }
+
+    #[test]
+    fn texts_that_are_refused() {
+        for bad in ["a\nb", "a\u{1b}[31m", "\u{202e}x", "a\u{200b}", "a\0"] {
+            for (body, field) in [
+                (AccessRequestBody { reason: bad.into(), ..body() }, "reason "),
+                (AccessRequestBody { ticket: bad.into(), ..body() }, "ticket "),
+            ] {
+                let problem = AccessRequest::parse(&body, &LIMITS).unwrap_err();
+                assert_eq!(problem.code, Code::TextInvalid, "{bad:?}");
+                assert!(problem.detail.starts_with(field), "{}", problem.detail);
+            }
+        }
+        let long = AccessRequestBody { reason: "x".repeat(1001), ..body() };
+        assert_eq!(AccessRequest::parse(&long, &LIMITS).unwrap_err().code, Code::TextInvalid);
     }
 }

@@ -29,7 +29,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let bound = http::bind(config.listen, &config.transport, &config.trusted_proxies).await?;
     let scheme = if bound.is_tls() { "https" } else { "http" };
     let elapsed = began.elapsed();
-    say(&format!("Listening on {scheme}://{} as {}", bound.address(), config.url));
+    say(&format!("Listening on {scheme}://{} as {}", bound.address(), config.url.as_str().trim_end_matches('/')));
     tracing::info!(
         address = %bound.address(),
         url = %config.url,

@@ -12,6 +12,7 @@ mod key;
 mod provider;
 mod token;
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use jit_ssh_core::identity::{Claims, Flow, IssuerRules};
@@ -22,7 +23,7 @@ use openidconnect::{
     SignatureVerificationError,
 };
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -74,7 +75,7 @@ pub struct VerifiedToken {
 pub struct Provider {
     config: IssuerConfig,
     algorithms: Vec<Algorithm>,
-    keys: Keys,
+    keys: Arc<Keys>,
 }
 
 impl Provider {
@@ -87,7 +88,7 @@ impl Provider {
     fn with_timing(config: IssuerConfig, timing: Timing) -> Self {
         // A name that is not known allows nothing; the configuration refuses it with a sentence.
         let algorithms = config.algorithms.iter().filter_map(|name| token::algorithm(name)).collect();
-        Self { keys: Keys::new(&config, timing), algorithms, config }
+        Self { keys: Arc::new(Keys::new(&config, timing)), algorithms, config }
     }
 
     /// The entry.
@@ -122,7 +123,7 @@ impl Provider {
             max_age: self.config.max_token_age,
         };
         let times = claims::check(&payload, &expected, nonce, now)?;
-        let claims = claims_from_payload(&self.config.rules, Flow::Code, &payload)?;
+        let claims = Claims::from_payload(&self.config.rules, Flow::Code, &payload)?;
         // 3. Signed by a key that the issuer publishes for that algorithm.
         let key = self.keys.key_for(&header, now).await?;
         self.signature(token, key, nonce, now)?;
@@ -167,27 +168,27 @@ impl Provider {
 fn refusal(error: &ClaimsVerificationError) -> Problem {
     use ClaimsVerificationError as E;
     use SignatureVerificationError as S;
-    let code = match error {
-        E::Expired(_) => Code::TokenExpired,
-        E::InvalidAudience(_) => Code::TokenAudience,
-        E::InvalidIssuer(_) => Code::TokenIssuer,
-        E::InvalidNonce(_) => Code::TokenNonce,
-        E::InvalidSubject(_) => Code::TokenSubject,
-        E::Unsupported(_) => Code::TokenHeader,
-        E::SignatureVerification(S::NoSignature) => Code::TokenUnsigned,
-        E::SignatureVerification(S::DisallowedAlg(_) | S::UnsupportedAlg(_)) => Code::TokenAlgorithm,
+    let again = "The ID token is not acceptable; log in again.";
+    let (code, detail) = match error {
+        E::Expired(_) => (Code::TokenExpired, again),
+        E::InvalidAudience(_) => (Code::TokenAudience, again),
+        E::InvalidIssuer(_) => (Code::TokenIssuer, again),
+        E::InvalidNonce(_) => (Code::TokenNonce, again),
+        E::InvalidSubject(_) => (Code::TokenSubject, again),
+        E::Unsupported(_) => (Code::TokenHeader, again),
+        E::SignatureVerification(S::NoSignature) => (Code::TokenUnsigned, again),
+        E::SignatureVerification(S::DisallowedAlg(_) | S::UnsupportedAlg(_)) => (Code::TokenAlgorithm, again),
         E::SignatureVerification(S::NoMatchingKey | S::AmbiguousKeyId(_) | S::InvalidKey(_)) => {
-            Code::TokenKey
+            (Code::TokenKey, again)
         }
-        E::SignatureVerification(S::CryptoError(_)) => Code::TokenSignature,
-        // The types of openidconnect are open; whatever they grow is a refusal.
-        _ => Code::TokenClaims,
-    };
-    let detail = match code {
-        Code::TokenSignature => {
-            "The ID token's signature does not verify: it was altered, or another key signed it."
+        E::SignatureVerification(S::CryptoError(_)) => (
+            Code::TokenSignature,
+            "The ID token's signature does not verify: it was altered, or another key signed it; log in again.",
+        ),
+        // openidconnect's enums are open: whatever they grow is a refusal.
+        E::InvalidAuthContext(_) | E::InvalidAuthTime(_) | E::Other(_) | E::SignatureVerification(_) | _ => {
+            (Code::TokenClaims, again)
         }
-        _ => "The ID token is not acceptable; log in again.",
     };
     Problem::new(code, detail)
 }
@@ -213,41 +214,6 @@ pub fn issuer_of(token: &str) -> Result<String, Problem> {
             Err(Problem::new(Code::TokenClaims, "The ID token's iss must be a string: log in again."))
         }
     }
-}
-
-/// Takes out the claims that the issuer's entry gives a meaning to.
-fn claims_from_payload(
-    rules: &IssuerRules,
-    flow: Flow,
-    payload: &Map<String, Value>,
-) -> Result<Claims, Problem> {
-    let malformed =
-        |what| Problem::new(Code::TokenClaims, format!("The ID token's {what} is not of its form."));
-    let named = |name: &Option<String>| name.as_ref().and_then(|name| payload.get(name)).cloned();
-    let text = |name| match payload.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(malformed(name)),
-    };
-    let auth_time = match payload.get("auth_time") {
-        None => None,
-        Some(value) => Some(Timestamp::from_seconds(value.as_u64().ok_or_else(|| malformed("auth_time"))?)),
-    };
-    let methods = match payload.get("amr") {
-        None => Vec::new(),
-        Some(value) => Vec::<String>::deserialize(value).map_err(|_| malformed("amr"))?,
-    };
-    Ok(Claims {
-        sub: text("sub")?.ok_or_else(|| malformed("sub"))?,
-        flow,
-        auth_time,
-        methods,
-        level: text("acr")?,
-        email: payload.get("email").cloned(),
-        email_verified: payload.get("email_verified").cloned(),
-        username: named(&rules.username),
-        groups: named(&rules.groups),
-    })
 }
 
 #[cfg(test)]

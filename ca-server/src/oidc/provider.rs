@@ -41,6 +41,9 @@ impl Default for Timing {
     }
 }
 
+/// How much longer than a fetch its caller waits, so as to hear how it ended.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// A provider in trouble.
 #[derive(Clone, Debug)]
 struct Trouble {
@@ -66,7 +69,7 @@ pub(crate) struct Keys {
     fetcher: Fetcher,
     current: RwLock<Option<Arc<JsonWebKeySet<RingKey>>>>,
     trouble: Mutex<Option<Trouble>>,
-    flight: tokio::sync::Mutex<Flight>,
+    flight: Arc<tokio::sync::Mutex<Flight>>,
 }
 
 /// Whether a set has the key for a token.
@@ -85,7 +88,7 @@ impl Keys {
             fetcher: Fetcher::new(config.url.clone(), timing.patience),
             current: RwLock::new(None),
             trouble: Mutex::new(None),
-            flight: tokio::sync::Mutex::default(),
+            flight: Arc::default(),
         }
     }
 
@@ -111,7 +114,11 @@ impl Keys {
     ///
     /// # Errors
     /// `token_key`, `provider_unreachable`, `provider_invalid`.
-    pub(crate) async fn key_for(&self, header: &Header, now: Timestamp) -> Result<RingKey, Problem> {
+    pub(crate) async fn key_for(
+        self: &Arc<Self>,
+        header: &Header,
+        now: Timestamp,
+    ) -> Result<RingKey, Problem> {
         match self.find(header) {
             Found::One(key) => return Ok(key),
             Found::Several => return Err(ambiguous()),
@@ -131,20 +138,26 @@ impl Keys {
     }
 
     /// Fetches because of a token: unless a fetch that it waited for brought its key, or one was made for a token
-    /// within the last minute. Who waits here waits for at most two fetches.
-    async fn fetch_on_demand(&self, header: &Header) {
-        let mut flight = self.flight.lock().await;
-        let arrived = match self.find(header) {
-            Found::One(_) | Found::Several => true,
-            Found::None => false,
+    /// within the last minute. The fetch goes on when the caller hangs up or is tired of waiting, or else who sends
+    /// nonsense and hangs up could spend every minute's fetch.
+    async fn fetch_on_demand(self: &Arc<Self>, header: &Header) {
+        let fetched = async {
+            let mut flight = Arc::clone(&self.flight).lock_owned().await;
+            let arrived = match self.find(header) {
+                Found::One(_) | Found::Several => true,
+                Found::None => false,
+            };
+            if arrived || flight.on_demand.is_some_and(|last| last.elapsed() < self.timing.on_demand) {
+                return;
+            }
+            flight.on_demand = Some(Instant::now());
+            let keys = Arc::clone(self);
+            let first = flight.jwks_uri.is_none();
+            let fetch = tokio::spawn(async move { keys.fetch(&mut flight, first).await });
+            // The outcome is in `current` and `trouble`.
+            let _ = fetch.await;
         };
-        if arrived || flight.on_demand.is_some_and(|last| last.elapsed() < self.timing.on_demand) {
-            return;
-        }
-        flight.on_demand = Some(Instant::now());
-        let first = flight.jwks_uri.is_none();
-        // The outcome is in `current` and `trouble`.
-        let _ = self.fetch(&mut flight, first).await;
+        let _ = tokio::time::timeout(self.timing.patience.total.saturating_add(GRACE), fetched).await;
     }
 
     fn find(&self, header: &Header) -> Found {
@@ -179,13 +192,18 @@ impl Keys {
         if let Some(path) = &self.file {
             return fetch::file(path).await;
         }
-        let jwks_uri = match flight.jwks_uri.take() {
-            Some(known) if !discover => known,
-            Some(_) | None => self.fetcher.discover().await?,
+        let asked = async {
+            let jwks_uri = match &flight.jwks_uri {
+                Some(known) if !discover => known.clone(),
+                Some(_) | None => self.fetcher.discover().await?,
+            };
+            self.fetcher.keys(flight.jwks_uri.insert(jwks_uri)).await
         };
-        let keys = self.fetcher.keys(&jwks_uri).await;
-        flight.jwks_uri = Some(jwks_uri);
-        keys
+        // Each exchange has its own limit; this one is for both together.
+        match tokio::time::timeout(self.timing.patience.total, asked).await {
+            Ok(answer) => answer,
+            Err(_) => Err(FetchError::Unreachable("the provider did not answer in time".to_owned())),
+        }
     }
 
     fn current(&self) -> Option<Arc<JsonWebKeySet<RingKey>>> {

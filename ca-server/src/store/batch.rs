@@ -178,7 +178,7 @@ impl Batch {
             (session.issuer.clone(), session.sub.clone())
         };
         let id = decide.id.to_string();
-        if self.facts.requests.contains(&id) {
+        if self.facts.taken.contains(&id) {
             return Err(internal());
         }
         let (outcome, refused, grant) = match decide.decided {
@@ -207,7 +207,7 @@ impl Batch {
         if let Some(call) = decide.call {
             self.use_up(call);
         }
-        self.facts.requests.insert(id.clone());
+        self.facts.taken.insert(id.clone());
         let session = decide.session.to_string();
         if let Some((grant, not_before, not_after)) = grant.clone() {
             let fact = GrantFact { session: session.clone(), grant, not_before, not_after };
@@ -275,14 +275,14 @@ impl Batch {
 
     /// The call id was not used before.
     fn unused(&self, call: &CallId) -> Result<(), Refusal> {
-        if self.facts.calls.contains(&call.id) {
+        if self.facts.taken.contains(&call.id) {
             return Err(Refusal::Precondition(Code::SignatureReplayed));
         }
         Ok(())
     }
 
     fn use_up(&mut self, call: CallId) {
-        self.facts.calls.insert(call.id.clone());
+        self.facts.taken.insert(call.id.clone());
         self.rows.calls.push(CallRow { id: call.id, until: call.until });
     }
 

@@ -33,10 +33,9 @@ pub(super) struct GrantFact {
 /// What was found. Changes that pass add to it, so that later ones see them.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    /// Call ids that are used up.
-    pub(super) calls: HashSet<String>,
-    /// Request ids that are taken.
-    pub(super) requests: HashSet<String>,
+    /// Ids that may not come again: of calls that were made and of requests that were decided. One set for both,
+    /// read at once: request ids are ours and random, so a call that bears one is rightly refused.
+    pub(super) taken: HashSet<String>,
     /// By id.
     pub(super) sessions: HashMap<String, SessionFact>,
     /// Replay key → the session it opened.
@@ -50,8 +49,7 @@ pub(super) struct Facts {
 /// What has to be looked up. Ordered, so that the same batch asks the same.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
-    calls: BTreeSet<String>,
-    requests: BTreeSet<String>,
+    fresh: BTreeSet<String>,
     sessions: BTreeSet<String>,
     replays: BTreeSet<Vec<u8>>,
     names: BTreeSet<String>,
@@ -68,20 +66,20 @@ impl Wanted {
             match change {
                 Change::Record(_) | Change::RefuseSession(_) => {}
                 Change::OpenSession(open) => {
-                    wanted.calls.insert(open.call.id.clone());
+                    wanted.fresh.insert(open.call.id.clone());
                     wanted.replays.insert(open.replay.to_vec());
                     wanted.names.insert(open.name.to_string());
                     wanted.names.extend(open.login.iter().map(ToString::to_string));
                     opened.insert(open.session.to_string());
                 }
                 Change::EndSession(end) => {
-                    wanted.calls.insert(end.call.id.clone());
+                    wanted.fresh.insert(end.call.id.clone());
                     wanted.sessions.insert(end.session.to_string());
                 }
                 Change::DecideRequest(decide) => {
-                    wanted.calls.extend(decide.call.iter().map(|call| call.id.clone()));
+                    wanted.fresh.extend(decide.call.iter().map(|call| call.id.clone()));
                     wanted.sessions.insert(decide.session.to_string());
-                    wanted.requests.insert(decide.id.to_string());
+                    wanted.fresh.insert(decide.id.to_string());
                 }
                 Change::IssueCertificate(issue) => {
                     wanted.sessions.insert(issue.session.to_string());
@@ -91,19 +89,18 @@ impl Wanted {
         }
         // A session opened here is found by its token, if it is there at all; a request decided here is not there.
         wanted.sessions.retain(|id| !opened.contains(id));
-        wanted.grants.retain(|id| !wanted.requests.contains(id));
+        wanted.grants.retain(|id| !wanted.fresh.contains(id));
         wanted
     }
 }
 
-const CALLS: &str = "SELECT id FROM call_ids WHERE id IN";
-const REQUEST_IDS: &str = "SELECT id FROM requests WHERE id IN";
-const SESSIONS: &str = "SELECT id, issuer, sub, opened, expires, ended, leaf FROM sessions WHERE id IN";
+// `{}` is where the keys go.
+const TAKEN: &str = "SELECT id FROM call_ids WHERE id IN {} UNION ALL SELECT id FROM requests WHERE id IN {}";
+const SESSIONS: &str = "SELECT id, issuer, sub, opened, expires, ended, leaf FROM sessions WHERE id IN {}";
 const REPLAYS: &str =
-    "SELECT id, issuer, sub, opened, expires, ended, leaf, replay FROM sessions WHERE replay IN";
-const NAMES: &str = "SELECT name, issuer, sub FROM identities WHERE name IN";
-const GRANTS: &str =
-    "SELECT id, session, grant_id, not_before, not_after FROM requests WHERE grant_id IS NOT NULL AND id IN";
+    "SELECT id, issuer, sub, opened, expires, ended, leaf, replay FROM sessions WHERE replay IN {}";
+const NAMES: &str = "SELECT name, issuer, sub FROM identities WHERE name IN {}";
+const GRANTS: &str = "SELECT id, session, grant_id, not_before, not_after FROM requests WHERE grant_id IS NOT NULL AND id IN {}";
 
 impl Facts {
     /// Reads it, inside the transaction that `conn` is in.
@@ -113,11 +110,8 @@ impl Facts {
         wanted: Wanted,
     ) -> Result<Self, sqlx::Error> {
         let mut facts = Self::default();
-        for row in texts.select(conn, CALLS, &list(wanted.calls)).await? {
-            facts.calls.insert(row.try_get(0)?);
-        }
-        for row in texts.select(conn, REQUEST_IDS, &list(wanted.requests)).await? {
-            facts.requests.insert(row.try_get(0)?);
+        for row in texts.select(conn, TAKEN, &list(wanted.fresh)).await? {
+            facts.taken.insert(row.try_get(0)?);
         }
         for row in texts.select(conn, REPLAYS, &list(wanted.replays)).await? {
             let (id, session) = session(&row)?;

@@ -15,8 +15,8 @@ mod tests;
 mod writer;
 
 pub use change::{
-    CallId, Change, DecideRequest, Decided, EndSession, IssueCertificate, OpenSession, Outcome, RecordEvent,
-    Refusal, RefuseSession,
+    CallId, Change, DecideRequest, Decided, EndSession, IssueCertificate, OpenSession, Outcome, Prepare,
+    RecordEvent, Refusal, RefuseSession,
 };
 
 use std::sync::Arc;

@@ -14,6 +14,15 @@ use super::{StoreError, migrate};
 /// Readers beside the writer. Each costs a thread and a page cache of 2 MB at most.
 const READERS: u32 = 3;
 
+/// What the writer's connection is told. FULL flushes the log at every commit; the limit gives back what one long
+/// reader made it grow by.
+const PRAGMAS: [&str; 4] = [
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA journal_size_limit = 67108864",
+];
+
 /// A SQLite file.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -137,8 +146,7 @@ impl Place {
                 self.shown
             )));
         }
-        for pragma in ["PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON", "PRAGMA busy_timeout = 5000"]
-        {
+        for pragma in PRAGMAS {
             conn.execute(pragma).await.map_err(|e| self.explain(&e))?;
         }
         Ok(())

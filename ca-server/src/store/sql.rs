@@ -46,7 +46,7 @@ impl Texts {
         Ok(())
     }
 
-    /// Looks up every row whose key is one of `keys`. `select` ends in `IN`.
+    /// Looks up every row whose key is one of `keys`, which go where `select` has `{}`.
     pub(super) async fn select<K>(
         &mut self,
         conn: &mut AnyConnection,
@@ -90,12 +90,8 @@ fn values(insert: &str, rows: usize, columns: usize) -> Arc<str> {
 
 /// `SELECT … IN ($1, $2)`
 fn in_list(select: &str, keys: usize) -> Arc<str> {
-    let mut text = format!("{select} ");
-    for at in 0..keys {
-        let _infallible = write!(text, "{}${}", if at == 0 { "(" } else { ", " }, at.saturating_add(1));
-    }
-    text.push(')');
-    text.into()
+    let places: Vec<String> = (1..=keys).map(|at| format!("${at}")).collect();
+    select.replace("{}", &format!("({})", places.join(", "))).into()
 }
 
 #[cfg(test)]
@@ -106,6 +102,7 @@ mod tests {
     fn placeholders_are_numbered_through() {
         assert_eq!(&*values("INSERT INTO t (a, b)", 2, 2), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4)");
         assert_eq!(&*values("INSERT INTO t (a)", 1, 1), "INSERT INTO t (a) VALUES ($1)");
-        assert_eq!(&*in_list("SELECT a FROM t WHERE a IN", 3), "SELECT a FROM t WHERE a IN ($1, $2, $3)");
+        assert_eq!(&*in_list("a IN {}", 3), "a IN ($1, $2, $3)");
+        assert_eq!(&*in_list("a IN {} OR b IN {}", 1), "a IN ($1) OR b IN ($1)");
     }
 }

@@ -19,32 +19,17 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut steps = Steps::begin();
     steps.take("build what is measured, as it ships", || {
-        shell::must(shell::cargo()?.args([
-            "build",
-            "--release",
-            "--locked",
-            "-p",
-            "jit-ssh-ca",
-            "--no-default-features",
-        ]))?;
-        shell::must(shell::cargo()?.args(["build", "--release", "--locked", "-p", "jit-ssh"]))
+        let package = ["-p", "jit-ssh-ca", "--no-default-features"];
+        shell::must(shell::cargo()?.args(["build", "--release", "--locked"]).args(package))
     })?;
     steps.take("build what measures", || {
-        shell::must(shell::cargo()?.args([
-            "build",
-            "--release",
-            "--locked",
-            "-p",
-            "jit-ssh-tests",
-            "--bin",
-            "bench",
-        ]))
+        let package = ["-p", "jit-ssh-tests", "--bin", "bench"];
+        shell::must(shell::cargo()?.args(["build", "--release", "--locked"]).args(package))
     })?;
     steps.take(&format!("measure {}", options.name), || {
         let folder = shell::release_binaries()?;
         let mut bench = Command::new(folder.join("bench"));
-        bench.arg(&options.name).arg("--ca").arg(folder.join("jit-ssh-ca"));
-        bench.arg("--client").arg(folder.join("jit-ssh"));
+        bench.arg(&options.name).arg(folder.join("jit-ssh-ca"));
         if options.json {
             bench.arg("--json");
         }

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use jit_ssh_proto::{Code, Problem, Timestamp};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::{Claims, Flow, IssuerRules};
@@ -50,6 +51,11 @@ impl Claims {
             groups: named(&rules.groups),
         })
     }
+}
+
+/// Keeps a stored `null` apart from a claim that is not there: the one is of a wrong shape, the other is no claim.
+pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// A claim of a shape that is not understood.

@@ -78,12 +78,16 @@ pub struct Claims {
     /// `acr`
     pub level: Option<String>,
     /// `email`, as it came.
+    #[serde(default, deserialize_with = "claims::present", skip_serializing_if = "Option::is_none")]
     pub email: Option<Value>,
     /// `email_verified`, as it came.
+    #[serde(default, deserialize_with = "claims::present", skip_serializing_if = "Option::is_none")]
     pub email_verified: Option<Value>,
     /// The claim named by the entry's `username`, as it came.
+    #[serde(default, deserialize_with = "claims::present", skip_serializing_if = "Option::is_none")]
     pub username: Option<Value>,
     /// The claim named by the entry's `groups`, as it came.
+    #[serde(default, deserialize_with = "claims::present", skip_serializing_if = "Option::is_none")]
     pub groups: Option<Value>,
 }
 

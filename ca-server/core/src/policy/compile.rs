@@ -1,6 +1,6 @@
 //! From policy files to what a decision needs, once, when they are loaded. All or nothing.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -59,8 +59,10 @@ fn fault(source: &PolicySource, offset: usize, what: impl Into<String>) -> Polic
     PolicyError { file: source.file.clone(), line, column, what: what.into() }
 }
 
+/// One visible line, whatever the policy has in it.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let escape = |c: char| if c.is_ascii_graphic() { String::from(c) } else { c.escape_debug().to_string() };
+    text.split_whitespace().map(|word| word.chars().map(escape).collect()).collect::<Vec<String>>().join(" ")
 }
 
 impl Compiled {
@@ -141,12 +143,13 @@ impl Compiled {
                 PolicyError { file: id.to_string(), line: 1, column: 1, what: one_line(&found.to_string()) }
             }
         };
-        // A warning is a policy that can never match, or text that reads as something that it is not.
-        let mut errors: Vec<PolicyError> = result
-            .validation_errors()
-            .map(|e| place(e.policy_id(), e))
-            .chain(result.validation_warnings().map(|w| place(w.policy_id(), w)))
-            .collect();
+        let mut errors: Vec<PolicyError> =
+            result.validation_errors().map(|e| place(e.policy_id(), e)).collect();
+        // A warning is a policy that can never match, or text that reads as something that it is not. It says nothing
+        // new about a policy that is wrong anyway.
+        let failed: BTreeSet<&PolicyId> = result.validation_errors().map(|e| e.policy_id()).collect();
+        let warnings = result.validation_warnings().filter(|w| !failed.contains(w.policy_id()));
+        errors.extend(warnings.map(|w| place(w.policy_id(), w)));
         if !errors.is_empty() {
             errors.sort_by(|a, b| {
                 (&a.file, a.line, a.column, &a.what).cmp(&(&b.file, b.line, b.column, &b.what))

@@ -6,7 +6,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use cedar_policy::{Context, Entities, PolicyId, PolicySet, Request};
-use jit_ssh_proto::{Account, Action, Span, UserKey};
+use jit_ssh_proto::{Account, Action, Code, Span, UserKey};
 
 use super::annotations::{Approvals, Offer, Rule};
 use super::facts::{self, Untold};
@@ -46,11 +46,8 @@ pub(super) struct Terms<'a> {
     time: Span,
 }
 
-/// What Cedar says to one question.
-struct Answer<'a> {
-    offers: Vec<(&'a PolicyId, &'a Offer)>,
-    forbids: BTreeSet<PolicyId>,
-}
+/// Permits that the caller can take.
+type Offers<'a> = Vec<(&'a PolicyId, &'a Offer)>;
 
 /// Everything about a request that is the same for each of its pairs.
 struct Question<'a> {
@@ -59,6 +56,7 @@ struct Question<'a> {
     request: &'a AccessRequest,
     key: &'a UserKey,
     at: &'a Circumstances,
+    accounts: Vec<(&'a Account, &'a Host)>,
     entities: Entities,
 }
 
@@ -88,87 +86,78 @@ pub(super) fn decide(
     else {
         return Decision::Denied(refusal::failed(&BTreeSet::new()));
     };
-    let question = Question { rules, identity, request, key, at, entities };
+    let question = Question { rules, identity, request, key, at, accounts, entities };
 
-    // 2. Every pair on its own.
-    let mut verdicts = question.verdicts(&accounts, request.duration());
-
-    // 3. Without a duration the shortest offer sets it. Where policies look at the duration, they are asked about the
-    //    one that all pairs would get.
-    if request.duration().is_none() && !rules.compiled.lengths.is_empty() {
-        let times: BTreeSet<Span> = verdicts.iter().filter_map(|judged| judged.verdict.time()).collect();
-        if let (Some(shortest), true) = (times.first(), times.len() > 1) {
-            verdicts = question.verdicts(&accounts, Some(*shortest));
-        }
-    }
-
-    // 4. One answer.
-    if let Some(denial) = refusal::of(&verdicts, &rules.compiled) {
-        return Decision::Denied(denial);
-    }
-    // 5. What is allowed may still be beyond this version.
-    match accounts.iter().find(|(_, host)| host.principals == PrincipalStyle::Login) {
-        Some((_, host)) => Decision::Denied(refusal::login_style(&host.name)),
-        None => grant(rules, &verdicts),
+    // 2. How long: what was asked, or what the offers give.
+    match (request.duration(), rules.compiled.lengths.as_slice()) {
+        (None, lengths @ [_, ..]) => question.longest(lengths),
+        (asked, _) => question.decide(asked),
     }
 }
 
 impl<'a> Question<'a> {
-    fn verdicts(&self, accounts: &[(&'a Account, &'a Host)], asked: Option<Span>) -> Vec<Judged<'a>> {
+    /// Where policies look at the duration, a request without one is asked for each length that an offer gives, the
+    /// longest first, as though it had named it: so that no policy is told of another length than the one that is
+    /// given.
+    fn longest(&self, lengths: &[Span]) -> Decision {
+        let mut last = refusal::no_access();
+        for length in lengths {
+            match self.decide(Some(*length)) {
+                Decision::Denied(denial) if denial.code != Code::PolicyError => last = denial,
+                decision @ (Decision::Allowed(_) | Decision::Denied(_)) => return decision,
+            }
+        }
+        Decision::Denied(last)
+    }
+
+    fn decide(&self, asked: Option<Span>) -> Decision {
+        // 3. Every pair on its own.
         let mut verdicts = Vec::new();
         let mut contexts = BTreeMap::new();
-        for (account, _) in accounts {
+        for (account, _) in &self.accounts {
             for action in self.request.actions() {
                 let verdict = self.pair(account, action, asked, &mut contexts);
                 verdicts.push(Judged { account, action, verdict });
             }
         }
-        verdicts
+        // 4. One answer for all.
+        if let Some(denial) = refusal::of(&verdicts, &self.rules.compiled) {
+            return Decision::Denied(denial);
+        }
+        // 5. What is allowed may still be beyond this version.
+        match self.accounts.iter().find(|(_, host)| host.principals == PrincipalStyle::Login) {
+            Some((_, host)) => Decision::Denied(refusal::login_style(&host.name)),
+            None => grant(self.rules, &verdicts),
+        }
     }
 
-    /// One account and one action.
+    /// One account and one action. Only `exec` is told the command, so there are two contexts at most.
     fn pair(
         &self,
         account: &Account,
         action: Action,
         asked: Option<Span>,
-        contexts: &mut BTreeMap<(bool, Span), Context>,
+        contexts: &mut BTreeMap<bool, Context>,
     ) -> Verdict<'a> {
-        // Without a duration, each length that an offer gives is a question of its own, if policies look at it.
-        let lengths = &self.rules.compiled.lengths;
-        let candidates: Vec<(Span, Option<Span>)> = match asked {
-            Some(asked) => Vec::from([(asked, None)]),
-            None if lengths.is_empty() => Vec::from([(self.rules.default_ttl, None)]),
-            None => lengths.iter().map(|length| (*length, Some(*length))).collect(),
-        };
-        let mut offers = Vec::new();
-        let mut forbids = BTreeSet::new();
-        for (length, only) in candidates {
-            let context = match contexts.entry((action == Action::Exec, length)) {
-                Entry::Occupied(made) => made.get().clone(),
-                Entry::Vacant(space) => {
-                    match facts::context(self.identity, self.request, action, length, self.key, self.at) {
-                        Ok(context) => space.insert(context).clone(),
-                        Err(untold) => return untold.into(),
-                    }
+        let context = match contexts.entry(action == Action::Exec) {
+            Entry::Occupied(made) => made.get().clone(),
+            Entry::Vacant(space) => {
+                // Without a length here, no policy looks at it.
+                let length = asked.unwrap_or(self.rules.default_ttl);
+                match facts::context(self.identity, self.request, action, length, self.key, self.at) {
+                    Ok(context) => space.insert(context).clone(),
+                    Err(untold) => return untold.into(),
                 }
-            };
-            let answer = match self.ask(account, action, context) {
-                Ok(answer) => answer,
-                Err(verdict) => return verdict,
-            };
-            offers
-                .extend(answer.offers.into_iter().filter(|(_, o)| only.is_none_or(|length| o.ttl == length)));
-            forbids.extend(answer.forbids);
+            }
+        };
+        match self.ask(account, action, context) {
+            Ok(offers) => choose(offers, asked),
+            Err(verdict) => verdict,
         }
-        if offers.is_empty() && !forbids.is_empty() {
-            return Verdict::Forbidden(forbids);
-        }
-        choose(offers, asked)
     }
 
     /// Puts one question to Cedar. Any error in any policy is a no, also where Cedar alone would go on without it.
-    fn ask(&self, account: &Account, action: Action, context: Context) -> Result<Answer<'a>, Verdict<'a>> {
+    fn ask(&self, account: &Account, action: Action, context: Context) -> Result<Offers<'a>, Verdict<'a>> {
         let vocabulary = &self.rules.vocabulary;
         let principal = vocabulary.principal(self.identity);
         let request =
@@ -182,11 +171,11 @@ impl<'a> Question<'a> {
             .cloned()
             .collect();
         if forbids.is_empty() {
-            return Ok(Answer { offers: self.offers(&matched), forbids });
+            return Ok(self.offers(&matched));
         }
         // Somebody without any part in the account is told what they are told of every other: nothing.
         let part = self.offers(&self.matched(&request, &compiled.permits)?);
-        Ok(Answer { offers: Vec::new(), forbids: if part.is_empty() { BTreeSet::new() } else { forbids } })
+        Err(if part.is_empty() { Verdict::NoAccess } else { Verdict::Forbidden(forbids) })
     }
 
     fn matched(&self, request: &Request, policies: &PolicySet) -> Result<BTreeSet<PolicyId>, Verdict<'a>> {
@@ -206,7 +195,7 @@ impl<'a> Question<'a> {
     }
 
     /// The permits among what matched that this caller can take.
-    fn offers(&self, matched: &BTreeSet<PolicyId>) -> Vec<(&'a PolicyId, &'a Offer)> {
+    fn offers(&self, matched: &BTreeSet<PolicyId>) -> Offers<'a> {
         matched
             .iter()
             .filter_map(|id| match self.rules.compiled.rules.get_key_value(id)? {
@@ -219,7 +208,7 @@ impl<'a> Question<'a> {
 }
 
 /// The cheapest offer that is long enough: no approval before approval, fewer approvals, longer time, policy id.
-fn choose<'a>(offers: Vec<(&'a PolicyId, &'a Offer)>, asked: Option<Span>) -> Verdict<'a> {
+fn choose<'a>(offers: Offers<'a>, asked: Option<Span>) -> Verdict<'a> {
     let cost = |(id, offer): &(&'a PolicyId, &'a Offer)| {
         (offer.approvals.as_ref().map_or(0, |a| a.count), core::cmp::Reverse(offer.ttl), *id)
     };
@@ -232,19 +221,6 @@ fn choose<'a>(offers: Vec<(&'a PolicyId, &'a Offer)>, asked: Option<Span>) -> Ve
         // The cheapest of those that are too short: without approval, then the longest.
         None => {
             offers.into_iter().min_by_key(cost).map_or(Verdict::NoAccess, |(_, o)| Verdict::TooLong(o.ttl))
-        }
-    }
-}
-
-impl Verdict<'_> {
-    fn time(&self) -> Option<Span> {
-        match self {
-            Self::Allowed(terms) => Some(terms.time),
-            Self::Failed(_)
-            | Self::Forbidden(_)
-            | Self::NoAccess
-            | Self::TooLong(_)
-            | Self::NeedsApproval(..) => None,
         }
     }
 }

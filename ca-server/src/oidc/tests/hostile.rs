@@ -105,7 +105,7 @@ fn shapes(w: &World) -> Vec<Row> {
     let mut loose = signature.clone();
     let last = loose.pop().unwrap();
     let at = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let value = at.iter().position(|c| *c == last as u8).unwrap();
+    let value = at.iter().position(|c| char::from(*c) == last).unwrap();
     loose.push(char::from(at[value | 1]));
     vec![
         ("empty", String::new(), Malformed),

@@ -12,15 +12,20 @@ use crate::oidc::Provider;
 use crate::oidc::fetch::Patience;
 use crate::oidc::provider::Timing;
 
-/// Little patience, quick background attempts, the real limit on fetches that tokens cause.
+/// Quick background attempts; the real patience and limit on fetches that tokens cause.
 fn quick() -> Timing {
     Timing {
         back_off: Duration::from_millis(10),
         max_back_off: Duration::from_millis(20),
         refresh: Duration::from_millis(20),
-        patience: Patience { connect: Duration::from_millis(500), total: Duration::from_millis(500) },
         ..Timing::default()
     }
+}
+
+/// Little patience, for those that hang.
+fn impatient() -> Timing {
+    let limit = Duration::from_millis(200);
+    Timing { patience: Patience { connect: limit, total: limit }, ..quick() }
 }
 
 /// Background work that ends with the test.
@@ -105,6 +110,31 @@ async fn a_flood_of_unknown_keys_is_one_fetch() {
     assert_eq!(code(&provider, &token).await, None, "what is known goes on working");
 }
 
+/// Who sends nonsense and hangs up does not take the minute's one fetch from who comes after.
+#[tokio::test]
+async fn a_fetch_goes_on_when_its_caller_hangs_up() {
+    let (known, stranger, next) = (TestKey::p256(), TestKey::p256(), TestKey::p256());
+    let server = Server::with_keys(vec![known.jwk("known")]).await;
+    let provider = Arc::new(Provider::new(entry(&server.url)));
+    let _background = Background::of(&provider);
+    while code(&provider, &Jwt::good(&server.url, "ES256", "known").sign(&known)).await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    let before = server.asked().1;
+    server.publishes(&[next.jwk("next")]);
+    let nonsense = Jwt::good(&server.url, "ES256", "guess").sign(&stranger);
+    let caller = tokio::spawn({
+        let provider = Arc::clone(&provider);
+        async move { code(&provider, &nonsense).await }
+    });
+    while server.asked().1 == before {
+        tokio::task::yield_now().await;
+    }
+    caller.abort();
+    until(&provider, &Jwt::good(&server.url, "ES256", "next").sign(&next), None).await;
+    assert_eq!(server.asked().1, before + 1);
+}
+
 #[tokio::test]
 async fn nothing_is_asked_before_somebody_needs_it() {
     let key = TestKey::p256();
@@ -178,9 +208,10 @@ async fn invariant_5_a_provider_that_lies_is_not_believed() {
         ("keys are broken", good.clone(), Says::Status(503), away),
         ("keys hang", good.clone(), Says::Hangs, away),
     ] {
+        let hangs = matches!((&discovery, &keys), (Says::Hangs, _) | (_, Says::Hangs));
         server.says_discovery(discovery);
         server.says_keys(keys);
-        let provider = Provider::with_timing(entry(&url), quick());
+        let provider = Provider::with_timing(entry(&url), if hangs { impatient() } else { quick() });
         let token = Jwt::good(&url, "ES256", "k").sign(&key);
         let problem = provider.verify(&token, NONCE, now()).await.unwrap_err();
         assert_eq!(problem.code, expected, "{name}: {}", problem.detail);

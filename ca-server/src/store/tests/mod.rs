@@ -1,6 +1,9 @@
 //! Tests of the store from outside, and what they share: a store in a directory of its own and changes to make.
 
+mod crash;
 mod disk;
+mod grouping;
+mod issuing;
 mod ledger;
 mod opening;
 mod preconditions;
@@ -13,7 +16,6 @@ use jit_ssh_proto::{CaId, Code, Mode, RequestId, SessionId, Span, Timestamp, Use
 use ssh_key::PublicKey;
 use ssh_key::public::{Ed25519PublicKey, KeyData};
 
-use super::change::Decided;
 use super::*;
 
 /// When the tests happen.

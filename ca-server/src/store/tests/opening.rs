@@ -154,3 +154,21 @@ async fn readers_need_no_lock_and_write_nothing() {
     assert_eq!(leaves(&reader).await, 2);
     reader.ready().await.unwrap();
 }
+
+#[tokio::test]
+async fn the_writer_flushes_at_every_commit_and_readers_cannot_write() {
+    use sqlx::{Executor, Row};
+    let home = Home::new();
+    let store = home.open().await;
+    let mut writer = store.shared.place.writer().await.unwrap();
+    for (pragma, expected) in
+        [("PRAGMA synchronous", 2_i64), ("PRAGMA foreign_keys", 1), ("PRAGMA busy_timeout", 5000)]
+    {
+        let value: i64 = writer.fetch_one(pragma).await.unwrap().get(0);
+        assert_eq!(value, expected, "{pragma}");
+    }
+    let mode: String = writer.fetch_one("PRAGMA journal_mode").await.unwrap().get(0);
+    assert_eq!(mode, "wal");
+    let error = store.shared.readers.execute("DELETE FROM meta").await.unwrap_err();
+    assert!(error.to_string().contains("readonly"), "{error}");
+}

@@ -391,7 +391,8 @@ async fn requests_are_their_identitys_and_listed_newest_first() {
     let changes = [ALICE.opens(1), BOB.opens(2), BOB.is_denied(2, 9)].into_iter().chain(decisions).collect();
     assert!(results(&store, 0, changes).await.iter().all(Result::is_ok));
     let corp = "corp".parse().unwrap();
-    let ids = |list: Vec<jit_ssh_proto::wire::RequestInfo>| list.into_iter().map(|r| r.id).collect::<Vec<_>>();
+    let ids =
+        |list: Vec<jit_ssh_proto::wire::RequestInfo>| list.into_iter().map(|r| r.id).collect::<Vec<_>>();
     let page = ids(store.requests(&corp, "alice-sub", None, 2).await.unwrap());
     assert_eq!(page, [request_id(5).to_string(), request_id(4).to_string()]);
     let page = ids(store.requests(&corp, "alice-sub", Some(&request_id(4)), 9).await.unwrap());

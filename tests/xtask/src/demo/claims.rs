@@ -96,7 +96,7 @@ mod tests {
             fs::create_dir(&principals).unwrap();
             fs::create_dir(folder.join("sshd_config.d")).unwrap();
             fs::copy(keys.join("ca.pub"), folder.join("user_ca.pub")).unwrap();
-            for login in [login.as_str(), "nobody"] {
+            for login in [login.as_str(), "daemon"] {
                 let lines = format!("restrict shell:{login}@web-1\n");
                 fs::write(principals.join(login), lines).unwrap();
             }
@@ -107,7 +107,8 @@ mod tests {
             );
             fs::write(folder.join("sshd_config.d/10-jit-ssh.conf"), drop_in).unwrap();
             let server = plan.start(&stage).unwrap();
-            Self { stage, narrator: Narrator::default(), server, keys, login }
+            let narrator = Narrator::new(stage.folder());
+            Self { stage, narrator, server, keys, login }
         }
 
         fn certificate(&self, principal: &str, valid: &str) -> Certificate {
@@ -161,7 +162,7 @@ mod tests {
 
         for (principal, valid, to, reason) in [
             (elsewhere.as_str(), "+10m", login.as_str(), NO_PRINCIPAL),
-            (own.as_str(), "+10m", "nobody", NO_PRINCIPAL),
+            (own.as_str(), "+10m", "daemon", NO_PRINCIPAL),
             (own.as_str(), past, login.as_str(), EXPIRED),
         ] {
             let bad = set.certificate(principal, valid);

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::narrator::Narrator;
 use super::server::Plan;
-use super::stage::{Running, Stage};
+use super::stage::{Running, Source, Stage};
 use super::web::{Browser, Url};
 
 /// A debug build derives the keys' passphrase slowly.
@@ -45,8 +45,10 @@ impl DevCa {
         super::person::forget_surroundings(&mut command);
         narrator.command(&command);
         let mut running = stage.start(&mut command)?;
-        let ready = running.line(PATIENCE, |line| {
-            line.starts_with('{').then(|| serde_json::from_str::<Value>(line).ok()).flatten()
+        // Its log goes to the other stream.
+        let ready = running.line(PATIENCE, |source, line| match source {
+            Source::Out => serde_json::from_str::<Value>(line).ok(),
+            Source::Err => None,
         })?;
         let Some(ready) = ready else {
             bail!("jit-ssh-ca dev ended before it was ready\n{}", running.said());

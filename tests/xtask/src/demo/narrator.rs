@@ -1,18 +1,24 @@
 //! What the demo says: a heading for each step, the command as a person would type it, what it printed, and the
 //! claim that was just checked.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::shell;
 
 /// Says things on stdout, and counts the claims that held.
-#[derive(Default)]
 pub(crate) struct Narrator {
+    /// The demo's folder, which commands show as `$D` to stay readable.
+    folder: String,
     scenes: u32,
     held: u32,
 }
 
 impl Narrator {
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self { folder: folder.display().to_string(), scenes: 0, held: 0 }
+    }
+
     /// A new step of the walk.
     pub(crate) fn scene(&mut self, title: &str) {
         self.scenes += 1;
@@ -26,7 +32,7 @@ impl Narrator {
 
     /// A command, as text.
     pub(crate) fn typed(&self, text: &str) {
-        println!("   $ {text}");
+        println!("   $ {}", text.replace(&self.folder, "$D"));
     }
 
     /// What a command printed.

@@ -65,7 +65,7 @@ impl Person {
         let mut command = self.jit_ssh(["login"].iter().chain(arguments).chain(&["--no-browser"]));
         narrator.command(&command);
         let mut running = stage.start(&mut command)?;
-        let url = running.line(PATIENCE, |line| {
+        let url = running.line(PATIENCE, |_, line| {
             narrator.output(line);
             authorize_url(line)
         })?;
@@ -73,7 +73,7 @@ impl Person {
         if let Some(url) = url {
             Browser::default().sign_in(&url, self.name)?;
             narrator.output(&format!("(the demo opens that page and picks {})", self.name));
-            running.line(PATIENCE, |line| {
+            running.line(PATIENCE, |_, line| {
                 narrator.output(line);
                 None::<()>
             })?;

@@ -156,8 +156,9 @@ fn locked(props: &Mutex<Props>) -> MutexGuard<'_, Props> {
     props.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[derive(Clone, Copy)]
-enum Source {
+/// Where a program said something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
     Out,
     Err,
 }
@@ -191,13 +192,13 @@ impl Running {
     pub(crate) fn line<T>(
         &mut self,
         within: Duration,
-        mut find: impl FnMut(&str) -> Option<T>,
+        mut find: impl FnMut(Source, &str) -> Option<T>,
     ) -> Result<Option<T>> {
         let deadline = Instant::now() + within;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok((source, line)) => {
-                    let found = find(line.trim_end());
+                    let found = find(source, line.trim_end());
                     self.hear(source, &line);
                     if found.is_some() {
                         return Ok(found);
@@ -212,7 +213,7 @@ impl Running {
     /// Waits for the end of the program.
     pub(crate) fn finish(mut self, within: Duration) -> Result<Finished> {
         let deadline = Instant::now() + within;
-        self.line(within, |_| None::<()>)?;
+        self.line(within, |_, _| None::<()>)?;
         let status = loop {
             if let Some(status) = self.ended()? {
                 break status;
@@ -308,7 +309,7 @@ mod tests {
         // Both ignore the request to end, and are ended all the same.
         locked(&stage.props).patience = AGAIN;
         let mut running = stage.start(&mut command).unwrap();
-        let grandchild: u32 = running.line(PATIENCE, |line| line.parse().ok()).unwrap().unwrap();
+        let grandchild: u32 = running.line(PATIENCE, |_, line| line.parse().ok()).unwrap().unwrap();
         let id = running.id;
         assert!(alive(id) && alive(grandchild));
         drop(stage);
@@ -341,8 +342,8 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo something else; exec sleep 600"]);
         let mut running = stage.start(&mut command).unwrap();
-        running.line(PATIENCE, |line| line.contains("something").then_some(())).unwrap();
-        let error = running.line(AGAIN, |_| None::<()>).unwrap_err().to_string();
+        running.line(PATIENCE, |_, line| line.contains("something").then_some(())).unwrap();
+        let error = running.line(AGAIN, |_, _| None::<()>).unwrap_err().to_string();
         assert!(error.contains("kept us waiting") && error.contains("something else"), "{error}");
     }
 

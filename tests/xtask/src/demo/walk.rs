@@ -55,11 +55,13 @@ pub(crate) fn walk<'a>(stage: &'a Stage, binaries: &'a Path) -> Result<Walk<'a>>
 
 impl<'a> Walk<'a> {
     fn set_up(stage: &'a Stage, binaries: &'a Path) -> Result<Self> {
-        let mut narrator = Narrator::default();
+        let mut narrator = Narrator::new(stage.folder());
         let login = current_login(stage)?;
-        let other_login = if login == "nobody" { "daemon" } else { "nobody" };
+        // Not root and not nobody: an sshd without privileges takes these two for locked (systemd's name service
+        // answers for them), which is a refusal for another reason.
+        let other_login = if login == "daemon" { "bin" } else { "daemon" };
         narrator.say("The commands below are the real ones. To type them yourself:");
-        narrator.say(&format!("   export PATH={}:$PATH", binaries.display()));
+        narrator.say(&format!("   export D={} PATH={}:$PATH", stage.folder().display(), binaries.display()));
 
         narrator.scene("A throw-away CA, with a development identity provider");
         let (web, db) = (Plan::new(stage, "web-1")?, Plan::new(stage, "db-1")?);
@@ -283,7 +285,7 @@ impl<'a> Walk<'a> {
     fn the_log(&mut self, certificate: &Certificate) -> Result<()> {
         self.narrator.scene("What the CA's log says");
         let mut command = Command::new(self.binaries.join("jit-ssh-ca"));
-        command.arg("log").arg(&self.ca.data);
+        command.args(["log", "show"]).arg(&self.ca.data);
         forget_surroundings(&mut command);
         self.narrator.command(&command);
         let ended = self.stage.run(&mut command)?;
@@ -308,7 +310,7 @@ impl<'a> Walk<'a> {
             format!("jit-ssh login {account} --for 10m --reason 'a look around'"),
             "jit-ssh status".to_owned(),
             format!("jit-ssh ssh {account} -- -F {ssh_config}"),
-            format!("jit-ssh-ca log {}", self.ca.data.display()),
+            format!("jit-ssh-ca log show {}", self.ca.data.display()),
             format!("tail -f {} {}", self.web.log.display(), self.db.log.display()),
         ] {
             self.narrator.say(&format!("   {line}"));

@@ -1,7 +1,10 @@
 //! Tests of the decision, over one small inventory.
 
+mod facts;
 mod load;
+mod narrowing;
 mod offers;
+mod starter;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -12,7 +15,7 @@ use jit_ssh_proto::wire::AccessRequestBody;
 use jit_ssh_proto::{Code, Mode, Modifier, Span, Timestamp, UserKey};
 use serde_json::{Value, json};
 
-use super::{Allowed, Circumstances, Decision, Denial, LocalTime, PolicyError, PolicySource, Rules};
+use super::{Circumstances, Decision, Denial, LocalTime, PolicyError, PolicySource, Rules};
 use crate::identity::{Claims, Flow, IdentityKind, IssuerRules, VerifiedIdentity};
 use crate::inventory::{Inventory, InventoryFile};
 use crate::request::{AccessRequest, RequestLimits};
@@ -90,12 +93,13 @@ fn identity(kind: IdentityKind, name: &str, groups: &[&str], more: &Value) -> Ve
     VerifiedIdentity::admit(&issuer, &claims).unwrap()
 }
 
-/// `MODE[+MODIFIER…] LOGIN@HOST[,LOGIN@HOST…] [for DURATION] [because REASON] [run COMMAND]`
+/// `MODE[+MODIFIER…] LOGIN@HOST[,LOGIN@HOST…] [for DURATION] [because REASON] [ticket TICKET] [run COMMAND]`
 fn ask(line: &str) -> AccessRequest {
     let (line, command) = match line.split_once(" run ") {
         Some((line, command)) => (line, Some(command.to_string())),
         None => (line, None),
     };
+    let (line, ticket) = line.split_once(" ticket ").unwrap_or((line, ""));
     let (line, reason) = line.split_once(" because ").unwrap_or((line, ""));
     let (line, duration) = match line.split_once(" for ") {
         Some((line, duration)) => (line, Some(duration.to_string())),
@@ -112,7 +116,7 @@ fn ask(line: &str) -> AccessRequest {
         command,
         duration,
         reason: reason.into(),
-        ticket: String::new(),
+        ticket: ticket.into(),
         key: String::new(),
         proof: String::new(),
     };
@@ -135,13 +139,6 @@ fn key() -> UserKey {
 
 fn decide(rules: &Rules, who: &VerifiedIdentity, what: &str) -> Decision {
     rules.decide(who, &ask(what), &key(), &circumstances())
-}
-
-fn allowed(decision: Decision) -> Allowed {
-    match decision {
-        Decision::Allowed(allowed) => allowed,
-        Decision::Denied(denial) => panic!("denied: {denial:?}"),
-    }
 }
 
 fn denied(decision: Decision) -> Denial {

@@ -1,0 +1,166 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use jit_ssh_proto::{Account, Command as Line, Mode, Modifier, Span, Text};
+
+/// Log in once, then use plain ssh with certificates that live for minutes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "jit-ssh",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 denied, 4 pending, 5 not logged in, 6 CA unreachable."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Trust a CA: show its keys and identity providers, and pin them
+    Setup(SetupArgs),
+    /// Open a session and, with LOGIN@HOST, get a certificate in the same step
+    Login(LoginArgs),
+    /// Show who you are to the CA
+    Whoami(JsonArgs),
+    /// End the session and remove every certificate from disk and agent
+    Logout,
+    /// Get a certificate if none at hand fits, and connect with ssh
+    Ssh(SshArgs),
+    /// Show the CA, the session and the certificates at hand, without a network
+    Status(JsonArgs),
+    /// Say what a certificate allows, in words
+    Inspect(InspectArgs),
+    /// Print a completion script
+    Completions(CompletionsArgs),
+    /// Remove private keys when their certificates end
+    #[command(name = crate::sweeper::COMMAND, hide = true)]
+    Sweep,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetupArgs {
+    /// The CA's address, such as https://ca.example.com
+    pub(crate) url: String,
+    /// The fingerprint of the trust key that the operator told you; nothing is asked if it matches
+    #[arg(long, value_name = "SHA256:…")]
+    pub(crate) trust: Option<String>,
+    /// Certificates (PEM) to trust for TLS besides the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_cert: Option<PathBuf>,
+    /// Pin whatever trust key comes, unseen
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Put this CA in place of the one that is pinned
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// The account to get a certificate for
+    #[arg(value_name = "LOGIN@HOST")]
+    pub(crate) account: Option<Account>,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+    #[command(flatten)]
+    pub(crate) browser: BrowserArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is asked for, besides the account.
+#[derive(Debug, Args)]
+pub(crate) struct AccessArgs {
+    /// How long: 90s, 30m, 8h; without it, as long as the policy gives
+    #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true)]
+    pub(crate) duration: Option<Span>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<Text>,
+    /// The ticket
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) ticket: Option<Text>,
+    /// The one exact command of mode exec
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) command: Option<Line>,
+    /// What for: shell, exec, sftp, forward or jump
+    #[arg(long, value_name = "MODE")]
+    pub(crate) mode: Option<Mode>,
+    /// What shell or exec may add: agent, forward, x11
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) with: Vec<Modifier>,
+}
+
+/// How to log in, if it comes to that.
+#[derive(Debug, Args)]
+pub(crate) struct BrowserArgs {
+    /// The identity provider, where the CA has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) issuer: Option<String>,
+    /// Only print the address to open, open no browser
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SshArgs {
+    /// The account
+    #[arg(value_name = "LOGIN@HOST")]
+    pub(crate) account: Account,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+    #[command(flatten)]
+    pub(crate) browser: BrowserArgs,
+    /// Options and command for ssh (for sftp with mode sftp)
+    #[arg(last = true, value_name = "SSH ARGS")]
+    pub(crate) args: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// A certificate file, or - for standard input; without it, the certificates at hand
+    pub(crate) file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help() {
+        let mut command = Cli::command().term_width(100);
+        command.build();
+        let mut text = command.render_help().to_string();
+        for sub in command.get_subcommands_mut().filter(|c| !c.is_hide_set()) {
+            text.push_str(&format!("\n==> {} <==\n{}", sub.get_name().to_owned(), sub.render_help()));
+        }
+        expect_test::expect_file!["../golden/help.txt"].assert_eq(&text);
+    }
+}

@@ -1,0 +1,270 @@
+//! `jit-ssh ssh LOGIN@HOST [-- ssh args]`: a fitting certificate, then the system's ssh in our place.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use jit_ssh_proto::{Mode, Modifier, Place, Timestamp};
+
+use crate::access::{self, Wanted};
+use crate::cli::SshArgs;
+use crate::client::Client;
+use crate::error::{Error, Result};
+use crate::held::{self, Held};
+
+/// A certificate with less time left than this is not worth starting with.
+const LEAST_LEFT: u64 = 60;
+
+pub(super) fn run(args: &SshArgs) -> Result<()> {
+    let wanted = Wanted::new(&args.account, &args.access)?;
+    if wanted.mode() == Mode::Exec && !args.args.is_empty() && args.args.iter().any(|a| !is_option(a)) {
+        return Err(Error::Usage(
+            "mode exec runs its --command and nothing else: give only options after --".into(),
+        ));
+    }
+    let mut client = Client::load()?;
+    let held = match fitting(&client, &wanted)? {
+        Some(held) => held,
+        None => access::obtain(&mut client, &args.browser, &wanted)?,
+    };
+    let (program, arguments) = command_line(&wanted, &Connection::of(&held)?, &args.args);
+    let error = Command::new(program).args(arguments).exec();
+    Err(if error.kind() == std::io::ErrorKind::NotFound {
+        Error::Local(format!("{program} is not found on PATH: install OpenSSH's client"))
+    } else {
+        Error::Local(format!("{program} cannot be started: {error}"))
+    })
+}
+
+fn is_option(argument: &OsString) -> bool {
+    argument.as_encoded_bytes().starts_with(b"-")
+}
+
+/// A held certificate for exactly this, with enough time left.
+fn fitting(client: &Client, wanted: &Wanted) -> Result<Option<Held>> {
+    let purpose = wanted.purpose(client.config.pin.ca_id);
+    let enough = Timestamp::from_seconds(client.now().seconds().saturating_add(LEAST_LEFT));
+    let held = held::list(&client.paths, client.now())?;
+    Ok(held
+        .into_iter()
+        .rev()
+        .find(|held| *held.purpose() == purpose && held.valid_before() >= enough && held.usable()))
+}
+
+/// How to reach the host with a certificate.
+#[derive(Debug)]
+struct Connection {
+    certificate: OsString,
+    key: OsString,
+    address: Option<(String, Option<u16>)>,
+}
+
+impl Connection {
+    fn of(held: &Held) -> Result<Self> {
+        let address = held.address().map(split_address).transpose().map_err(|why| {
+            Error::Untrusted(format!(
+                "the address that the CA gave for {} {why}: tell its operator",
+                held.purpose().account
+            ))
+        })?;
+        let option = |name: &str, path: &Path| {
+            let mut option = OsString::from(format!("{name}="));
+            option.push(escape_tokens(path));
+            option
+        };
+        Ok(Self {
+            certificate: option("CertificateFile", &held.certificate_file()),
+            // With the key in an agent there is no file to name, and the defaults must not be offered.
+            key: held
+                .key_file()
+                .map_or_else(|| "IdentityFile=none".into(), |file| option("IdentityFile", &file)),
+            address,
+        })
+    }
+}
+
+/// ssh_config expands `%`, and takes quotes and spaces apart.
+fn escape_tokens(path: &Path) -> OsString {
+    let text = path.as_os_str().to_string_lossy();
+    OsString::from(format!("\"{}\"", text.replace('%', "%%").replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+/// `ADDRESS`, `ADDRESS:PORT`, `[V6]:PORT`, or a bare IPv6 address.
+fn split_address(text: &str) -> std::result::Result<(String, Option<u16>), &'static str> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, after) = rest.split_once(']').ok_or("has a bracket that is not closed")?;
+        if !matches!(host.parse::<std::net::IpAddr>(), Ok(std::net::IpAddr::V6(_))) {
+            return Err("has no IPv6 address between its brackets");
+        }
+        match after.strip_prefix(':') {
+            Some(port) => (host, Some(port)),
+            None if after.is_empty() => (host, None),
+            None => return Err("has something after its bracket that is no port"),
+        }
+    } else {
+        match text.split_once(':') {
+            Some((_, rest)) if rest.contains(':') => (text, None),
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    let characters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
+    if host.is_empty() || host.starts_with('-') || !host.bytes().all(characters) {
+        return Err("is not a host name or an IP address");
+    }
+    if host.contains(':') && host.parse::<std::net::Ipv6Addr>().is_err() {
+        return Err("is not a host name or an IP address");
+    }
+    let port = match port {
+        Some(port) => match port.parse::<u16>() {
+            Ok(number) if number > 0 && port.bytes().all(|b| b.is_ascii_digit()) => Some(number),
+            Ok(_) | Err(_) => return Err("has a port that is not one of 1 to 65535"),
+        },
+        None => None,
+    };
+    Ok((host.to_owned(), port))
+}
+
+/// The program and its arguments. Ours come first: ssh takes the first value that it is given.
+fn command_line(
+    wanted: &Wanted,
+    connection: &Connection,
+    extra: &[OsString],
+) -> (&'static str, Vec<OsString>) {
+    let account = wanted.account();
+    let host = match &account.place {
+        Place::Host(name) | Place::Group(name) => name,
+    };
+    let mut arguments: Vec<OsString> = Vec::new();
+    let mut option = |value: OsString| {
+        arguments.push("-o".into());
+        arguments.push(value);
+    };
+    option(connection.certificate.clone());
+    option(connection.key.clone());
+    option("IdentitiesOnly=yes".into());
+    // A user's own setting would put the plain key into the agent, without an end.
+    option("AddKeysToAgent=no".into());
+    if let Some((address, port)) = &connection.address {
+        option(format!("HostName={address}").into());
+        option(format!("HostKeyAlias={host}").into());
+        if let Some(port) = port {
+            option(format!("Port={port}").into());
+        }
+    }
+    for modifier in wanted.modifiers().iter() {
+        match modifier {
+            Modifier::Agent => option("ForwardAgent=yes".into()),
+            Modifier::X11 => option("ForwardX11=yes".into()),
+            // What to forward where is for the arguments after -- to say.
+            Modifier::Forward => {}
+        }
+    }
+    let destination = OsString::from(format!("{}@{host}", account.login));
+    match wanted.mode() {
+        Mode::Sftp => {
+            arguments.extend(extra.iter().cloned());
+            arguments.push(destination);
+            return ("sftp", arguments);
+        }
+        Mode::Forward | Mode::Jump => arguments.push("-N".into()),
+        // The certificate has no right to a terminal: without -T every call would complain.
+        Mode::Exec => arguments.push("-T".into()),
+        Mode::Shell => {}
+    }
+    arguments.push(destination);
+    arguments.extend(extra.iter().cloned());
+    if let (Mode::Exec, Some(command)) = (wanted.mode(), wanted.command()) {
+        arguments.push(command.as_str().into());
+    }
+    ("ssh", arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn addresses() {
+        for (text, host, port) in [
+            ("10.0.0.7", "10.0.0.7", None),
+            ("web-1.internal:2222", "web-1.internal", Some(2222)),
+            ("[2001:db8::1]:22", "2001:db8::1", Some(22)),
+            ("[::1]", "::1", None),
+            ("2001:db8::1", "2001:db8::1", None),
+        ] {
+            assert_eq!(split_address(text), Ok((host.to_owned(), port)), "{text}");
+        }
+        for bad in [
+            "",
+            ":22",
+            "-oProxyCommand=id",
+            "a b",
+            "a:0",
+            "a:65536",
+            "a:+22",
+            "a:",
+            "a:ssh",
+            "[::1",
+            "[::1]22",
+            "[a]:22",
+            "a:b:c",
+            "a$(id)",
+            "a%h",
+            "a\n",
+            "user@host",
+        ] {
+            assert!(split_address(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    fn line(args: &[&str], address: Option<&str>) -> String {
+        let cli = crate::cli::Cli::try_parse_from([&["jit-ssh", "ssh"], args].concat()).unwrap();
+        let crate::cli::Command::Ssh(args) = cli.command else { panic!("another command") };
+        let wanted = Wanted::new(&args.account, &args.access).unwrap();
+        let connection = Connection {
+            certificate: "CertificateFile=c".into(),
+            key: "IdentityFile=none".into(),
+            address: address.map(|a| split_address(a).unwrap()),
+        };
+        let (program, arguments) = command_line(&wanted, &connection, &args.args);
+        let words: Vec<String> = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+        format!("{program} {}", words.join(" ")).replace(
+            "-o CertificateFile=c -o IdentityFile=none -o IdentitiesOnly=yes -o AddKeysToAgent=no ",
+            "",
+        )
+    }
+
+    #[test]
+    fn command_lines() {
+        for (args, address, expected) in [
+            (&["deploy@web-1"][..], None, "ssh deploy@web-1"),
+            (
+                &["deploy@web-1", "--", "-v", "uptime"],
+                Some("127.0.0.1:2222"),
+                "ssh -o HostName=127.0.0.1 -o HostKeyAlias=web-1 -o Port=2222 deploy@web-1 -v uptime",
+            ),
+            (&["deploy@web-1", "--command", "uptime -p"], None, "ssh -T deploy@web-1 uptime -p"),
+            (&["deploy@web-1", "--mode", "sftp", "--", "-b", "f"], None, "sftp -b f deploy@web-1"),
+            (
+                &["deploy@web-1", "--mode", "forward", "--", "-L", "1:a:2"],
+                None,
+                "ssh -N deploy@web-1 -L 1:a:2",
+            ),
+            (
+                &["deploy@web-1", "--with", "agent,forward,x11"],
+                None,
+                "ssh -o ForwardAgent=yes -o ForwardX11=yes deploy@web-1",
+            ),
+        ] {
+            assert_eq!(line(args, address), expected);
+        }
+    }
+
+    #[test]
+    fn paths_are_quoted_for_ssh() {
+        assert_eq!(escape_tokens(Path::new("/a b/%h\"")), "\"/a b/%%h\\\"\"");
+    }
+}
