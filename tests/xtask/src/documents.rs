@@ -138,3 +138,15 @@ fn every_key_of_the_configuration_is_explained() {
     let missing: Vec<&String> = keys.iter().filter(|key| !words.contains(key.as_str())).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+#[test]
+fn examples_of_policies_are_the_starters() {
+    let starter = read(&root().join("ca-server/starter/policy.cedar"));
+    let text = read(&root().join("docs/POLICY.md"));
+    let examples: Vec<&str> =
+        text.split("```cedar\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 3);
+    for example in examples {
+        assert!(starter.contains(example), "this is not in the starter policy:\n{example}");
+    }
+}
