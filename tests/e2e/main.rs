@@ -1,3 +1,4 @@
-//! End-to-end tests on real parts, in one binary.
+//! The one end-to-end test program: every file is about one promise, on real parts.
 
 mod certificates;
+mod serving;

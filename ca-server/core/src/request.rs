@@ -1,7 +1,7 @@
 //! A request for access: raw fields in, a value that can only be valid out.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use jit_ssh_proto::event::Asked;
@@ -47,6 +47,13 @@ impl AccessRequest {
             ));
         }
         let text = |field: &str, value: &str| {
+            // Policies ask whether there is a reason; a blank is none and must not pass for one.
+            if !value.is_empty() && value.trim().is_empty() {
+                return Err(Problem::new(
+                    Code::TextInvalid,
+                    format!("{field} is blank: write something or leave it out."),
+                ));
+            }
             value.parse::<Text>().map_err(|e| Problem::new(Code::TextInvalid, format!("{field} {e}.")))
         };
         Ok(Self {
@@ -199,13 +206,15 @@ fn duration(body: &AccessRequestBody, limits: &RequestLimits) -> Result<Option<S
         Ok(span) => Ok(Some(span)),
         Err(SpanError::Overflow) => Err(too_long()),
         Err(e @ (SpanError::Form | SpanError::Zero)) => {
-            Err(Problem::new(Code::DurationInvalid, format!("duration {}.", e.to_string())))
+            Err(Problem::new(Code::DurationInvalid, format!("duration {e}.")))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use jit_ssh_proto::Modifier;
 
     use super::*;
@@ -341,7 +350,7 @@ mod tests {
 
     #[test]
     fn texts_that_are_refused() {
-        for bad in ["a\nb", "a\u{1b}[31m", "\u{202e}x", "a\u{200b}", "a\0"] {
+        for bad in [" ", "\u{3000}\u{a0}", "a\nb", "a\u{1b}[31m", "\u{202e}x", "a\u{200b}", "a\0"] {
             for (body, field) in [
                 (AccessRequestBody { reason: bad.into(), ..body() }, "reason "),
                 (AccessRequestBody { ticket: bad.into(), ..body() }, "ticket "),

@@ -213,6 +213,8 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn texts(source: &str) -> Vec<&str> {
@@ -271,4 +273,49 @@ mod tests {
         assert_eq!(position("äb\nc", 4), (2, 1));
         assert_eq!(position("a", 99), (1, 2));
     }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// The oracle is Cedar's own parser: it finds the policies that we find.
+        #[test]
+        fn cedar_sees_the_same_statements(pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..8)) {
+            let text = pieces.concat();
+            let ours = split(&text).ok().and_then(|found| {
+                found.iter().map(|s| cedar_policy::Policy::parse(None, s.text).ok()).collect::<Option<Vec<_>>>()
+            });
+            match (ours, text.parse::<cedar_policy::PolicySet>()) {
+                (Some(ours), Ok(theirs)) => prop_assert_eq!(ours.len(), theirs.policies().count()),
+                (None, Err(_)) => {}
+                (ours, theirs) => prop_assert!(false, "{text}\n{ours:?}\n{theirs:?}"),
+            }
+        }
+
+        #[test]
+        fn no_text_is_too_strange(text in "\\PC{0,40}|[;\"\\\\/@(){}\\r\\n a]{0,40}") {
+            if let Ok(found) = split(&text) {
+                for statement in found {
+                    prop_assert!(statement.text.ends_with(';') && text[statement.start..].starts_with(statement.text));
+                }
+            }
+        }
+    }
+
+    /// What a scanner may take for something else.
+    const PIECES: [&str; 14] = [
+        "permit (principal, action, resource);",
+        "forbid (principal, action, resource) when { context.reason like \"*;*\" };\n",
+        "@message(\"; // \\\" \\\\\")",
+        "@id(\"x\")",
+        "// a comment; with \"\n",
+        "// ends at a return;\r",
+        "// not ended ",
+        "\n",
+        "\u{a0}",
+        ";",
+        "\"",
+        "/* no comment; */",
+        "{",
+        "@",
+    ];
 }

@@ -242,3 +242,30 @@ fn the_digest_names_the_set() {
         assert_ne!(first, other);
     }
 }
+
+#[test]
+fn the_documented_examples_load() {
+    let rules = rules(
+        r#"
+        @id("sre-prod") @ttl("1h") @approvals("1 of sre-leads")
+        permit (principal in Group::"sre", action in [Action::"shell", Action::"sftp"], resource in HostGroup::"prod")
+        when { resource.login == "deploy" && context.reason != "" && context.local.hour >= 8 && context.local.hour < 20 };
+
+        @id("no-root-on-cardholder") @message("root on the cardholder hosts is break-glass only")
+        forbid (principal, action, resource in HostGroup::"cardholder")
+        when { resource.login == "root" } unless { context.break_glass };
+
+        @title("approving, for later") permit (principal in Group::"sre-leads", action == Action::"approve", resource);
+        permit (principal, action == Action::"sudo", resource in HostGroup::"lab");
+        "#,
+    );
+    assert_eq!(rules.len(), 4);
+    let decision = decide(&rules, &person("alice", &["sre"]), "shell deploy@web-1 because OPS-7");
+    assert_eq!(outcome(&decision), "approval_required");
+}
+
+#[test]
+fn rules_are_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&rules(""));
+}

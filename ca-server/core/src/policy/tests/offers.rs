@@ -220,3 +220,29 @@ fn a_longer_offer_for_one_pair_does_not_stand_in_the_way_of_another() {
         assert_eq!(outcome(&decide(&rules, &person("alice", &[]), what)), expected, "{what}");
     }
 }
+
+#[test]
+fn the_hardest_refusal_of_several_pairs_is_told() {
+    let rules = rules(
+        r#"
+        @id("short") @ttl("30m") permit (principal, action == Action::"shell", resource == Account::"www@web-1");
+        @id("asks") @ttl("8h") @approvals("1 of leads") permit (principal, action == Action::"shell", resource == Account::"deploy@web-1");
+        @id("all") @ttl("8h") permit (principal, action == Action::"shell", resource in Host::"db-1");
+        @id("no-root") @message("never") forbid (principal, action, resource is Account) when { resource.login == "root" };
+        @id("bad") forbid (principal, action, resource == Account::"postgres@db-1") when { 9223372036854775807 + context.local.hour > 0 };
+        "#,
+    );
+    let (allowed, asks, short, none, forbidden, failed) =
+        ("deploy@db-1", "deploy@web-1", "www@web-1", "deploy@lab-1", "root@db-1", "postgres@db-1");
+    for (accounts, expected) in [
+        (&[allowed][..], "1h by all"),
+        (&[allowed, asks], "approval_required"),
+        (&[allowed, asks, short], "duration_denied"),
+        (&[allowed, asks, short, none], "no_access"),
+        (&[allowed, asks, short, none, forbidden], "forbidden"),
+        (&[failed, forbidden, none, short, asks, allowed], "policy_error"),
+    ] {
+        let what = format!("shell {} for 1h", accounts.join(","));
+        assert_eq!(outcome(&decide(&rules, &person("alice", &[]), &what)), expected, "{what}");
+    }
+}
