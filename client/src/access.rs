@@ -9,6 +9,7 @@ use jit_ssh_proto::{
 use rand::RngCore;
 use ssh_key::PrivateKey;
 
+use crate::agent::Agent;
 use crate::ca::{CallId, from_ca};
 use crate::certificate::{self, Expected};
 use crate::cli::{AccessArgs, BrowserArgs};
@@ -158,7 +159,7 @@ impl<'a> Ask<'a> {
         let purpose = self.wanted.purpose(client.config.pin.ca_id);
         let before: Vec<Held> = held::list(&client.paths, now)?;
         let incoming = Incoming { purpose, grant: grant.to_string(), address, certificate, key: &self.key };
-        let (held, agent_said) = held::store(&client.paths, incoming, now)?;
+        let (held, agent_said) = held::store(&client.paths, Agent::from_env().as_ref(), incoming, now)?;
         if let Some(why) = agent_said {
             note(&format!(
                 "The ssh-agent did not take the key ({why}); it is kept in a private file instead."
@@ -234,7 +235,10 @@ pub(crate) fn log_in(
 pub(crate) fn obtain(client: &mut Client, browser: &BrowserArgs, wanted: &Wanted) -> Result<Held> {
     if let Some(session) = client.session()? {
         match request(client, &session, wanted) {
-            Err(e) if e.wants_login() => note(&format!("{e}: logging in anew.")),
+            Err(e) if e.wants_login() => {
+                note(&format!("{e}: logging in anew."));
+                Session::forget(&client.paths)?;
+            }
             result => return result,
         }
     }

@@ -129,8 +129,14 @@ impl Held {
     }
 }
 
-/// Takes a certificate in: into the agent if one works, else into files. Says why an agent did not take it.
-pub(crate) fn store(paths: &Paths, incoming: Incoming<'_>, now: Timestamp) -> Result<(Held, Option<String>)> {
+/// Takes a certificate in: into the agent if there is one that works, else into files. Says why an agent did not
+/// take it.
+pub(crate) fn store(
+    paths: &Paths,
+    agent: Option<&Agent>,
+    incoming: Incoming<'_>,
+    now: Timestamp,
+) -> Result<(Held, Option<String>)> {
     let folder = paths.held()?;
     let id = format!("{}-{}", incoming.grant, incoming.certificate.serial());
     let line = incoming
@@ -139,7 +145,7 @@ pub(crate) fn store(paths: &Paths, incoming: Incoming<'_>, now: Timestamp) -> Re
         .map_err(|e| Error::Local(format!("cannot write the certificate: {e}")))?;
     let seconds = incoming.certificate.valid_before().saturating_sub(now.seconds());
     let lifetime = u32::try_from(seconds).ok().filter(|s| *s > 0);
-    let (in_agent, agent_said) = match (Agent::from_env(), lifetime) {
+    let (in_agent, agent_said) = match (agent, lifetime) {
         (Some(agent), Some(lifetime)) => match agent.add(&incoming.certificate, incoming.key, lifetime) {
             Ok(()) => (true, None),
             Err(why) => (false, Some(why)),
@@ -235,4 +241,86 @@ fn remove_files(folder: &Path, id: &str) -> Result<()> {
     paths::remove(&folder.join(id))?;
     paths::remove(&folder.join(format!("{id}-cert.pub")))?;
     paths::remove(&folder.join(format!("{id}.json")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{CA, NOW, key};
+    use ssh_key::certificate::{Builder, CertType};
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn keep(paths: &Paths, serial: u64, end: u64) -> Held {
+        let mut builder =
+            Builder::new(vec![1; 32], key(2).public_key().key_data().clone(), NOW - 60, end).unwrap();
+        builder.cert_type(CertType::User).unwrap().serial(serial).unwrap().key_id("k").unwrap();
+        builder.valid_principal("shell:deploy@web-1").unwrap();
+        let incoming = Incoming {
+            purpose: Purpose {
+                ca_id: CA,
+                account: "deploy@web-1".parse().unwrap(),
+                mode: Mode::Shell,
+                modifiers: vec![Modifier::Agent],
+                command: None,
+            },
+            grant: "grt_x".into(),
+            address: Some("127.0.0.1:22".into()),
+            certificate: builder.sign(&key(1)).unwrap(),
+            key: &key(2),
+        };
+        store(paths, None, incoming, at(NOW)).unwrap().0
+    }
+
+    fn files(paths: &Paths) -> Vec<String> {
+        let mut names = names(&paths.held().unwrap()).unwrap();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn kept_until_the_end_and_not_a_second_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::below(folder.path());
+        let (long, short) = (keep(&paths, 1, NOW + 1800), keep(&paths, 2, NOW + 600));
+        let listed: Vec<u64> =
+            list(&paths, at(NOW)).unwrap().iter().map(|h| h.certificate().serial()).collect();
+        assert_eq!(listed, [2, 1]);
+        assert!(long.usable() && short.usable());
+        assert_eq!(sweep(&paths, at(NOW + 599)).unwrap(), Some(at(NOW + 600)));
+        assert_eq!(sweep(&paths, at(NOW + 600)).unwrap(), Some(at(NOW + 1800)));
+        assert!(long.usable() && !short.usable());
+        assert_eq!(files(&paths), ["grt_x-1", "grt_x-1-cert.pub", "grt_x-1.json"]);
+        // What has expired is not listed, swept or not.
+        assert!(list(&paths, at(NOW + 1800)).unwrap().is_empty());
+        long.remove().unwrap();
+        long.remove().unwrap();
+        assert_eq!(sweep(&paths, at(NOW)).unwrap(), None);
+        assert!(files(&paths).is_empty());
+    }
+
+    #[test]
+    fn what_belongs_to_nothing_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::below(folder.path());
+        keep(&paths, 1, NOW + 1800);
+        let held = paths.held().unwrap();
+        let good = fs::read_to_string(held.join("grt_x-1.json")).unwrap();
+        for (name, contents) in [
+            ("grt_lost", "a key without a record"),
+            ("grt_lost-cert.pub", "x"),
+            ("grt_bad.json", "{}"),
+            ("grt_more.json", &good.replace("{\"purpose\"", "{\"more\":1,\"purpose\"")),
+            ("grt_cut.json", &good.replace("ssh-ed25519-cert", "ssh-ed25519-cart")),
+        ] {
+            paths::write(&held.join(name), contents.as_bytes()).unwrap();
+        }
+        // Being written at this moment, by another process.
+        paths::write(&held.join(".grt_new.json.1"), b"").unwrap();
+        assert_eq!(list(&paths, at(NOW)).unwrap().len(), 1);
+        sweep(&paths, at(NOW)).unwrap();
+        assert_eq!(files(&paths), [".grt_new.json.1", "grt_x-1", "grt_x-1-cert.pub", "grt_x-1.json"]);
+    }
 }

@@ -19,7 +19,8 @@ const WHOLE: Duration = Duration::from_secs(30);
 pub(crate) struct Http {
     own_roots: Vec<Certificate<'static>>,
     tls: OnceCell<ureq::Agent>,
-    plain: OnceCell<ureq::Agent>,
+    tls_loopback: OnceCell<ureq::Agent>,
+    plain_loopback: OnceCell<ureq::Agent>,
 }
 
 /// An answer, whatever its status.
@@ -94,7 +95,12 @@ pub(crate) fn roots_from_pem(pem: &[u8]) -> Result<Vec<Certificate<'static>>, St
 impl Http {
     /// A client that trusts the system's roots and these.
     pub(crate) fn new(own_roots: Vec<Certificate<'static>>) -> Self {
-        Self { own_roots, tls: OnceCell::new(), plain: OnceCell::new() }
+        Self {
+            own_roots,
+            tls: OnceCell::new(),
+            tls_loopback: OnceCell::new(),
+            plain_loopback: OnceCell::new(),
+        }
     }
 
     /// One exchange.
@@ -102,10 +108,10 @@ impl Http {
         let url = Url::parse(&request.uri().to_string())
             .map_err(|_| FetchError::Address("the address is not a URL".into()))?;
         check_address(&url).map_err(|e| FetchError::Address(format!("{url} {e}")))?;
-        let agent = if url.scheme() == "https" {
-            self.tls.get_or_init(|| agent(Some(self.tls_config()), is_loopback(&url)))
-        } else {
-            self.plain.get_or_init(|| agent(None, true))
+        let agent = match (url.scheme(), is_loopback(&url)) {
+            ("https", false) => self.tls.get_or_init(|| agent(Some(self.tls_config()), false)),
+            ("https", true) => self.tls_loopback.get_or_init(|| agent(Some(self.tls_config()), true)),
+            (_, _) => self.plain_loopback.get_or_init(|| agent(None, true)),
         };
         let place = place(request.uri());
         let mut response = agent.run(request).map_err(|e| explain(&place, &e))?;

@@ -122,7 +122,7 @@ pub(crate) fn length(span: Span) -> String {
     let s = span.seconds();
     match s {
         0..60 => format!("{s}s"),
-        60..3600 if s % 60 == 0 => format!("{}m", s / 60),
+        60..3600 if s.is_multiple_of(60) => format!("{}m", s / 60),
         60..3600 => format!("{}m {}s", s / 60, s % 60),
         3600..86_400 if s % 3600 < 60 => format!("{}h", s / 3600),
         3600..86_400 => format!("{}h {}m", s / 3600, s % 3600 / 60),

@@ -89,6 +89,11 @@ impl Paths {
         Ok(&self.runtime)
     }
 
+    /// Whether there is a runtime folder: one that its owner removed is not to be made again just to look into it.
+    pub(crate) fn runtime_exists(&self) -> bool {
+        self.runtime.exists()
+    }
+
     /// The folder of held certificates.
     pub(crate) fn held(&self) -> Result<PathBuf> {
         let held = self.runtime()?.join("held");

@@ -15,8 +15,8 @@ use crate::paths::Paths;
 
 /// The hidden command.
 pub(crate) const COMMAND: &str = "sweep-at-expiry";
-/// The longest nap: a clock may be set, a laptop may sleep.
-const NAP: Duration = Duration::from_secs(30);
+/// The longest nap: a clock may be set, a laptop may sleep, the folder may be gone.
+const NAP: Duration = Duration::from_secs(5);
 
 /// Starts one, unless one is at work.
 pub(crate) fn start(paths: &Paths) -> Result<()> {
@@ -43,6 +43,9 @@ pub(crate) fn run() -> Result<()> {
     // A session of our own: closing the terminal does not end us. It fails only if we lead one already.
     let _ = rustix::process::setsid();
     let paths = Paths::from_env()?;
+    if !paths.runtime_exists() {
+        return Ok(());
+    }
     let path = paths.runtime()?.join("sweeper.lock");
     let lock = OpenOptions::new()
         .write(true)
@@ -56,13 +59,15 @@ pub(crate) fn run() -> Result<()> {
             // Another is at work, and sees what is new within a nap.
             return Ok(());
         }
-        while let Some(next) = held::sweep(&paths, clock::now())? {
+        while paths.runtime_exists()
+            && let Some(next) = held::sweep(&paths, clock::now())?
+        {
             let left = Duration::from_secs(next.since(clock::now()).seconds());
             std::thread::sleep(left.clamp(Duration::from_millis(200), NAP));
         }
         // A key written between the last look and the unlocking would have nobody: look once more after it.
         let _ = flock(&lock, FlockOperation::Unlock);
-        if held::sweep(&paths, clock::now())?.is_none() {
+        if !paths.runtime_exists() || held::sweep(&paths, clock::now())?.is_none() {
             return Ok(());
         }
     }

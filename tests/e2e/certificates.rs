@@ -1,6 +1,7 @@
 //! Certificates on a real sshd: what each does, and mostly what none does. The host's files are those that
 //! `jit-ssh-host files` writes, the certificates those of the CA's own profile; what our CA would never make comes
 //! from `ssh-keygen` or a bent record. Every refusal is checked against the line that sshd logged.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
 
 mod modes;
 mod refusals;
@@ -81,7 +82,12 @@ impl World {
         self.ca.keygen(self.folder(), arguments).unwrap()
     }
 
-    /// Runs the probe with every wish that a client can have.
+    /// Runs the probe in a terminal, or goes away without one.
+    fn wish_for_a_terminal(&self, identity: &Identity) -> Attempt {
+        self.sshd.ssh(identity, &["-tt"], PROBE).unwrap()
+    }
+
+    /// Runs the probe with every other wish that a client can have.
     fn wish_for_everything(&self, identity: &Identity) -> Attempt {
         let greedy = self.sshd.greedy();
         let arguments: Vec<&str> = greedy.iter().map(String::as_str).collect();

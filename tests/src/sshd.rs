@@ -36,6 +36,13 @@ pub struct Sshd {
     reachable: u16,
 }
 
+/// A real ssh-agent with one key in it, ended with the value.
+#[derive(Debug)]
+pub struct Agent {
+    socket: PathBuf,
+    child: Child,
+}
+
 /// What came of one run of `ssh` or `sftp`.
 #[derive(Debug)]
 pub struct Attempt {
@@ -214,6 +221,20 @@ impl Sshd {
         self.run(&mut client, "")
     }
 
+    /// Offers whatever a real agent at this socket holds: the client looks at its own files more closely than at those.
+    ///
+    /// # Errors
+    /// When the client cannot be run or sshd does not finish.
+    pub fn ssh_by_agent(&self, socket: &Path, command: &str) -> Result<Attempt> {
+        let mut client = self.bare_client("ssh");
+        client
+            .env("SSH_AUTH_SOCK", socket)
+            .args(["-o", "IdentityFile=none", "-p"])
+            .arg(self.port.to_string());
+        client.arg(format!("{}@127.0.0.1", self.place.login())).arg(command);
+        self.run(&mut client, "")
+    }
+
     /// Runs `sftp` with these commands.
     ///
     /// # Errors
@@ -226,6 +247,18 @@ impl Sshd {
     }
 
     fn client(&self, program: &str, identity: &Identity) -> Command {
+        let mut client = self.bare_client(program);
+        for option in [
+            format!("CertificateFile={}", identity.certificate.display()),
+            format!("IdentityFile={}", identity.key.display()),
+            "IdentitiesOnly=yes".to_owned(),
+        ] {
+            client.arg("-o").arg(option);
+        }
+        client
+    }
+
+    fn bare_client(&self, program: &str) -> Command {
         let folder = self.place.path();
         let mut client = Command::new(program);
         client.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -235,12 +268,9 @@ impl Sshd {
         client.args(["-F", "/dev/null"]);
         for option in [
             format!("UserKnownHostsFile={}/known_hosts", folder.display()),
-            format!("CertificateFile={}", identity.certificate.display()),
-            format!("IdentityFile={}", identity.key.display()),
             format!("XAuthLocation={}/xauth", folder.display()),
             "GlobalKnownHostsFile=/dev/null".to_owned(),
             "StrictHostKeyChecking=yes".to_owned(),
-            "IdentitiesOnly=yes".to_owned(),
             "PreferredAuthentications=publickey".to_owned(),
             "BatchMode=yes".to_owned(),
             "ConnectTimeout=20".to_owned(),
@@ -251,11 +281,12 @@ impl Sshd {
         client
     }
 
-    /// The arguments that ask for everything a session could have besides its command.
+    /// The arguments that ask for everything a session could have besides its command and a terminal: a client that
+    /// demands a terminal and gets none goes away, and what else it would have got is not seen.
     #[must_use]
     pub fn greedy(&self) -> Vec<String> {
         [
-            "-tt".to_owned(),
+            "-T".to_owned(),
             "-Y".to_owned(),
             "-A".to_owned(),
             "-R".to_owned(),
@@ -281,7 +312,7 @@ impl Sshd {
         let mut log = String::new();
         wait("sshd to finish with the connection", || {
             log = self.log().get(before..).unwrap_or_default().to_owned();
-            ["Connection closed by", "Disconnected from", "Connection reset by", "Disconnecting"]
+            ["Connection closed by", "Disconnected from", "Connection reset by", "do_cleanup"]
                 .iter()
                 .any(|end| log.contains(end))
         })
@@ -295,6 +326,49 @@ impl Drop for Sshd {
         // The listener only: sessions end with their clients, which have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Agent {
+    /// Starts one in this folder and adds the key with its certificate.
+    ///
+    /// # Errors
+    /// When the OpenSSH client's programs are not installed.
+    pub fn with(folder: &Path, identity: &Identity) -> Result<Self> {
+        let socket = folder.join(format!("agent-{:08x}", rand::random::<u32>()));
+        let child = Command::new("ssh-agent")
+            .arg("-D")
+            .arg("-a")
+            .arg(&socket)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("ssh-agent cannot be started: install openssh-client")?;
+        let agent = Self { socket, child };
+        wait("the agent's socket", || UnixStream::connect(&agent.socket).is_ok())?;
+        let added = Command::new("ssh-add")
+            .arg("-q")
+            .arg(&identity.key)
+            .env("SSH_AUTH_SOCK", &agent.socket)
+            .output()?;
+        if !added.status.success() {
+            bail!("ssh-add: {}", String::from_utf8_lossy(&added.stderr));
+        }
+        Ok(agent)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.socket);
     }
 }
 

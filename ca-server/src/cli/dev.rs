@@ -62,6 +62,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         }
     }
     log_to_stderr(args.log);
+    let stop = serve::Stop::watch()?;
     let place = Place::new(args.dir.clone())?;
     let listen = |address| async move {
         TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))
@@ -77,7 +78,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let started = start(&Layout::new(&place.dir), &passphrase).await?;
     announce(&args, &started.config, &urls, &started.trust, &place.dir, &logins)?;
     let Started { app, background, .. } = started;
-    Bound::plain(ca)?.serve(http::router(app), serve::stop_asked()).await;
+    Bound::plain(ca)?.serve(http::router(app), stop.asked()).await;
     drop(background);
     Ok(())
 }

@@ -112,7 +112,7 @@ fn log_to_stderr(format: Option<LogFormat>) {
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     // A second subscriber can only be asked for by a test; the first one stands.
     let _ = match format {
-        LogFormat::Text => builder.with_ansi(terminal).with_target(false).try_init(),
+        LogFormat::Text => builder.with_ansi(false).with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_target(false).try_init(),
     };
 }

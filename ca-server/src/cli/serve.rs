@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{DataDir, LogFormat, log_to_stderr, say};
 use crate::config::Layout;
@@ -22,6 +22,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let began = Instant::now();
     log_to_stderr(args.log);
+    let stop = Stop::watch()?;
     let layout = Layout::new(&args.data.dir);
     let passphrase = Passphrase::obtain(false)?;
     let started = start(&layout, &passphrase).await?;
@@ -42,22 +43,29 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         key_derivation_us = u64::try_from(started.key_derivation.as_micros()).unwrap_or(u64::MAX),
         "listening"
     );
-    bound.serve(http::router(started.app.clone()), stop_asked()).await;
+    bound.serve(http::router(started.app.clone()), stop.asked()).await;
     drop(started.background);
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Resolves on SIGTERM or SIGINT.
-pub(super) async fn stop_asked() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be watched: stop the process by killing it");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// SIGTERM and SIGINT, watched from the moment this is made: before anybody is told that the server listens.
+pub(super) struct Stop {
+    term: Signal,
+    int: Signal,
+}
+
+impl Stop {
+    pub(super) fn watch() -> std::io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
-    tracing::info!("stopping: no new calls, those under way may end");
+
+    /// Resolves when one of them came.
+    pub(super) async fn asked(mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+        tracing::info!("stopping: no new calls, those under way may end");
+    }
 }

@@ -104,6 +104,8 @@ impl<'de> Visitor<'de> for Strict {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -147,5 +149,47 @@ mod tests {
             Value::Object(object(text.as_bytes()).unwrap()),
             serde_json::from_str::<Value>(text).unwrap()
         );
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 40, 5, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                proptest::collection::btree_map(".{0,4}", inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_once_is_read_as_it_is(members in proptest::collection::btree_map(".{0,6}", value(), 0..6)) {
+            let map: Map<String, Value> = members.into_iter().collect();
+            let text = Value::Object(map.clone()).to_string();
+            prop_assert_eq!(object(text.as_bytes()).unwrap(), map);
+        }
+
+        #[test]
+        fn a_member_that_stands_twice_is_refused_wherever_it_stands(
+            name in "[a-z]{1,4}", first in value(), second in value(), depth in 0_usize..8,
+        ) {
+            let twice = format!("{{\"{name}\":{first},\"{name}\":{second}}}");
+            let text = format!("{}{twice}{}", "{\"x\":".repeat(depth), "}".repeat(depth));
+            prop_assert!(object(text.as_bytes()).is_err());
+        }
+
+        #[test]
+        fn anything_else_is_refused_quietly(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            if let Ok(map) = object(&bytes) {
+                prop_assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), Value::Object(map));
+            }
+        }
     }
 }

@@ -138,3 +138,28 @@ pub(crate) fn algorithm(name: &str) -> Option<Algorithm> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What is accepted is written in one way only: its parts encode to the very same text.
+        #[test]
+        fn an_accepted_token_has_no_other_spelling(token in "[A-Za-z0-9_-]{0,12}\\.[A-Za-z0-9_=+-]{0,12}\\.[A-Za-z0-9_-]{0,12}") {
+            if let Ok(parsed) = Compact::parse(&token) {
+                let again = format!("{}.{}", BASE64URL_NOPAD.encode(&parsed.header), BASE64URL_NOPAD.encode(&parsed.payload));
+                prop_assert_eq!(parsed.signing_input, again);
+            }
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(token in ".{0,80}") {
+            if let Ok(parsed) = Compact::parse(&token) {
+                prop_assert!(Header::read(&parsed, &[Algorithm::EdDsa]).is_err());
+            }
+        }
+    }
+}

@@ -44,7 +44,11 @@ pub struct RecordEvent {
 /// A session begins.
 ///
 /// Preconditions: the call id is unused (`signature_replayed`); the token is unused, or opened this very session
-/// (`token_used`), which must not have been ended (`session_ended`); the login is nobody else's (`login_taken`).
+/// (`token_used`), which must not have been ended (`session_ended`) or be over (`session_expired`); login and name
+/// are nobody else's, nor ever were (`login_taken`).
+///
+/// The same token from the same key again changes only the bearer token; its outcome is the first one's: leaf and
+/// time of the event that is there, whose session keeps its end.
 pub struct OpenSession {
     /// The signed call.
     pub call: CallId,
@@ -92,7 +96,7 @@ pub struct RefuseSession {
     pub source: String,
 }
 
-/// A session ends. Preconditions: the call id is unused; the session is live.
+/// A session ends. Preconditions: the call id is unused; the session is the actor's (`not_found`) and live.
 pub struct EndSession {
     /// The signed call.
     pub call: CallId,
@@ -106,8 +110,8 @@ pub struct EndSession {
 
 /// A request is decided.
 ///
-/// Preconditions: the call id, if there is one here, is unused; the session is live (`session_expired`,
-/// `session_ended`).
+/// Preconditions: the call id, if there is one here, is unused; the session is the actor's (`not_found`) and live
+/// (`session_expired`, `session_ended`).
 pub struct DecideRequest {
     /// The signed call; none when `OpenSession` before it in the same `apply` used it up, which must have succeeded.
     pub call: Option<CallId>,
@@ -147,7 +151,9 @@ pub type Prepare = Box<dyn FnOnce(u64, Timestamp, Timestamp) -> Result<Prepared,
 
 /// A certificate is determined.
 ///
-/// Preconditions: the session is live; the request was granted in this store and the grant is not over.
+/// Preconditions: the session is live and the actor's; the request was granted to this session in this store
+/// (`not_found`); the grant is not over ([`CertError::Ended`]); what is prepared lies within what the store gave
+/// and granted (a [`CertError::Lint`] named `ledger`).
 pub struct IssueCertificate {
     /// The request whose grant this is under.
     pub request: RequestId,
@@ -177,7 +183,8 @@ pub struct Outcome {
 /// A precondition did not hold. Nothing of this change was kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// One of `signature_replayed`, `token_used`, `login_taken`, `session_expired`, `session_ended`, `not_found`.
+    /// One of `signature_replayed`, `token_used`, `login_taken`, `session_expired`, `session_ended`, `not_found`;
+    /// `internal` for a change that contradicts itself.
     #[error("{0}")]
     Precondition(Code),
     /// No certificate can be prepared.

@@ -100,7 +100,9 @@ const SESSIONS: &str = "SELECT id, issuer, sub, opened, expires, ended, leaf FRO
 const REPLAYS: &str =
     "SELECT id, issuer, sub, opened, expires, ended, leaf, replay FROM sessions WHERE replay IN {}";
 const NAMES: &str = "SELECT name, issuer, sub FROM identities WHERE name IN {}";
-const GRANTS: &str = "SELECT id, session, grant_id, not_before, not_after FROM requests WHERE grant_id IS NOT NULL AND id IN {}";
+const GRANTS: &str = "SELECT id, session, grant_id, not_before, not_after \
+    FROM requests \
+    WHERE grant_id IS NOT NULL AND id IN {}";
 
 impl Facts {
     /// Reads it, inside the transaction that `conn` is in.

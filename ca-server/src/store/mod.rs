@@ -165,6 +165,7 @@ impl Store {
     /// When it cannot.
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.answers().await?;
+        self.shared.place.file()?;
         match (&self.shared.writer, self.shared.seen.trouble()) {
             (None, _) => Ok(()),
             (Some(writer), None) if !writer.is_closed() => Ok(()),

@@ -1,7 +1,7 @@
 //! Where the database is and how connections to it are made: the file, its lock, and what each connection is told.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,6 +32,13 @@ pub(super) struct Place {
     /// Statements that each new writing connection runs, to make the trouble that a test is about.
     #[cfg(test)]
     pub(super) trouble: std::sync::Arc<std::sync::Mutex<Option<&'static str>>>,
+}
+
+/// One file on this machine, whatever it is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
 }
 
 /// What a connection may do.
@@ -94,6 +101,26 @@ impl Place {
             .open(&self.path)
             .map(drop)
             .map_err(|e| StoreError::ReadOnly(format!("the database {} cannot be created: {e}", self.shown)))
+    }
+
+    /// Which file is there now. An open connection goes on writing into a file that was moved away or deleted, so
+    /// the writer looks before each transaction: what is recorded there would be lost.
+    pub(super) fn file(&self) -> Result<FileId, StoreError> {
+        match std::fs::metadata(&self.path) {
+            Ok(file) => Ok(FileId { device: file.dev(), inode: file.ino() }),
+            Err(e) => Err(StoreError::Unavailable(format!("{} is gone: put it back ({e})", self.shown))),
+        }
+    }
+
+    /// Makes sure that the file is still the one that was opened.
+    pub(super) fn same_file(&self, opened: FileId) -> Result<(), StoreError> {
+        if self.file()? == opened {
+            return Ok(());
+        }
+        Err(StoreError::Unusable(format!(
+            "{} was replaced while it was in use: put the one that was there back, or restart jit-ssh-ca",
+            self.shown
+        )))
     }
 
     /// Takes the lock that keeps a second server away. It is the operating system's: it ends with the process,

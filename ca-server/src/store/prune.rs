@@ -37,8 +37,20 @@ impl Pruning {
         self.calls = 0;
         self.last = time;
         for text in [
-            "DELETE FROM call_ids WHERE id IN (SELECT id FROM call_ids WHERE valid_until < $1 ORDER BY valid_until LIMIT $2)",
-            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE keep_until < $1 ORDER BY keep_until LIMIT $2)",
+            "DELETE \
+                FROM call_ids \
+                WHERE id IN \
+                (SELECT id \
+                FROM call_ids \
+                WHERE valid_until < $1 \
+                ORDER BY valid_until LIMIT $2)",
+            "DELETE \
+                FROM sessions \
+                WHERE id IN \
+                (SELECT id \
+                FROM sessions \
+                WHERE keep_until < $1 \
+                ORDER BY keep_until LIMIT $2)",
         ] {
             sqlx::query(text).bind(int(time.seconds())).bind(ROWS).execute(&mut *conn).await?;
         }

@@ -15,7 +15,10 @@ const SESSION: &str =
     "SELECT id, issuer, claims, session_key, opened, expires, ended FROM sessions WHERE token_hash = $1";
 const REQUEST: &str =
     "SELECT id, time, asked, refused, grant_id FROM requests WHERE issuer = $1 AND sub = $2 AND id = $3";
-const REQUESTS: &str = "SELECT id, time, asked, refused, grant_id FROM requests WHERE issuer = $1 AND sub = $2 AND id < $3 ORDER BY id DESC LIMIT $4";
+const REQUESTS: &str = "SELECT id, time, asked, refused, grant_id \
+    FROM requests \
+    WHERE issuer = $1 AND sub = $2 AND id < $3 \
+    ORDER BY id DESC LIMIT $4";
 const EVENTS: &str = "SELECT leaf, body, salt, hash FROM events WHERE leaf >= $1 ORDER BY leaf LIMIT $2";
 
 /// After every request id: 'r' is followed by 's'.

@@ -93,7 +93,8 @@ impl Index {
 }
 
 impl Row for EventRow {
-    const INSERT: &'static str = "INSERT INTO events (leaf, time, kind, issuer, sub, name, session, request, grant_id, authority, serial, body, salt, hash)";
+    const INSERT: &'static str = "INSERT INTO events \
+        (leaf, time, kind, issuer, sub, name, session, request, grant_id, authority, serial, body, salt, hash)";
     const COLUMNS: usize = 14;
 
     fn bind(self, query: Query) -> Query {
@@ -168,7 +169,8 @@ pub(super) struct SessionRow {
 }
 
 impl Row for SessionRow {
-    const INSERT: &'static str = "INSERT INTO sessions (id, token_hash, replay, issuer, sub, claims, session_key, opened, expires, keep_until, leaf)";
+    const INSERT: &'static str = "INSERT INTO sessions \
+        (id, token_hash, replay, issuer, sub, claims, session_key, opened, expires, keep_until, leaf)";
     const COLUMNS: usize = 11;
 
     fn bind(self, query: Query) -> Query {
@@ -210,7 +212,8 @@ pub(super) struct RequestRow {
 }
 
 impl Row for RequestRow {
-    const INSERT: &'static str = "INSERT INTO requests (id, session, issuer, sub, time, asked, refused, grant_id, not_before, not_after, policy_digest, leaf)";
+    const INSERT: &'static str = "INSERT INTO requests \
+        (id, session, issuer, sub, time, asked, refused, grant_id, not_before, not_after, policy_digest, leaf)";
     const COLUMNS: usize = 12;
 
     fn bind(self, query: Query) -> Query {
@@ -249,7 +252,8 @@ pub(super) struct CertificateRow {
 }
 
 impl Row for CertificateRow {
-    const INSERT: &'static str = "INSERT INTO certificates (authority, serial, grant_id, request, session, fingerprint, tbs_sha256, valid_after, valid_before, leaf)";
+    const INSERT: &'static str = "INSERT INTO certificates \
+        (authority, serial, grant_id, request, session, fingerprint, tbs_sha256, valid_after, valid_before, leaf)";
     const COLUMNS: usize = 10;
 
     fn bind(self, query: Query) -> Query {
@@ -311,7 +315,8 @@ impl Rows {
         }
         for (authority, next) in self.serials {
             sqlx::query(
-                "INSERT INTO serials (authority, next) VALUES ($1, $2) ON CONFLICT (authority) DO UPDATE SET next = excluded.next",
+                "INSERT INTO serials (authority, next) VALUES ($1, $2) \
+                    ON CONFLICT (authority) DO UPDATE SET next = excluded.next",
             )
             .bind(authority)
             .bind(int(next))

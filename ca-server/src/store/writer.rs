@@ -14,7 +14,7 @@ use super::batch::Batch;
 use super::change::{Change, Outcome, Refusal};
 use super::facts::{Facts, Head, Wanted};
 use super::migrate;
-use super::place::Place;
+use super::place::{FileId, Place};
 use super::prune::Pruning;
 use super::sql::Texts;
 
@@ -71,6 +71,7 @@ pub(super) struct Writer {
     seen: Arc<Seen>,
     /// Keeps a second server away for as long as this can write.
     lock: File,
+    file: FileId,
     /// How long the ledger was known to be.
     leaves: u64,
     /// None after a failed transaction: the next one starts on a new connection with the head read again.
@@ -100,9 +101,10 @@ impl Writer {
         lock: File,
         seen: Arc<Seen>,
     ) -> Result<Self, StoreError> {
+        let file = place.file()?;
         let open = Open::new(conn, &place).await?;
         seen.set_time(open.head.time);
-        Ok(Self { place, ca, seen, lock, leaves: open.head.next_leaf, open: Some(open) })
+        Ok(Self { place, ca, seen, lock, file, leaves: open.head.next_leaf, open: Some(open) })
     }
 
     /// Works until it is told to close or nobody is left who could ask.
@@ -176,7 +178,8 @@ impl Writer {
         }
     }
 
-    /// One transaction. An error means that nothing of it was kept.
+    /// One transaction. An error means that nothing of it was kept; only when the flush of the commit itself fails
+    /// may all of it turn out to be there, which is why the head is then read again.
     async fn transaction(&mut self, work: Vec<(Timestamp, Vec<Change>)>) -> Result<Vec<Applied>, StoreError> {
         // Whatever failed before, this starts from what is in the database: SQLite ends a transaction by itself
         // when the disk is full, and then neither driver nor writer know where they are.
@@ -196,6 +199,7 @@ impl Writer {
     }
 
     async fn take(&mut self) -> Result<Open, StoreError> {
+        self.place.same_file(self.file)?;
         if let Some(open) = self.open.take() {
             return Ok(open);
         }
@@ -204,7 +208,7 @@ impl Writer {
         let open = Open::new(conn, &self.place).await?;
         if open.head.next_leaf < self.leaves {
             return Err(StoreError::Unusable(format!(
-                "{} has only {} of {} events: an older copy was put in its place; put the newer one back and restart",
+                "{} has only {} of {} events: it was cut short or an older copy put in its place; put the newer one back",
                 self.place.shown(),
                 open.head.next_leaf,
                 self.leaves
@@ -265,8 +269,20 @@ async fn append(open: &mut Open, work: Vec<(Timestamp, Vec<Change>)>) -> Result<
     Ok(applied)
 }
 
+/// Writes about as much as a busy batch does. Less would fit where a failed transaction had already got room on a
+/// full disk; the same as last time would not be written at all.
 async fn probe(conn: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    const BYTES: usize = 64 * 1024;
+    let fresh = data_encoding::HEXLOWER.encode(&crate::entropy::bytes::<32>());
     let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
-    sqlx::query("UPDATE meta SET value = value WHERE name = $1").bind("ca_id").execute(&mut *tx).await?;
+    sqlx::query(
+        "INSERT INTO meta \
+        (name, value) \
+        VALUES ('probe', $1) \
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(fresh.repeat(BYTES / fresh.len().max(1)))
+    .execute(&mut *tx)
+    .await?;
     tx.commit().await
 }

@@ -18,11 +18,6 @@ const LEAST_LEFT: u64 = 60;
 
 pub(super) fn run(args: &SshArgs) -> Result<()> {
     let wanted = Wanted::new(&args.account, &args.access)?;
-    if wanted.mode() == Mode::Exec && !args.args.is_empty() && args.args.iter().any(|a| !is_option(a)) {
-        return Err(Error::Usage(
-            "mode exec runs its --command and nothing else: give only options after --".into(),
-        ));
-    }
     let mut client = Client::load()?;
     let held = match fitting(&client, &wanted)? {
         Some(held) => held,
@@ -35,10 +30,6 @@ pub(super) fn run(args: &SshArgs) -> Result<()> {
     } else {
         Error::Local(format!("{program} cannot be started: {error}"))
     })
-}
-
-fn is_option(argument: &OsString) -> bool {
-    argument.as_encoded_bytes().starts_with(b"-")
 }
 
 /// A held certificate for exactly this, with enough time left.
@@ -55,8 +46,7 @@ fn fitting(client: &Client, wanted: &Wanted) -> Result<Option<Held>> {
 /// How to reach the host with a certificate.
 #[derive(Debug)]
 struct Connection {
-    certificate: OsString,
-    key: OsString,
+    identity: Vec<OsString>,
     address: Option<(String, Option<u16>)>,
 }
 
@@ -68,19 +58,24 @@ impl Connection {
                 held.purpose().account
             ))
         })?;
-        let option = |name: &str, path: &Path| {
-            let mut option = OsString::from(format!("{name}="));
-            option.push(escape_tokens(path));
-            option
-        };
-        Ok(Self {
-            certificate: option("CertificateFile", &held.certificate_file()),
-            // With the key in an agent there is no file to name, and the defaults must not be offered.
-            key: held
-                .key_file()
-                .map_or_else(|| "IdentityFile=none".into(), |file| option("IdentityFile", &file)),
-            address,
-        })
+        Ok(Self { identity: identity(&held.certificate_file(), held.key_file().as_deref()), address })
+    }
+}
+
+/// The options that make ssh use this certificate. With the key in a file, an explicit `CertificateFile` is offered
+/// before everything else. With the certificate in an agent (as one identity, without the plain key), ssh finds it
+/// there only if its public file is named as an `IdentityFile`; named as a `CertificateFile` too, ssh 9.2 takes it
+/// for a certificate whose key it must load, and fails before it asks the agent (tried against sshd).
+fn identity(certificate: &Path, key: Option<&Path>) -> Vec<OsString> {
+    let option = |name: &str, path: &Path| {
+        let mut option = OsString::from(format!("{name}="));
+        option.push(escape_tokens(path));
+        option
+    };
+    match key {
+        Some(key) => vec![option("CertificateFile", certificate), option("IdentityFile", key)],
+        // A user's own IdentityAgent would hide the agent that has the key.
+        None => vec![option("IdentityFile", certificate), "IdentityAgent=SSH_AUTH_SOCK".into()],
     }
 }
 
@@ -141,8 +136,7 @@ fn command_line(
         arguments.push("-o".into());
         arguments.push(value);
     };
-    option(connection.certificate.clone());
-    option(connection.key.clone());
+    connection.identity.iter().cloned().for_each(&mut option);
     option("IdentitiesOnly=yes".into());
     // A user's own setting would put the plain key into the agent, without an end.
     option("AddKeysToAgent=no".into());
@@ -176,6 +170,8 @@ fn command_line(
     arguments.push(destination);
     arguments.extend(extra.iter().cloned());
     if let (Mode::Exec, Some(command)) = (wanted.mode(), wanted.command()) {
+        // The certificate decides what runs, whatever stands here: this is for whoever reads the process list.
+        arguments.push("--".into());
         arguments.push(command.as_str().into());
     }
     ("ssh", arguments)
@@ -225,14 +221,13 @@ mod tests {
         let crate::cli::Command::Ssh(args) = cli.command else { panic!("another command") };
         let wanted = Wanted::new(&args.account, &args.access).unwrap();
         let connection = Connection {
-            certificate: "CertificateFile=c".into(),
-            key: "IdentityFile=none".into(),
+            identity: identity(Path::new("/c"), None),
             address: address.map(|a| split_address(a).unwrap()),
         };
         let (program, arguments) = command_line(&wanted, &connection, &args.args);
         let words: Vec<String> = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
         format!("{program} {}", words.join(" ")).replace(
-            "-o CertificateFile=c -o IdentityFile=none -o IdentitiesOnly=yes -o AddKeysToAgent=no ",
+            "-o IdentityFile=\"/c\" -o IdentityAgent=SSH_AUTH_SOCK -o IdentitiesOnly=yes -o AddKeysToAgent=no ",
             "",
         )
     }
@@ -246,7 +241,7 @@ mod tests {
                 Some("127.0.0.1:2222"),
                 "ssh -o HostName=127.0.0.1 -o HostKeyAlias=web-1 -o Port=2222 deploy@web-1 -v uptime",
             ),
-            (&["deploy@web-1", "--command", "uptime -p"], None, "ssh -T deploy@web-1 uptime -p"),
+            (&["deploy@web-1", "--command", "uptime -p"], None, "ssh -T deploy@web-1 -- uptime -p"),
             (&["deploy@web-1", "--mode", "sftp", "--", "-b", "f"], None, "sftp -b f deploy@web-1"),
             (
                 &["deploy@web-1", "--mode", "forward", "--", "-L", "1:a:2"],
@@ -261,6 +256,12 @@ mod tests {
         ] {
             assert_eq!(line(args, address), expected);
         }
+    }
+
+    #[test]
+    fn a_key_in_a_file_is_named_with_its_certificate() {
+        let options = identity(Path::new("/c"), Some(Path::new("/k")));
+        assert_eq!(options, ["CertificateFile=\"/c\"", "IdentityFile=\"/k\""]);
     }
 
     #[test]

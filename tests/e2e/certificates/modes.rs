@@ -60,10 +60,12 @@ fn says(mode: Mode, modifiers: Modifiers) -> Rights {
 fn rights_of(world: &World, identity: &Identity) -> Rights {
     let session = world.wish_for_everything(identity);
     assert!(session.accepted(), "{}", brief(&session));
-    // The wishes did reach sshd.
-    for wish in ["auth-agent-req", "x11-req", "pty-req", "tcpip-forward"] {
+    // The wishes did reach sshd, and it did start what it was going to.
+    for wish in ["auth-agent-req", "x11-req", "tcpip-forward", "Starting session: "] {
         assert!(session.log.contains(wish), "{wish} was not asked: {}", brief(&session));
     }
+    let terminal = world.wish_for_a_terminal(identity);
+    assert!(terminal.accepted() && terminal.log.contains("pty-req"), "{}", brief(&terminal));
     let (probed, asked) = (session.out.contains("probe"), session.out.contains("asked"));
     let tunnel = world.tunnel(identity);
     assert!(tunnel.accepted(), "{}", brief(&tunnel));
@@ -77,7 +79,7 @@ fn rights_of(world: &World, identity: &Identity) -> Rights {
             (true, false) => Runs::Forced,
             (false, false) => Runs::Nothing,
         },
-        tty: !session.err.contains("PTY allocation request failed"),
+        tty: terminal.log.contains("Allocating pty."),
         agent: !session.log.contains("agent forwarding disabled"),
         x11: !session.err.contains("X11 forwarding request failed"),
         listens: session.err.contains("Allocated port"),
@@ -86,9 +88,15 @@ fn rights_of(world: &World, identity: &Identity) -> Rights {
     };
     // Where a command ran, it saw the same.
     if probed {
-        for (word, there) in [("has-tty", rights.tty), ("has-agent", rights.agent), ("has-x11", rights.x11)] {
+        for (word, there) in [("has-agent", rights.agent), ("has-x11", rights.x11)] {
             assert_eq!(session.out.contains(word), there, "{word}: {}", brief(&session));
         }
+    }
+    let refused = terminal.log.contains("Allocating a pty not permitted");
+    assert_eq!(refused, !rights.tty, "{}", brief(&terminal));
+    // Where /dev/pts does not hand out terminals with the right group, an ordinary user's sshd cannot set it either.
+    if !terminal.log.contains("chown(/dev/pts/") {
+        assert_eq!(terminal.out.contains("has-tty"), rights.tty, "{}", brief(&terminal));
     }
     assert_eq!(session.err.contains("remote port forwarding failed"), !rights.listens, "{}", brief(&session));
     assert_eq!(tunnel.err.contains("administratively prohibited"), !rights.tunnels, "{}", brief(&tunnel));

@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod demo;
+#[cfg(test)]
+mod documents;
 mod packages;
 mod shell;
 mod steps;

@@ -3,4 +3,5 @@
 mod hostile;
 mod maker;
 mod providers;
+mod rows;
 mod server;

@@ -52,6 +52,8 @@ async fn a_full_disk_keeps_nothing_and_recovers_when_there_is_room() {
     };
     assert!(matches!(&error, StoreError::ReadOnly(text) if text.contains("is full")), "{error}");
     assert_eq!(leaves(&store).await, kept);
+    let error = store.ready().await.unwrap_err();
+    assert!(matches!(&error, StoreError::ReadOnly(text) if text.contains("is full")), "{error}");
     // Reads go on.
     assert!(store.session_by_token(&hash("bearer", 1)).await.unwrap().is_some());
     // Room again: no restart is needed, nothing was lost, no leaf was skipped.
@@ -79,23 +81,65 @@ async fn a_database_that_turns_read_only_says_so_until_it_is_not() {
 }
 
 #[tokio::test]
-async fn an_older_copy_put_in_place_of_the_database_is_refused() {
+async fn a_database_that_is_moved_away_takes_no_more_records_until_it_is_back() {
     let home = Home::new();
     let store = home.open().await;
     results(&store, 0, vec![policy_loaded()]).await;
-    store.close().await;
-    let copy = home.path().with_file_name("copy.db");
-    std::fs::copy(home.path(), &copy).unwrap();
+    let away = home.path().with_file_name("away.db");
+    std::fs::rename(home.path(), &away).unwrap();
+    let error = store.apply(at(0), vec![policy_loaded()]).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("is gone")), "{error}");
+    assert!(store.ready().await.is_err());
+    // Another file in its place is not it.
+    std::fs::copy(&away, home.path()).unwrap();
+    let error = store.apply(at(0), vec![policy_loaded()]).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Unusable(text) if text.contains("was replaced")), "{error}");
+    assert!(store.ready().await.is_err());
+    std::fs::rename(&away, home.path()).unwrap();
+    store.ready().await.unwrap();
+    assert_eq!(results(&store, 0, vec![policy_loaded()]).await, [Ok(1)]);
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_cut_short_while_in_use_takes_no_more() {
+    let home = Home::new();
     let store = home.open().await;
-    results(&store, 0, vec![policy_loaded(), policy_loaded()]).await;
-    for name in ["ca.db-wal", "ca.db-shm"] {
-        std::fs::remove_file(home.path().with_file_name(name)).unwrap();
-    }
-    std::fs::rename(&copy, home.path()).unwrap();
+    results(&store, 0, vec![policy_loaded(), policy_loaded(), policy_loaded()]).await;
+    sql(&home, "DELETE FROM events WHERE leaf > 0").await;
+    // The writer looks when it connects again.
     fail_once(&store, 1).await;
     let error = store.apply(at(0), vec![policy_loaded()]).await.unwrap_err();
     assert!(matches!(&error, StoreError::Unusable(text) if text.contains("only 1 of 3 events")), "{error}");
     assert!(store.ready().await.is_err());
+}
+
+#[tokio::test]
+async fn a_database_that_another_program_holds_is_said_to_be_locked_and_works_afterwards() {
+    use sqlx::{AnyConnection, Connection, Executor};
+    let home = Home::new();
+    let (store, trouble) = home.open_with_trouble().await;
+    trouble(Some("PRAGMA busy_timeout = 0"));
+    fail_once(&store, 1).await;
+    let mut other = AnyConnection::connect(&format!("sqlite://{}", home.path().display())).await.unwrap();
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let error = store.apply(at(0), vec![policy_loaded()]).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("locked")), "{error}");
+    other.execute("ROLLBACK").await.unwrap();
+    other.close().await.unwrap();
+    assert_eq!(results(&store, 0, vec![policy_loaded()]).await, [Ok(0)]);
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_called_damaged() {
+    let home = Home::new();
+    let store = home.open().await;
+    results(&store, 0, vec![ALICE.opens(1)]).await;
+    store.close().await;
+    let mut bytes = std::fs::read(home.path()).unwrap();
+    bytes[4096..].fill(0xa5);
+    std::fs::write(home.path(), bytes).unwrap();
+    let error = Store::open(&home.url(), &ca(), false).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Unusable(text) if text.contains("damaged")), "{error}");
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ impl Person {
         if status.code() != Some(0) {
             bail!("{}", status.said());
         }
-        for file in files(&status.out) {
+        for file in files(&status.out)? {
             let certificate = Certificate::read(stage, &file)?;
             if certificate.shown.principals == [principal] {
                 if !certificate.key.is_file() {
@@ -109,25 +109,13 @@ fn authorize_url(line: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Every certificate file that `jit-ssh status --json` names, whatever it is listed in.
-fn files(json: &str) -> Vec<PathBuf> {
-    fn gather(value: &Value, found: &mut Vec<PathBuf>) {
-        match value {
-            Value::Object(map) => {
-                if let Some(file) = map.get("file").and_then(Value::as_str) {
-                    found.push(PathBuf::from(file));
-                }
-                map.values().for_each(|value| gather(value, found));
-            }
-            Value::Array(list) => list.iter().for_each(|value| gather(value, found)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
-    let mut found = Vec::new();
-    for value in serde_json::Deserializer::from_str(json).into_iter::<Value>().map_while(Result::ok) {
-        gather(&value, &mut found);
-    }
-    found
+/// The certificate files that `jit-ssh status --json` lists.
+fn files(json: &str) -> Result<Vec<PathBuf>> {
+    let status: Value = serde_json::from_str(json).with_context(|| format!("not JSON: {json}"))?;
+    let held = status.get("certificates").and_then(Value::as_array);
+    let held = held.with_context(|| format!("no list of certificates: {json}"))?;
+    let file = |held: &Value| held.get("certificate_file").and_then(Value::as_str).map(PathBuf::from);
+    held.iter().map(|held| file(held).with_context(|| format!("no certificate_file: {held}"))).collect()
 }
 
 /// Copies a certificate and its key to where the client does not remove them when they expire.
@@ -167,16 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn files_are_found_in_a_list_in_an_object_and_in_lines() {
-        for json in [
-            r#"[{"file": "/a"}, {"file": "/b"}]"#,
-            r#"{"certificates": [{"file": "/a"}, {"file": "/b"}], "session": null}"#,
-            "{\"file\": \"/a\"}\n{\"file\": \"/b\"}\n",
-        ] {
-            assert_eq!(files(json), [PathBuf::from("/a"), PathBuf::from("/b")], "{json}");
-        }
-        for json in ["", "[]", "not json", r#"{"file": 3}"#] {
-            assert_eq!(files(json), Vec::<PathBuf>::new(), "{json}");
+    fn certificate_files_are_read_from_the_status_or_it_is_an_error() {
+        let two =
+            r#"{"certificates": [{"certificate_file": "/a"}, {"certificate_file": "/b"}], "session": null}"#;
+        assert_eq!(files(two).unwrap(), [PathBuf::from("/a"), PathBuf::from("/b")]);
+        assert_eq!(files(r#"{"certificates": []}"#).unwrap(), Vec::<PathBuf>::new());
+        for bad in ["", "[]", "{}", r#"{"certificates": [{"file": "/a"}]}"#, r#"{"certificates": 3}"#] {
+            assert!(files(bad).is_err(), "{bad}");
         }
     }
 }

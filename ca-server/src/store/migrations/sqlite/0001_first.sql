@@ -1,7 +1,7 @@
 -- Schema 1. Times are seconds since the epoch; ids are text as they are written everywhere else; hashes are raw.
 -- Forward only: never edit a migration that was released, add the next number.
 
--- `schema` (the number of the last migration) and `ca_id`.
+-- `schema` (the number of the last migration), `ca_id`, and `probe`, which is written to see whether writing works.
 CREATE TABLE meta (
     name  TEXT NOT NULL PRIMARY KEY,
     value TEXT NOT NULL

@@ -1,0 +1,128 @@
+//! `docs/PROTOCOL.md` says what the code does: its generated sections are compared with the code, and its examples are
+//! read by it. `UPDATE_EXPECT=1` writes the sections anew.
+
+use std::path::{Path, PathBuf};
+
+use jit_ssh_proto::event::Event;
+use jit_ssh_proto::{Blame, CaId, Code, Salt, SessionId, SignedRequest, Timestamp, UserKey, oidc_nonce};
+use ssh_key::PrivateKey;
+use ssh_key::private::Ed25519Keypair;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn document() -> String {
+    std::fs::read_to_string(root().join("docs/PROTOCOL.md")).unwrap()
+}
+
+/// Compares a section between its two marks with what it should be, or replaces it.
+fn section(name: &str, expected: &str) {
+    let text = document();
+    let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->"));
+    let start = text.find(&begin).unwrap_or_else(|| panic!("no {begin}")) + begin.len();
+    let length = text[start..].find(&end).unwrap_or_else(|| panic!("no {end}"));
+    let found = &text[start..start + length];
+    if found == expected {
+        return;
+    }
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        let updated = format!("{}{expected}{}", &text[..start], &text[start + length..]);
+        std::fs::write(root().join("docs/PROTOCOL.md"), updated).unwrap();
+        return;
+    }
+    panic!(
+        "docs/PROTOCOL.md, section {name}, is stale: run this test with UPDATE_EXPECT=1. It should be\n{expected}"
+    );
+}
+
+#[test]
+fn the_sections_are_what_the_code_says() {
+    // One test for all of them: each may write the file.
+    section("codes", &codes());
+    section("routes", &routes());
+    section("example", &example());
+}
+
+fn codes() -> String {
+    let mut table = String::from("| code | status | whose move | title |\n|---|---|---|---|\n");
+    for code in Code::ALL {
+        let blame = match code.blame() {
+            Blame::Caller => "caller",
+            Blame::Login => "log in again",
+            Blame::Denied => "denied",
+            Blame::Provider => "provider",
+            Blame::Server => "CA",
+        };
+        table.push_str(&format!("| `{code}` | {} | {blame} | {} |\n", code.status(), code.title()));
+    }
+    table
+}
+
+/// The table that the server compares with its own routes.
+fn routes() -> String {
+    let listed = std::fs::read_to_string(root().join("ca-server/src/http/authorisation.txt")).unwrap();
+    let mut table = String::from("| route | caller |\n|---|---|\n");
+    for line in listed.lines() {
+        let (route, caller) = line.rsplit_once(' ').unwrap();
+        table.push_str(&format!("| `{route}` | {caller} |\n"));
+    }
+    table
+}
+
+fn key(seed: u8) -> PrivateKey {
+    PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
+}
+
+fn example() -> String {
+    let (ca, salt) = (CaId::from_bytes([1; 32]), Salt::from_bytes([2; 32]));
+    let session_key = key(3);
+    let public = UserKey::new(session_key.public_key()).unwrap();
+    let session: SessionId = "ses_01kazdkav00000000000000000".parse().unwrap();
+    let call =
+        SignedRequest { ca: &ca, method: "POST", path: "/v1/requests", session: Some(&session), body: b"{}" };
+    let signature = call.sign(&session_key, Timestamp::from_seconds(1_795_327_543), [4; 16]).unwrap();
+    assert!(call.verify(session_key.public_key(), &signature).is_ok());
+    format!(
+        "```text\nCA id        {ca}\nsalt         {salt}\nsession key  {public}\nOIDC nonce   {}\n\n\
+         POST /v1/requests   session {session}   body {{}}\nJit-Ssh-Signature: {signature}\n```\n",
+        oidc_nonce(&ca, &salt, &public)
+    )
+}
+
+/// Takes white space between JSON's tokens away.
+fn compact(json: &str) -> String {
+    let (mut out, mut quoted, mut escaped) = (String::new(), false, false);
+    for c in json.chars() {
+        if quoted {
+            quoted = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+        } else if c.is_whitespace() {
+            continue;
+        } else {
+            quoted = c == '"';
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[test]
+fn every_kind_of_event_has_an_example_in_its_canonical_form() {
+    let mut found = Vec::new();
+    for block in document().split("```json event\n").skip(1) {
+        let json = compact(block.split("```").next().unwrap());
+        let event: Event = serde_json::from_str(&json).unwrap_or_else(|e| panic!("{json}\n{e}"));
+        assert_eq!(String::from_utf8(event.canonical().unwrap()).unwrap(), json);
+        found.push(event.what.kind());
+    }
+    found.sort_unstable();
+    found.dedup();
+    let source = std::fs::read_to_string(root().join("proto/src/event.rs")).unwrap();
+    let mut kinds: Vec<&str> = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("#[serde(rename = \"")?.strip_suffix("\")]"))
+        .collect();
+    kinds.sort_unstable();
+    assert_eq!(found, kinds);
+}

@@ -1,0 +1,152 @@
+//! The documents are held against the tree: what they link to and name must be there. (What they say of the protocol
+//! is compared with the code in `proto/tests/protocol_document.rs`.)
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::shell;
+
+fn root() -> PathBuf {
+    shell::root().unwrap()
+}
+
+/// Every file below a folder, without what was built.
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if !name.starts_with('.') && name != "target" && name != "node_modules" {
+                found.extend(files(&path, extension));
+            }
+        } else if path.extension().is_some_and(|e| e == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The text outside fenced blocks.
+fn prose(text: &str) -> String {
+    let mut fenced = false;
+    let kept = text.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        !fenced && !fence
+    });
+    kept.collect::<Vec<_>>().join("\n")
+}
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> BTreeSet<&str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
+}
+
+/// A heading's anchor, as forges make it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut dead = Vec::new();
+    for document in files(&root(), "md") {
+        let text = prose(&read(&document));
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target =
+                if path.is_empty() { document.clone() } else { document.parent().unwrap().join(path) };
+            let there = target.exists()
+                && (fragment.is_empty()
+                    || prose(&read(&target)).lines().any(|line| {
+                        line.starts_with('#') && anchor(line.trim_start_matches('#').trim()) == fragment
+                    }));
+            if !there {
+                dead.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+}
+
+#[test]
+fn paths_that_are_named_are_there() {
+    let mut missing = Vec::new();
+    for document in files(&root().join("docs"), "md") {
+        let text = prose(&read(&document));
+        for word in quoted(&text) {
+            let ours = ["ca-server/", "proto/", "client/", "host/", "tests/", "docs/"];
+            let plain = !word.contains([' ', '*', '<', '…']);
+            if plain && ours.iter().any(|folder| word.starts_with(folder)) && !root().join(word).exists() {
+                missing.push(format!("{}: {word}", document.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn tests_that_are_named_are_there() {
+    let sources: Vec<String> = files(&root(), "rs").iter().map(|path| read(path)).collect();
+    let is_test = |name: &str| {
+        let function = format!("fn {name}(");
+        sources.iter().any(|source| source.contains(&function))
+    };
+    let mut missing = Vec::new();
+    for name in ["ARCHITECTURE.md", "THREAT_MODEL.md"] {
+        let text = read(&root().join("docs").join(name));
+        // A name with three underscores or more is a test's.
+        for word in quoted(&text) {
+            let plain = word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+            if plain && word.matches('_').count() >= 3 && !is_test(word) {
+                missing.push(format!("{name}: {word}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    let architecture = read(&root().join("docs/ARCHITECTURE.md"));
+    for number in 1..=12 {
+        assert!(architecture.contains(&format!("\n| {number} | ")), "invariant {number} has no row");
+    }
+}
+
+#[test]
+fn every_key_of_the_configuration_is_explained() {
+    let text = read(&root().join("docs/CONFIG.md"));
+    let words = quoted(&text);
+    let fields = |source: &str, before: &str| -> Vec<String> {
+        let source = read(&root().join(source));
+        let field = |line: &str| {
+            let name = line.trim().strip_prefix(before)?.split_once(':')?.0.to_owned();
+            name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_').then_some(name)
+        };
+        source.lines().filter_map(field).collect()
+    };
+    let mut keys = fields("ca-server/src/config/raw.rs", "pub(super) ");
+    assert!(keys.len() > 20, "{keys:?}");
+    keys.extend(fields("ca-server/core/src/inventory.rs", "pub "));
+    let missing: Vec<&String> = keys.iter().filter(|key| !words.contains(key.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn examples_of_policies_are_the_starters() {
+    let starter = read(&root().join("ca-server/starter/policy.cedar"));
+    let text = read(&root().join("docs/POLICY.md"));
+    let examples: Vec<&str> =
+        text.split("```cedar\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 3);
+    for example in examples {
+        assert!(starter.contains(example), "this is not in the starter policy:\n{example}");
+    }
+}
