@@ -4,11 +4,8 @@ pub mod api;
 pub mod browser;
 pub mod ca;
 pub mod certificates;
-<<<<<<< HEAD
 pub mod client;
-pub mod process;
-=======
 pub mod http;
->>>>>>> refs/heads/e2e
+pub mod process;
 pub mod provider;
 pub mod sshd;
