@@ -6,8 +6,10 @@
     reason = "the whole crate is tests, helpers too"
 )]
 
+mod authorisation;
 mod bad_input;
 mod certificates;
 mod crash;
+mod invariants;
 mod serving;
 mod stand;

@@ -3,19 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
-use std::thread;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 
 use jit_ssh_proto::CaId;
 use jit_ssh_proto::event::{CertificateIssued, Event, What};
 use jit_ssh_proto::wire::{OpenSession, SessionOpened};
 use jit_ssh_tests::api::{Call, Issuer, Key, Session, Signing, access_body, login_body};
 use jit_ssh_tests::http::{Answer, send};
+use jit_ssh_tests::process::{self, Output, Process, Stream};
 use serde_json::Value;
 use sqlx::{Connection, Row, SqliteConnection};
 use tempfile::TempDir;
@@ -53,19 +51,8 @@ name = "db-1"
 groups = ["db"]
 "#;
 
-/// How long a process may take to come up or to end.
-const PATIENCE: Duration = Duration::from_secs(50);
-
-/// A program of the workspace, built beside this test.
-pub(crate) fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(
-        path.exists(),
-        "{} is missing: build the whole workspace first (cargo xtask test)",
-        path.display()
-    );
-    path
+fn ca() -> Command {
+    process::command(&process::program("jit-ssh-ca").unwrap())
 }
 
 /// A CA's data directory.
@@ -87,17 +74,13 @@ impl Site {
         let dir = folder.path().join("ca");
         let passphrase = folder.path().join("passphrase");
         fs::write(&passphrase, format!("{PASSPHRASE}\n")).unwrap();
-        let made = Command::new(program("jit-ssh-ca"))
-            .arg("init")
-            .arg(&dir)
-            .env("JIT_SSH_PASSPHRASE_FILE", &passphrase)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut init = ca();
+        init.arg("init").arg(&dir).env("JIT_SSH_PASSPHRASE_FILE", &passphrase);
+        process::run(&mut init).unwrap().ok().unwrap();
         let corp = Arc::new(Issuer::new("https://corp.example.com", "corp-1").unwrap());
         let partner = Arc::new(Issuer::new("https://partner.example.com", "partner-1").unwrap());
-        let ca = fs::read_to_string(dir.join("keys/ca.id")).unwrap().trim().parse().unwrap();
-        let site = Self { folder: Arc::new(folder), dir, passphrase, corp, partner, ca };
+        let id = fs::read_to_string(dir.join("keys/ca.id")).unwrap().trim().parse().unwrap();
+        let site = Self { folder: Arc::new(folder), dir, passphrase, corp, partner, ca: id };
         site.write("corp.json", &site.corp.jwks());
         site.write("partner.json", &site.partner.jwks());
         site.write("inventory/hosts.toml", INVENTORY);
@@ -141,7 +124,7 @@ impl Site {
 
     /// `jit-ssh-ca serve` on it, not yet started.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(program("jit-ssh-ca"));
+        let mut command = ca();
         self.arguments(&mut command);
         command
     }
@@ -164,17 +147,14 @@ impl Site {
     pub(crate) fn serve_with(&self, environment: &[(&str, &str)]) -> Server {
         let mut command = self.command();
         command.envs(environment.iter().copied());
-        Server::start(command).unwrap_or_else(|ended| panic!("{}: {}", ended.status, ended.said))
+        Server::start(&mut command).unwrap_or_else(|ended| panic!("{:?}: {}", ended.code, ended.err))
     }
 
     /// Starts a server, which must not come up, and returns what it said.
     pub(crate) fn refuses_to_serve(&self) -> String {
-        match Server::start(self.command()) {
+        match Server::start(&mut self.command()) {
             Ok(_) => panic!("the server started"),
-            Err(ended) => {
-                assert_eq!(ended.status.code(), Some(1), "{}", ended.said);
-                ended.said
-            }
+            Err(ended) => ended.code(1).unwrap().err,
         }
     }
 
@@ -191,12 +171,13 @@ impl Site {
     }
 
     /// Changes the database of a stopped server.
-    pub(crate) fn execute(&self, sql: &'static str) {
+    pub(crate) fn execute(&self, sql: &'static str, values: &[&str]) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let url = format!("sqlite://{}?mode=rw", self.dir.join("ca.db").display());
         runtime.block_on(async {
             let mut conn = SqliteConnection::connect(&url).await.unwrap();
-            sqlx::query(sql).execute(&mut conn).await.unwrap();
+            let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(*value));
+            query.execute(&mut conn).await.unwrap();
             conn.close().await.unwrap();
         });
     }
@@ -247,14 +228,7 @@ impl Site {
 
     /// `jit-ssh-ca log show`, as an operator reads it.
     pub(crate) fn log_show(&self, arguments: &[&str]) -> String {
-        let output = Command::new(program("jit-ssh-ca"))
-            .args(["log", "show"])
-            .arg(&self.dir)
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        process::run(ca().args(["log", "show"]).arg(&self.dir).args(arguments)).unwrap().ok().unwrap().out
     }
 
     /// A login of a person of `corp` in the group sre, for a session key, with a first request for a key, or none.
@@ -283,44 +257,19 @@ impl Site {
     }
 }
 
-/// How a server ended that did not come up.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) status: ExitStatus,
-    pub(crate) said: String,
-}
-
 /// A running server. It ends with this.
 pub(crate) struct Server {
-    child: Child,
+    process: Process,
     pub(crate) address: SocketAddr,
-    said: Arc<Mutex<String>>,
-    readers: Vec<thread::JoinHandle<()>>,
 }
 
 impl Server {
-    /// Starts `command` and waits until it listens or ends.
-    pub(crate) fn start(mut command: Command) -> Result<Self, Ended> {
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let (sender, listening) = mpsc::channel();
-        let readers = vec![
-            follow(child.stdout.take().unwrap(), &said, sender.clone()),
-            follow(child.stderr.take().unwrap(), &said, sender),
-        ];
-        match listening.recv_timeout(PATIENCE) {
-            Ok(address) => Ok(Self { child, address, said, readers }),
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                let status = child.wait().unwrap();
-                let said = said.lock().unwrap().clone();
-                Err(Ended { status, said })
-            }
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                panic!("the server neither listens nor ends: {}", said.lock().unwrap());
-            }
+    /// Starts `command` and waits until it listens; what it said if it ends instead.
+    pub(crate) fn start(command: &mut Command) -> Result<Self, Output> {
+        let process = Process::start(command).unwrap();
+        match process.line(Stream::Err, "that it listens", listening) {
+            Ok(address) => Ok(Self { process, address }),
+            Err(_) => Err(process.wait().unwrap()),
         }
     }
 
@@ -346,64 +295,30 @@ impl Server {
 
     /// The process.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
-    /// What it has written so far, to standard output and standard error.
+    /// What it has written so far.
     pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+        self.process.said()
     }
 
     /// Waits until it ends by itself.
-    pub(crate) fn ended(mut self) -> Ended {
-        let status = self.child.wait().unwrap();
-        Ended { status, said: self.finish() }
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        self.process.wait_for_end().unwrap()
     }
 
     /// Asks it to stop, which it must do in good order; returns everything that it wrote.
-    pub(crate) fn stop(mut self) -> String {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let status = self.child.wait().unwrap();
-        let said = self.finish();
-        assert!(status.success(), "{status}: {said}");
-        said
-    }
-
-    fn finish(&mut self) -> String {
-        for reader in self.readers.drain(..) {
-            reader.join().unwrap();
-        }
-        self.said()
+    pub(crate) fn stop(self) -> String {
+        self.process.terminate().unwrap();
+        let output = self.process.wait().unwrap().ok().unwrap();
+        format!("{}{}", output.out, output.err)
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Both fail only if it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Keeps everything that a server writes, and says when it listens.
-fn follow(
-    stream: impl Read + Send + 'static,
-    said: &Arc<Mutex<String>>,
-    listening: mpsc::Sender<SocketAddr>,
-) -> thread::JoinHandle<()> {
-    let said = Arc::clone(said);
-    thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            if let Ok(value) = serde_json::from_str::<Value>(&line)
-                && value["message"] == "listening"
-            {
-                // Nobody waits any more if it was too late.
-                let _ = listening.send(value["address"].as_str().unwrap().parse().unwrap());
-            }
-            let mut said = said.lock().unwrap();
-            said.push_str(&line);
-            said.push('\n');
-        }
-    })
+/// The address in the log line that says that a server listens.
+fn listening(line: &str) -> Option<SocketAddr> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    let listens = value["message"] == "listening";
+    listens.then(|| value["address"].as_str().unwrap().parse().unwrap())
 }
