@@ -11,5 +11,6 @@ mod bad_input;
 mod certificates;
 mod crash;
 mod invariants;
+mod login;
 mod serving;
 mod stand;
