@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use jit_ssh_proto::{DropIn, Name, UserKey, principals_file};
 use serde::Serialize;
 
+use crate::configuration::{DROP_IN, warnings};
 use crate::place::{PlaceError, check_folder, make_folder, put_file, read_plain};
 
 /// The first line of every principals file of ours: what `--prune` may remove begins with it.
@@ -135,8 +136,8 @@ pub fn install(wanted: &Wanted) -> Result<Report, FilesError> {
     }
     // 5. The drop-in makes it count.
     let folder = ours.to_string_lossy();
-    report.put(drop_ins.join("10-jit-ssh.conf"), &DropIn { folder: &folder }.render())?;
-    report.warnings.extend(not_included(&wanted.folder));
+    report.put(drop_ins.join(DROP_IN), &DropIn { folder: &folder }.render())?;
+    report.warnings = warnings(&wanted.folder);
     Ok(report)
 }
 
@@ -204,21 +205,4 @@ fn earlier(folder: &Path, logins: &BTreeSet<&Name>) -> Result<Vec<PathBuf>, Plac
     }
     found.sort();
     Ok(found)
-}
-
-/// A drop-in that nothing includes is read by nobody.
-fn not_included(folder: &Path) -> Option<String> {
-    let main = folder.join("sshd_config");
-    let contents = fs::read(&main).ok()?;
-    let includes = String::from_utf8_lossy(&contents).lines().any(|line| {
-        let line = line.trim().to_ascii_lowercase();
-        line.starts_with("include") && line.contains("sshd_config.d")
-    });
-    (!includes).then(|| {
-        let (main, drop_ins) = (main.display(), folder.join("sshd_config.d"));
-        format!(
-            "{main} does not include the drop-in: put \"Include {}/*.conf\" first in it.",
-            drop_ins.display()
-        )
-    })
 }

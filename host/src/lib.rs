@@ -2,6 +2,7 @@
 //! sshd reads the files and that is all.
 
 pub mod cli;
+mod configuration;
 pub mod files;
 pub mod place;
 pub mod trust;

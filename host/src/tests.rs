@@ -354,6 +354,44 @@ fn a_drop_in_that_nothing_includes_is_said() {
     assert!(!Host::new().files(GOOD).err.contains("does not include"));
 }
 
+#[test]
+fn a_configuration_that_would_undo_ours_is_said() {
+    let include = "Include /etc/ssh/sshd_config.d/*.conf\n";
+    for (file, text, said) in [
+        ("sshd_config.d/50-x.conf", "ForceCommand /bin/menu\n", "50-x.conf sets forcecommand: it overrides"),
+        ("sshd_config.d/05-x.conf", "  trustedusercakeys=/etc/ssh/other.pub\n", "sets trustedusercakeys"),
+        (
+            "sshd_config",
+            "Match Group sftponly\n\tForceCommand internal-sftp\n",
+            "sshd_config sets forcecommand",
+        ),
+        (
+            "sshd_config",
+            "AuthorizedPrincipalsCommand /usr/bin/x\n",
+            "it lets in what the principals files do not",
+        ),
+        ("sshd_config", "AuthorizedPrincipalsFile %h/.ssh/principals\n", "ignores ours after it"),
+        ("sshd_config", "RevokedKeys /etc/ssh/revoked\n", "sets revokedkeys"),
+        ("sshd_config", "RevokedKeys none\n", "sets revokedkeys"),
+    ] {
+        let host = Host::new();
+        fs::create_dir(host.path("sshd_config.d")).unwrap();
+        let text = if file == "sshd_config" { format!("{include}{text}") } else { text.to_owned() };
+        fs::write(host.path(file), text).unwrap();
+        let ran = host.files(GOOD);
+        assert!(ran.done && ran.err.contains(said), "{said}: {}", ran.err);
+    }
+    for harmless in
+        ["#ForceCommand x\n", "ForceCommand none\n", "AuthorizedPrincipalsCommandUser nobody\n", "Port 22\n"]
+    {
+        let host = Host::new();
+        fs::write(host.path("sshd_config"), format!("{include}{harmless}")).unwrap();
+        assert!(host.files(GOOD).done);
+        let ran = host.files(GOOD);
+        assert!(!ran.err.contains("warning"), "{harmless}: {}", ran.err);
+    }
+}
+
 /// Wrong usage: exit code 2, before anything is read or written.
 #[test]
 fn usage_is_checked_first() {

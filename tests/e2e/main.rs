@@ -1,4 +1,13 @@
 //! The one end-to-end test program: every file is about one promise, on real parts.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the whole crate is tests, helpers too"
+)]
 
+mod bad_input;
 mod certificates;
+mod crash;
 mod serving;
+mod stand;

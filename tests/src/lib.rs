@@ -1,9 +1,11 @@
-//! What the end-to-end tests stand on: real parts, started on loopback and stopped by process id.
+//! What the end-to-end tests and the bench stand on: real parts, started on loopback and stopped by process id.
 
+pub mod api;
 pub mod browser;
 pub mod ca;
 pub mod certificates;
 pub mod client;
+pub mod http;
 pub mod process;
 pub mod provider;
 pub mod sshd;

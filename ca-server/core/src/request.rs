@@ -330,6 +330,8 @@ mod tests {
             (Mode::Exec, &[], Some("ls\nid"), Code::CommandInvalid),
             (Mode::Exec, &[], Some("ls\0id"), Code::CommandInvalid),
             (Mode::Exec, &[], Some("ls \u{202e}"), Code::CommandInvalid),
+            (Mode::Exec, &[], Some("internal-sftp"), Code::CommandInvalid),
+            (Mode::Exec, &[], Some("internal-sftp -d /"), Code::CommandInvalid),
             (Mode::Shell, &[], Some("ls"), Code::CommandInvalid),
             (Mode::Shell, &[], Some(""), Code::CommandInvalid),
             (Mode::Sftp, &[], Some("ls"), Code::CommandInvalid),

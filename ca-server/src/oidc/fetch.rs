@@ -104,7 +104,7 @@ impl Fetcher {
         let client = self.client.get_or_try_init(|| self.build()).await?;
         let lost = |error: &reqwest::Error| {
             let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
-            unreachable(format!("{address} {what}"))
+            unreachable(format!("{address} {what}: {}", root_cause(error)))
         };
         let mut response = client
             .get(address.clone())
@@ -161,6 +161,15 @@ impl Fetcher {
         let builder = if plain { builder.no_proxy() } else { builder };
         builder.build().map_err(|_| unreachable("the HTTP client cannot be set up on this machine"))
     }
+}
+
+/// The innermost error, which is the one that says something: a refused connection, a certificate nobody knows.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 async fn native_roots() -> Result<rustls::RootCertStore, FetchError> {

@@ -33,12 +33,14 @@ pub(super) struct Batch {
     facts: Facts,
     head: Head,
     rows: Rows,
+    /// The session that the call whose changes are being added has opened.
+    opened: Option<SessionId>,
 }
 
 impl Batch {
     /// A batch on top of the ledger's head.
     pub(super) fn new(head: Head, facts: Facts) -> Self {
-        Self { facts, head, rows: Rows::default() }
+        Self { facts, head, rows: Rows::default(), opened: None }
     }
 
     /// The head after it, and what it adds.
@@ -46,8 +48,9 @@ impl Batch {
         (self.head, self.rows)
     }
 
-    /// The ledger's time for somebody whose clock says `now`.
-    pub(super) fn time(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
+    /// Begins with the changes of one call: the ledger's time for somebody whose clock says `now`.
+    pub(super) fn begin(&mut self, now: Timestamp) -> Result<Timestamp, StoreError> {
+        self.opened = None;
         if now.plus(CLOCK_TOLERANCE) < self.head.time {
             return Err(StoreError::ClockBehind { clock: now, ledger: self.head.time });
         }
@@ -100,6 +103,7 @@ impl Batch {
         if let Some(session) = again {
             // The same token from the same key: the same session, whose event there is already.
             self.use_up(open.call);
+            self.opened = Some(open.session);
             self.rows.updates.push(SessionUpdate::Token(open.session, open.token_hash));
             return Ok(Outcome { leaf: session.leaf, time: session.opened, prepared: None });
         }
@@ -122,6 +126,7 @@ impl Batch {
 
         let leaf = event.leaf;
         self.use_up(open.call);
+        self.opened = Some(open.session);
         for name in names {
             // The name and the login are usually the same: the second finds the first.
             let owner = (issuer.clone(), sub.clone());
@@ -170,8 +175,11 @@ impl Batch {
     }
 
     fn decide(&mut self, time: Timestamp, decide: DecideRequest) -> Result<Outcome, Refusal> {
-        if let Some(call) = &decide.call {
-            self.unused(call)?;
+        match &decide.call {
+            Some(call) => self.unused(call)?,
+            // A login that was refused asks for nothing, even where its session is there from before.
+            None if self.opened == Some(decide.session) => {}
+            None => return Err(Refusal::Precondition(Code::NotFound)),
         }
         let (issuer, sub) = {
             let session = self.own(decide.session, time, &decide.actor)?;

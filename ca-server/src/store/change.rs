@@ -113,7 +113,7 @@ pub struct EndSession {
 /// Preconditions: the call id, if there is one here, is unused; the session is the actor's (`not_found`) and live
 /// (`session_expired`, `session_ended`).
 pub struct DecideRequest {
-    /// The signed call; none when `OpenSession` in the same batch used it up.
+    /// The signed call; none when `OpenSession` before it in the same `apply` used it up, which must have succeeded.
     pub call: Option<CallId>,
     /// The session.
     pub session: SessionId,

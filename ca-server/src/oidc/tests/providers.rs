@@ -269,6 +269,20 @@ async fn a_provider_that_nobody_answers_for_is_unreachable() {
     );
 }
 
+/// The https client is made without a process-wide TLS provider; nothing answers TLS here.
+#[tokio::test]
+async fn an_https_provider_that_does_not_speak_tls_is_unreachable() {
+    let key = TestKey::p256();
+    let server = Server::with_keys(vec![key.jwk("k")]).await;
+    let url = server.url.replace("http://", "https://");
+    let provider = Provider::with_timing(entry(&url), quick());
+    assert_eq!(
+        code(&provider, &Jwt::good(&url, "ES256", "k").sign(&key)).await,
+        Some(Code::ProviderUnreachable)
+    );
+    assert_eq!(server.asked(), (0, 0));
+}
+
 #[tokio::test]
 async fn plain_http_is_for_loopback_only() {
     let key = TestKey::p256();

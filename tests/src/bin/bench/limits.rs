@@ -10,7 +10,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use signature::{Signer, Verifier};
 use sqlx::{Connection, Executor};
 
-use crate::mint::{Issuer, Key, random};
+use jit_ssh_tests::api::{Issuer, Key, random};
 
 /// What was measured.
 pub(crate) struct Limits {
@@ -59,8 +59,9 @@ fn signatures() -> anyhow::Result<(f64, f64)> {
     let signature: ssh_key::Signature = authority.private.try_sign(&tbs)?;
     let checking = repeat(|| Ok(authority.public.key_data().verify(&tbs, &signature)?))?;
 
-    let issuer = Issuer::new()?;
-    let token = issuer.token(1, &Salt::from_bytes(random()).to_string())?;
+    let issuer = Issuer::new("https://issuer.example.com", "bench")?;
+    let nonce = Salt::from_bytes(random()).to_string();
+    let token = issuer.token(&issuer.claims("user-1", &["platform-sre", "everyone"], &nonce))?;
     let (input, signature) = token.rsplit_once('.').ok_or_else(|| anyhow!("not a token"))?;
     let signature =
         data_encoding::BASE64URL_NOPAD.decode(signature.as_bytes()).map_err(|e| anyhow!("{e}"))?;

@@ -5,10 +5,10 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use jit_ssh_proto::SessionId;
 use jit_ssh_proto::wire::SessionOpened;
+use jit_ssh_tests::api::{Call, Key, Session};
 
-use crate::mint::{Call, Key, access};
+use crate::mint::{access, login};
 use crate::server::{Prepared, Server};
 use crate::wire::Connection;
 
@@ -150,19 +150,22 @@ fn mint_one(
     let key = Key::new()?;
     match kind {
         Kind::Login => (0..count)
-            .map(|at| prepared.issuer.login(&prepared.ca, (connection * 7 + at) % 500, &Key::new()?, &key))
+            .map(|at| {
+                let user = (connection * 7 + at) % 500;
+                login(&prepared.issuer, &prepared.ca, user, &Key::new()?, &key)
+            })
             .collect(),
         Kind::Session => {
             let session = Key::new()?;
-            let login = prepared.issuer.login(&prepared.ca, connection, &session, &key)?;
+            let call = login(&prepared.issuer, &prepared.ca, connection, &session, &key)?;
             let mut line = Connection::open(server.address, &prepared.tls)?;
-            let (status, body) = line.send(&login)?;
+            let (status, body) = line.send(&call)?;
             if status != 201 {
                 bail!("login: status {status}: {}", String::from_utf8_lossy(body));
             }
             let opened: SessionOpened = serde_json::from_slice(body).context("the login's answer")?;
-            let id: SessionId = opened.session.id.parse()?;
-            (0..count).map(|_| access(&prepared.ca, &opened.token, &id, &session, &key)).collect()
+            let session = Session { key: session, token: opened.token, id: opened.session.id.parse()? };
+            (0..count).map(|_| access(&prepared.ca, &session, &key)).collect()
         }
     }
 }

@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use jit_ssh_proto::CaId;
+use jit_ssh_tests::api::Issuer;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
-
-use crate::mint::Issuer;
 
 const POLICY: &str = r#"
 @id("sre") @ttl("1h")
@@ -48,7 +47,7 @@ pub(crate) struct Server {
 
 impl Prepared {
     pub(crate) fn new(binary: &Path, dir: &Path) -> anyhow::Result<Self> {
-        let issuer = Issuer::new()?;
+        let issuer = Issuer::new("https://issuer.example.com", "bench")?;
         let passphrase = dir.with_extension("passphrase");
         fs::write(&passphrase, "bench\n")?;
         let made =

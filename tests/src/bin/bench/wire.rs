@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use crate::mint::Call;
+use jit_ssh_tests::api::Call;
 
 /// A kept-alive connection.
 pub(crate) struct Connection {
@@ -27,13 +27,13 @@ impl Connection {
     /// Sends a call and returns status and body.
     pub(crate) fn send(&mut self, call: &Call) -> anyhow::Result<(u16, &[u8])> {
         let mut head = format!(
-            "POST {} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\njit-ssh-signature: {}\r\ncontent-length: {}\r\n",
+            "{} {} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n",
+            call.method,
             call.path,
-            call.signature,
             call.body.len()
         );
-        if let Some(bearer) = &call.bearer {
-            head.push_str(&format!("authorization: Bearer {bearer}\r\n"));
+        for (name, value) in &call.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();
