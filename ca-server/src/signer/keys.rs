@@ -183,8 +183,11 @@ pub(crate) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), KeyErr
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
-    written.map_err(|source| match source.kind() {
-        std::io::ErrorKind::AlreadyExists => KeyError::Exists(path.to_path_buf()),
-        _ => KeyError::Io { path: path.to_path_buf(), source },
+    written.map_err(|source| {
+        if source.kind() == std::io::ErrorKind::AlreadyExists {
+            KeyError::Exists(path.to_path_buf())
+        } else {
+            KeyError::Io { path: path.to_path_buf(), source }
+        }
     })
 }
