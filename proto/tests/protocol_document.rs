@@ -1,5 +1,6 @@
 //! `docs/PROTOCOL.md` says what the code does: its generated sections are compared with the code, and its examples are
 //! read by it. `UPDATE_EXPECT=1` writes the sections anew.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failure here is a failed test")]
 
 use std::path::{Path, PathBuf};
 

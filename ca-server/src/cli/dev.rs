@@ -76,6 +76,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     init::create(&place.dir, &contents, &passphrase).await?;
     tokio::spawn(provider::serve(idp, SystemClock));
     let started = start(&Layout::new(&place.dir), &passphrase).await?;
+    drop(passphrase);
     announce(&args, &started.config, &urls, &started.trust, &place.dir, &logins)?;
     let Started { app, background, .. } = started;
     Bound::plain(ca)?.serve(http::router(app), stop.asked()).await;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{DataDir, LogFormat, log_to_stderr, say};
+use super::{DataDir, LogFormat, log_to_stderr};
 use crate::config::Layout;
 use crate::http;
 use crate::signer::Passphrase;
@@ -26,17 +26,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let layout = Layout::new(&args.data.dir);
     let passphrase = Passphrase::obtain(false)?;
     let started = start(&layout, &passphrase).await?;
+    // Nothing needs it any more.
+    drop(passphrase);
     let config = &started.config;
     let bound = http::bind(config.listen, &config.transport, &config.trusted_proxies).await?;
-    let scheme = if bound.is_tls() { "https" } else { "http" };
     let elapsed = began.elapsed();
-    say(&format!(
-        "Listening on {scheme}://{} as {}",
-        bound.address(),
-        config.url.as_str().trim_end_matches('/')
-    ));
     tracing::info!(
         address = %bound.address(),
+        tls = bound.is_tls(),
         url = %config.url,
         trust = %started.trust,
         startup_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
@@ -45,6 +42,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     );
     bound.serve(http::router(started.app.clone()), stop.asked()).await;
     drop(started.background);
+    // What waits in the store is finished before the process ends.
+    started.app.service.store.clone().close().await;
     tracing::info!("stopped");
     Ok(())
 }

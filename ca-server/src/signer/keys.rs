@@ -64,25 +64,25 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Opens the keys of a CA that this process needs.
+    /// Opens the keys of a CA. All of them: what is published of a key is taken from its sealed half, so that a
+    /// changed `.pub` file gets nowhere.
     ///
     /// # Errors
     /// Which file is wrong and what to do.
     pub fn open(folder: &Path, passphrase: &Passphrase) -> Result<Self, KeyError> {
         // Each key has a key derivation of its own, slow on purpose: open them side by side.
-        let (user, trust) = std::thread::scope(|scope| {
-            let user = scope.spawn(|| open_private(&folder.join("user"), passphrase));
-            let trust = open_private(&folder.join("trust"), passphrase);
-            (user.join(), trust)
-        });
-        let user = user.map_err(|_| KeyError::Malformed(folder.join("user")))??;
-        let authority = authority(folder, "user", CertKind::User, user.public_key())?;
-        let host_key = public(folder, "host")?;
+        let [user, host, trust, ledger] = std::thread::scope(|scope| {
+            KEY_NAMES
+                .map(|name| scope.spawn(move || open_key(folder, name, passphrase)))
+                .map(|opening| opening.join())
+        })
+        .map(|opened| opened.unwrap_or_else(|_| Err(KeyError::Malformed(folder.to_path_buf()))));
+        let user = user?;
         Ok(Self {
             ca_id: ca_id(folder)?,
-            user: FileSigner::new(authority, user),
-            host: authority_of(folder, "host", CertKind::Host, &host_key)?,
-            ledger: public(folder, "ledger")?,
+            user: FileSigner::new(authority(folder, "user", CertKind::User, user.public_key())?, user),
+            host: authority(folder, "host", CertKind::Host, host?.public_key())?,
+            ledger: PublicKey::from(ledger?.public_key().key_data().clone()),
             trust: trust?,
         })
     }
@@ -103,17 +103,21 @@ impl Keys {
 }
 
 fn authority(folder: &Path, name: &str, kind: CertKind, key: &PublicKey) -> Result<Authority, KeyError> {
-    if public(folder, name)?.key_data() != key.key_data() {
-        return Err(KeyError::Mismatch(folder.join(name)));
-    }
-    authority_of(folder, name, kind, key)
-}
-
-fn authority_of(folder: &Path, name: &str, kind: CertKind, key: &PublicKey) -> Result<Authority, KeyError> {
     let malformed = || KeyError::Malformed(folder.join(name));
     let key = UserKey::new(key).map_err(|_| malformed())?;
     let name: Name = name.parse().map_err(|_| malformed())?;
     Ok(Authority::new(name, kind, key))
+}
+
+/// Opens one key, and sees that its public half is the one beside it.
+fn open_key(folder: &Path, name: &str, passphrase: &Passphrase) -> Result<PrivateKey, KeyError> {
+    let path = folder.join(name);
+    let key = open_private(&path, passphrase)?;
+    if public(folder, name)?.key_data() == key.public_key().key_data() {
+        Ok(key)
+    } else {
+        Err(KeyError::Mismatch(path))
+    }
 }
 
 fn open_private(path: &Path, passphrase: &Passphrase) -> Result<PrivateKey, KeyError> {
@@ -183,8 +187,11 @@ pub(crate) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), KeyErr
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
-    written.map_err(|source| match source.kind() {
-        std::io::ErrorKind::AlreadyExists => KeyError::Exists(path.to_path_buf()),
-        _ => KeyError::Io { path: path.to_path_buf(), source },
+    written.map_err(|source| {
+        if source.kind() == std::io::ErrorKind::AlreadyExists {
+            KeyError::Exists(path.to_path_buf())
+        } else {
+            KeyError::Io { path: path.to_path_buf(), source }
+        }
     })
 }

@@ -144,7 +144,15 @@ impl<'a> Question<'a> {
             Entry::Vacant(space) => {
                 // Without a length here, no policy looks at it.
                 let length = asked.unwrap_or(self.rules.default_ttl);
-                match facts::context(self.identity, self.request, action, length, self.key, self.at) {
+                match facts::context(
+                    &self.rules.vocabulary,
+                    self.identity,
+                    self.request,
+                    action,
+                    length,
+                    self.key,
+                    self.at,
+                ) {
                     Ok(context) => space.insert(context).clone(),
                     Err(untold) => return untold.into(),
                 }

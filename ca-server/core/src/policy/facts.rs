@@ -9,6 +9,9 @@ use alloc::vec::Vec;
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression, Schema,
 };
+// The public constructors parse the name of the extension function anew at each call, which costs more than the rest
+// of a context; here the names are parsed once.
+use cedar_policy_core::ast::{Name as ExtensionName, RestrictedExpr};
 use jit_ssh_proto::{Account, Action, Command, Name, Span, Timestamp, UserKey};
 
 use super::Circumstances;
@@ -33,6 +36,9 @@ pub(super) struct Vocabulary {
     host: EntityTypeName,
     host_group: EntityTypeName,
     actions: BTreeMap<Action, EntityUid>,
+    datetime: ExtensionName,
+    duration: ExtensionName,
+    ip: ExtensionName,
 }
 
 type Pair = (String, RestrictedExpression);
@@ -49,8 +55,8 @@ fn record(fields: Vec<Pair>) -> Result<RestrictedExpression, Untold> {
     RestrictedExpression::new_record(fields).map_err(|_| Untold)
 }
 
-fn span(value: Span) -> RestrictedExpression {
-    RestrictedExpression::new_duration(format!("{}s", value.seconds()))
+fn extension(name: &ExtensionName, argument: &str) -> RestrictedExpression {
+    RestrictedExpr::call_extension_fn(name.clone(), [RestrictedExpr::val(argument)]).into()
 }
 
 fn field(name: &str, value: RestrictedExpression) -> Pair {
@@ -73,7 +79,14 @@ impl Vocabulary {
             host: kind("Host")?,
             host_group: kind("HostGroup")?,
             actions: Action::ALL.into_iter().map(|a| (a, uid(&action, a.as_str()))).collect(),
+            datetime: "datetime".parse().map_err(|_| Untold)?,
+            duration: "duration".parse().map_err(|_| Untold)?,
+            ip: "ip".parse().map_err(|_| Untold)?,
         })
+    }
+
+    fn span(&self, value: Span) -> RestrictedExpression {
+        extension(&self.duration, &format!("{}s", value.seconds()))
     }
 
     pub(super) fn action(&self, action: Action) -> Result<EntityUid, Untold> {
@@ -157,6 +170,7 @@ impl Vocabulary {
 
 /// The context of one action of a request: `exec` is told the command, no other action is.
 pub(super) fn context(
+    vocabulary: &Vocabulary,
     identity: &VerifiedIdentity,
     request: &AccessRequest,
     action: Action,
@@ -171,16 +185,16 @@ pub(super) fn context(
         field("date", text(&at.local.date)),
     ]);
     let mut pairs = Vec::from([
-        field("now", RestrictedExpression::new_datetime(instant(at.now).ok_or(Untold)?)),
+        field("now", extension(&vocabulary.datetime, &instant(at.now).ok_or(Untold)?)),
         field("local", record(local)?),
         // An IPv4 caller on an IPv6 socket is an IPv4 caller.
-        field("source_ip", RestrictedExpression::new_ip(at.source_ip.to_canonical().to_string())),
+        field("source_ip", extension(&vocabulary.ip, &at.source_ip.to_canonical().to_string())),
         field("reason", text(request.reason().as_str())),
         field("ticket", text(request.ticket().as_str())),
-        field("duration", span(duration)),
-        field("starts_in", span(Span::from_seconds(0))),
+        field("duration", vocabulary.span(duration)),
+        field("starts_in", vocabulary.span(Span::from_seconds(0))),
         field("break_glass", RestrictedExpression::new_bool(false)),
-        field("auth", auth(identity, at.now)?),
+        field("auth", auth(vocabulary, identity, at.now)?),
         field("key", record(Vec::from([field("type", text(key.algorithm().as_str()))]))?),
     ]);
     if action == Action::Exec
@@ -191,7 +205,11 @@ pub(super) fn context(
     Context::from_pairs(pairs).map_err(|_| Untold)
 }
 
-fn auth(identity: &VerifiedIdentity, now: Timestamp) -> Result<RestrictedExpression, Untold> {
+fn auth(
+    vocabulary: &Vocabulary,
+    identity: &VerifiedIdentity,
+    now: Timestamp,
+) -> Result<RestrictedExpression, Untold> {
     let methods = identity.methods().iter().map(|m| text(m));
     let mut fields = Vec::from([
         field("methods", RestrictedExpression::new_set(methods)),
@@ -201,7 +219,7 @@ fn auth(identity: &VerifiedIdentity, now: Timestamp) -> Result<RestrictedExpress
     fields.extend(identity.level().map(|level| field("level", text(level))));
     // A login that lies ahead would read as fresh for as long as it does.
     let known = identity.auth_time().filter(|time| *time <= now.plus(CLOCK_SKEW));
-    fields.extend(known.map(|time| field("age", span(now.since(time)))));
+    fields.extend(known.map(|time| field("age", vocabulary.span(now.since(time)))));
     record(fields)
 }
 

@@ -39,9 +39,16 @@ fn what_is_told_fits_the_schema() {
             let accounts = request.accounts().iter().map(|a| (a, rules.inventory.account(a).unwrap()));
             vocabulary.entities(&identity, accounts, &rules.inventory, Some(&schema)).unwrap();
             for action in Action::ALL {
-                let context =
-                    context(&identity, &request, action, Span::from_seconds(300), &key(), &circumstances())
-                        .unwrap();
+                let context = context(
+                    vocabulary,
+                    &identity,
+                    &request,
+                    action,
+                    Span::from_seconds(300),
+                    &key(),
+                    &circumstances(),
+                )
+                .unwrap();
                 Request::new(
                     vocabulary.principal(&identity),
                     vocabulary.action(action).unwrap(),
