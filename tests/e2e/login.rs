@@ -31,7 +31,7 @@ fn setup(url: &str, login: &str, address: &str) -> Setup {
         issuers: vec![corp],
         policy: POLICY.to_owned(),
         inventory: format!(
-            "[[group]]\nname = \"web\"\nlogins = [{login:?}, \"deploy\"]\n\
+            "[[group]]\nname = \"web\"\nlogins = [{login:?}]\n\
              [[host]]\nname = \"web-1\"\ngroups = [\"web\"]\naddress = {address:?}\n\
              [[host]]\nname = \"web-2\"\ngroups = [\"web\"]\naddress = {address:?}\n"
         ),

@@ -106,8 +106,8 @@ fn invariant_3_a_certificate_says_what_the_recorded_decision_allows_and_nothing_
         assert_eq!(found, options, "{change}");
         let found: Vec<&str> = certificate
             .extensions()
-            .iter()
-            .map(|(name, _)| name.as_str())
+            .keys()
+            .map(String::as_str)
             .filter(|name| *name != "grant@jit-ssh")
             .collect();
         assert_eq!(found, extensions, "{change}");

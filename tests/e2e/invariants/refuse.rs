@@ -27,7 +27,7 @@ fn invariant_10_rules_that_cannot_be_read_refuse_the_start() {
         ("policies/20-bad.cedar", "@id(\"sre\") permit (principal, action, resource);", "sre"),
         ("inventory/20-bad.toml", "[[hots]]\nname = \"web-9\"\n", "inventory/20-bad.toml:1"),
         ("inventory/20-bad.toml", inventory, "web-1"),
-        ("inventory/20-bad.toml", "[[host]]\nname = \"Web 9\"\n", "has ' '"),
+        ("inventory/20-bad.toml", "[[host]]\nname = \"Web 9\"\n", "has 'W'"),
         ("inventory/20-bad.toml", "[[host]]\nname = \"web-9\"\ngroups = [\"no-such\"]\n", "no-such"),
     ] {
         site.write(file, text);
