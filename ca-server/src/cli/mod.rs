@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn the_help_is_what_is_written_down() {
         let mut text = String::new();
-        let mut command = Cli::command();
+        let mut command = Cli::command().term_width(100);
         command.build();
         for sub in std::iter::once(&mut command.clone()).chain(command.get_subcommands_mut()) {
             text.push_str(&format!("{}\n----\n", sub.render_long_help()));
