@@ -5,11 +5,8 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use jit_ssh_proto::event::Outcome;
-use jit_ssh_proto::{
-    Account, Command, GrantId, Mode, Modifiers, Name, RequestId, SessionId, Span, Timestamp,
-};
+use jit_ssh_proto::{GrantId, Name, RequestId, SessionId, Span, Timestamp};
 
-use crate::identity::VerifiedIdentity;
 use crate::policy::Allowed;
 use crate::request::AccessRequest;
 
@@ -43,10 +40,7 @@ pub struct Grant {
     session: SessionId,
     issuer: Name,
     name: Name,
-    accounts: Vec<Account>,
-    mode: Mode,
-    modifiers: Modifiers,
-    command: Option<Command>,
+    asked: AccessRequest,
     not_before: Timestamp,
     not_after: Timestamp,
     source_address: Option<IpAddr>,
@@ -59,23 +53,15 @@ impl Grant {
     /// Turns a decision into a grant: the only way to one. It starts a minute before the decision (clock skew) and
     /// ends with the shortest of the terms, the session and the configured maximum.
     #[must_use]
-    pub fn new(
-        allowed: Allowed,
-        identity: &VerifiedIdentity,
-        request: &AccessRequest,
-        facts: &GrantFacts,
-    ) -> Self {
+    pub fn new(allowed: Allowed, facts: &GrantFacts) -> Self {
         let length = allowed.duration().min(facts.max);
         Self {
             id: facts.id,
             request: facts.request,
             session: facts.session,
-            issuer: identity.issuer().clone(),
-            name: identity.name().clone(),
-            accounts: request.accounts().to_vec(),
-            mode: request.mode(),
-            modifiers: request.modifiers(),
-            command: request.command().cloned(),
+            issuer: allowed.issuer().clone(),
+            name: allowed.name().clone(),
+            asked: allowed.request().clone(),
             not_before: facts.decided.minus(CLOCK_SKEW),
             not_after: facts.decided.plus(length).min(facts.session_ends),
             source_address: allowed.pin_source().then_some(facts.source),
@@ -115,28 +101,10 @@ impl Grant {
         &self.name
     }
 
-    /// The accounts.
+    /// What was asked, and is granted as it was asked: accounts, mode, modifiers, command.
     #[must_use]
-    pub fn accounts(&self) -> &[Account] {
-        &self.accounts
-    }
-
-    /// The mode.
-    #[must_use]
-    pub fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    /// The modifiers.
-    #[must_use]
-    pub fn modifiers(&self) -> Modifiers {
-        self.modifiers
-    }
-
-    /// The command of `exec`.
-    #[must_use]
-    pub fn command(&self) -> Option<&Command> {
-        self.command.as_ref()
+    pub fn asked(&self) -> &AccessRequest {
+        &self.asked
     }
 
     /// Its first second.

@@ -85,8 +85,7 @@ impl Service {
         let now = self.now();
 
         // 3. decide
-        let at =
-            Circumstances { now, local: self.local(now), source_ip: who.source, session_opened: who.opened };
+        let at = Circumstances { now, local: self.local(now), source_ip: who.source };
         let id = RequestId::from(entropy::ulid_parts(now));
         let (decided, refused) = match self.rules.decide(&who.identity, &request, &key, &at) {
             Decision::Denied(denial) => {
@@ -106,7 +105,7 @@ impl Service {
                     decided: now,
                     source: who.source,
                 };
-                (Decided::Granted(Grant::new(allowed, &who.identity, &request, &facts)), None)
+                (Decided::Granted(Grant::new(allowed, &facts)), None)
             }
         };
 
@@ -187,7 +186,7 @@ impl Service {
         // 7. reply
         let certificate = certificate.to_openssh().map_err(refusal::internal)?;
         tracing::info!(request = %grant.request(), grant = %grant.id(), name = %grant.name(), serial, leaf = outcome.leaf, "certificate issued");
-        let addresses = grant.accounts().iter().filter_map(|account| match &account.place {
+        let addresses = grant.asked().accounts().iter().filter_map(|account| match &account.place {
             Place::Host(host) => {
                 Some((host.to_string(), self.rules.inventory().host(host)?.address.clone()?))
             }

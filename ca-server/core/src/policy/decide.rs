@@ -127,7 +127,7 @@ impl<'a> Question<'a> {
         // 5. What is allowed may still be beyond this version.
         match self.accounts.iter().find(|(_, host)| host.principals == PrincipalStyle::Login) {
             Some((_, host)) => Decision::Denied(refusal::login_style(&host.name)),
-            None => grant(self.rules, &verdicts),
+            None => self.allow(&verdicts),
         }
     }
 
@@ -213,6 +213,42 @@ impl<'a> Question<'a> {
             .filter(|(_, offer)| !offer.break_glass && (!offer.verify || self.key.is_fido()))
             .collect()
     }
+
+    /// Every pair is allowed: the shortest time and every restriction.
+    fn allow(&self, verdicts: &[Judged<'_>]) -> Decision {
+        let mut duration: Option<Span> = None;
+        let (mut pin_source, mut verify_required) = (false, false);
+        let mut policies = BTreeSet::new();
+        for judged in verdicts {
+            match &judged.verdict {
+                Verdict::Allowed(terms) => {
+                    duration = Some(duration.map_or(terms.time, |d| d.min(terms.time)));
+                    pin_source |= terms.offer.pin_source;
+                    verify_required |= terms.offer.verify;
+                    policies.insert(terms.id.to_string());
+                }
+                // `refusal` has seen to these; were it wrong, the answer is still no.
+                Verdict::Failed(_)
+                | Verdict::Forbidden(_)
+                | Verdict::NoAccess
+                | Verdict::TooLong(_)
+                | Verdict::NeedsApproval(..) => return Decision::Denied(refusal::no_access()),
+            }
+        }
+        match duration {
+            Some(duration) => Decision::Allowed(Allowed {
+                issuer: self.identity.issuer().clone(),
+                name: self.identity.name().clone(),
+                request: self.request.clone(),
+                duration,
+                pin_source,
+                verify_required,
+                policies: policies.into_iter().collect(),
+                digest: self.rules.digest.clone(),
+            }),
+            None => Decision::Denied(refusal::no_access()),
+        }
+    }
 }
 
 /// The cheapest offer that is long enough: no approval before approval, fewer approvals, longer time, policy id.
@@ -230,38 +266,5 @@ fn choose<'a>(offers: Offers<'a>, asked: Option<Span>) -> Verdict<'a> {
         None => {
             offers.into_iter().min_by_key(cost).map_or(Verdict::NoAccess, |(_, o)| Verdict::TooLong(o.ttl))
         }
-    }
-}
-
-/// Every pair is allowed: the shortest time and every restriction.
-fn grant(rules: &Rules, verdicts: &[Judged<'_>]) -> Decision {
-    let mut duration: Option<Span> = None;
-    let (mut pin_source, mut verify_required) = (false, false);
-    let mut policies = BTreeSet::new();
-    for judged in verdicts {
-        match &judged.verdict {
-            Verdict::Allowed(terms) => {
-                duration = Some(duration.map_or(terms.time, |d| d.min(terms.time)));
-                pin_source |= terms.offer.pin_source;
-                verify_required |= terms.offer.verify;
-                policies.insert(terms.id.to_string());
-            }
-            // `refusal` has seen to these; were it wrong, the answer is still no.
-            Verdict::Failed(_)
-            | Verdict::Forbidden(_)
-            | Verdict::NoAccess
-            | Verdict::TooLong(_)
-            | Verdict::NeedsApproval(..) => return Decision::Denied(refusal::no_access()),
-        }
-    }
-    match duration {
-        Some(duration) => Decision::Allowed(Allowed {
-            duration,
-            pin_source,
-            verify_required,
-            policies: policies.into_iter().collect(),
-            digest: rules.digest.clone(),
-        }),
-        None => Decision::Denied(refusal::no_access()),
     }
 }

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use data_encoding::HEXLOWER;
-use jit_ssh_proto::{Code, Span, Timestamp, UserKey};
+use jit_ssh_proto::{Code, Name, Span, Timestamp, UserKey};
 use sha2::{Digest, Sha256};
 
 use self::compile::Compiled;
@@ -79,9 +79,6 @@ pub struct Circumstances {
     pub local: LocalTime,
     /// The caller's address.
     pub source_ip: IpAddr,
-    /// When the session was opened: what `auth.age` counts from when the provider gave no `auth_time` is nothing;
-    /// this is only the session's own time.
-    pub session_opened: Timestamp,
 }
 
 /// What was decided.
@@ -93,9 +90,13 @@ pub enum Decision {
     Denied(Denial),
 }
 
-/// An allowed request's terms. Made by [`Rules::decide`] and nothing else; a grant is made of it.
+/// An allowed request: whose, what, and on which terms. Made by [`Rules::decide`] and nothing else; a grant is made of
+/// it, so that no grant can be for another request or another person than was decided on.
 #[derive(Debug)]
 pub struct Allowed {
+    issuer: Name,
+    name: Name,
+    request: AccessRequest,
     duration: Span,
     pin_source: bool,
     verify_required: bool,
@@ -201,6 +202,24 @@ fn digest(sources: &[PolicySource], inventory: &[u8; 32], default_ttl: Span) -> 
 }
 
 impl Allowed {
+    /// The alias of the asker's issuer.
+    #[must_use]
+    pub fn issuer(&self) -> &Name {
+        &self.issuer
+    }
+
+    /// The asker's name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// What was asked.
+    #[must_use]
+    pub fn request(&self) -> &AccessRequest {
+        &self.request
+    }
+
     /// How long: what was asked, or what the shortest offer gives.
     #[must_use]
     pub fn duration(&self) -> Span {

@@ -43,7 +43,6 @@ fn grant(person: Person, session: u64, request: u64, seconds: u64) -> Grant {
         now: at(seconds),
         local: LocalTime { hour: 10, minute: 30, weekday: 7, date: "2026-11-22".to_owned() },
         source_ip: source,
-        session_opened: at(0),
     };
     let allowed = match RULES.decide(&identity, &asked, &user_key(1), &circumstances) {
         Decision::Allowed(allowed) => allowed,
@@ -58,7 +57,7 @@ fn grant(person: Person, session: u64, request: u64, seconds: u64) -> Grant {
         decided: at(seconds),
         source,
     };
-    Grant::new(allowed, &identity, &asked, &facts)
+    Grant::new(allowed, &facts)
 }
 
 fn is_granted(person: Person, grant: &Grant, session: u64, request: u64) -> Change {

@@ -77,15 +77,12 @@ fn grant(body: &AccessRequestBody) -> Option<Grant> {
         now: Timestamp::from_seconds(NOW),
         local: LocalTime { hour: 6, minute: 0, weekday: 7, date: "2026-11-22".into() },
         source_ip: source,
-        session_opened: Timestamp::from_seconds(NOW - 60),
     };
     let identity = alice();
     match rules().decide(&identity, &request, &fido_key(), &at) {
         Decision::Denied(_) => None,
         Decision::Allowed(allowed) => Some(Grant::new(
             allowed,
-            &identity,
-            &request,
             &GrantFacts {
                 id: GrantId::from_parts(1, 1),
                 request: RequestId::from_parts(1, 2),

@@ -129,7 +129,6 @@ fn circumstances() -> Circumstances {
         now: Timestamp::from_seconds(NOW),
         local: LocalTime { hour: 10, minute: 30, weekday: 7, date: "2026-11-22".into() },
         source_ip: IpAddr::from([192, 0, 2, 7]),
-        session_opened: Timestamp::from_seconds(NOW - 60),
     }
 }
 
