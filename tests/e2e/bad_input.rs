@@ -140,24 +140,35 @@ fn set(field: &'static str, value: Value) -> impl FnOnce(&mut Value) {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_is_said_for_a_first_request_too_and_does_not_use_up_the_token() {
+fn a_first_request_that_is_wrong_does_not_use_up_the_token() {
     let desk = Desk::new();
-    let mut good = None;
-    let bad = desk.login(|body| {
-        good = Some(body["id_token"].clone());
-        body["request"]["duration"] = json!("0s");
-    });
-    desk.check(vec![row("a first request of no length", Code::DurationInvalid, "duration", bad.clone())]);
-    // The same token from the same key, put right.
-    let mut body: Value = serde_json::from_slice(&bad.body).unwrap();
-    assert_eq!(Some(&body["id_token"]), good.as_ref());
-    body.as_object_mut().unwrap().remove("request");
     let session = Key::new().unwrap();
-    let taken = desk.site.sign_login(&session, &serde_json::from_value(body).unwrap());
-    // Another key than the one in the body cannot sign for it …
-    assert_eq!(desk.server.send(&taken).outcome(), "401 signature_invalid");
-    // … and the one that is, can: nothing was kept of the bad call.
-    let session = Key::new().unwrap();
-    let login = desk.site.login_call("alice", &session, None);
-    assert_eq!(desk.server.send(&login).status, 201);
+    let good: Value = serde_json::from_slice(&desk.site.login_call("alice", &session, None).body).unwrap();
+    let with_request = |duration: &str| {
+        let signing = Signing::new(&desk.site.ca, &session, None);
+        let request = access_body(&desk.site.ca, &session, &desk.key, signing.id).unwrap();
+        let mut body = good.clone();
+        body["request"] = serde_json::to_value(request).unwrap();
+        body["request"]["duration"] = json!(duration);
+        signing.call("POST", "/v1/sessions", body.to_string().into_bytes()).unwrap()
+    };
+    desk.check(vec![row("of no length", Code::DurationInvalid, "duration", with_request("0s"))]);
+    // Put right, the same token opens the session and the request is granted.
+    let (_, opened) = desk.server.log_in(&session, &with_request("10m"));
+    assert_eq!((opened.issued.is_some(), opened.refused), (true, None));
+}
+
+#[test]
+fn a_first_request_that_is_denied_does_not_undo_the_login() {
+    let desk = Desk::new();
+    let before = desk.site.state();
+    let call = desk.login(|body| body["request"]["accounts"] = json!(["root@web-1"]));
+    let opened: Value = desk.server.send(&call).json().unwrap();
+    assert_eq!(opened["refused"]["code"], "forbidden", "{opened}");
+    assert_eq!(opened.get("issued"), None, "{opened}");
+    sentence("a denied first request", opened["refused"]["detail"].as_str().unwrap());
+    let after = desk.site.state();
+    assert_eq!(after["sessions"] - before["sessions"], 1);
+    assert_eq!(after["events"] - before["events"], 2);
+    assert_eq!((after["certificates"], after["serials"]), (before["certificates"], before["serials"]));
 }

@@ -78,6 +78,15 @@ fn invariant_1_a_crash_at_any_point_leaves_a_record_and_never_a_signature_withou
 }
 
 #[test]
+fn every_crash_point_that_there_is_has_its_row() {
+    let source = include_str!("../../ca-server/src/crash.rs");
+    let (_, list) = source.split_once("POINTS: &[&str] = &[").unwrap();
+    let (list, _) = list.split_once(']').unwrap();
+    let points: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    assert_eq!(points, POINTS.map(|(point, _)| point));
+}
+
+#[test]
 fn invariant_1_what_was_delivered_is_what_was_recorded() {
     let site = Site::new();
     let server = site.serve();

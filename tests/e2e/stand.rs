@@ -303,6 +303,11 @@ impl Server {
         self.process.said()
     }
 
+    /// Waits until its log has a line with this text.
+    pub(crate) fn logs(&self, text: &str) {
+        self.process.line(Stream::Err, text, |line| line.contains(text).then_some(())).unwrap();
+    }
+
     /// Waits until it ends by itself.
     pub(crate) fn ended(mut self) -> ExitStatus {
         self.process.wait_for_end().unwrap()

@@ -76,10 +76,13 @@ impl Service {
                 Err(problem) => (Err(problem), None),
             },
         };
-        if let Err(problem) = opened {
-            self.record_refusal(&who.identity, &token, &key, problem.code, call.source).await;
-            return Err(problem);
-        }
+        let opened = match opened {
+            Ok(outcome) => outcome.time,
+            Err(problem) => {
+                self.record_refusal(&who.identity, &token, &key, problem.code, call.source).await;
+                return Err(problem);
+            }
+        };
         tracing::info!(session = %who.session, issuer = %who.identity.issuer(), name = %who.identity.name(), source = %call.source, "session opened");
         // 6. reply
         let (issued, refused) = match issued {
@@ -87,7 +90,7 @@ impl Service {
             Some(Ok(issued)) => (Some(issued), None),
             Some(Err(problem)) => (None, Some(problem)),
         };
-        let session = info(&who.identity, &who.session.to_string(), who.opened, who.expires);
+        let session = info(&who.identity, &who.session.to_string(), opened, who.expires);
         Ok(SessionOpened { session, token: bearer.to_string(), issued, refused })
     }
 

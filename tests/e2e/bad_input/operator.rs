@@ -155,7 +155,7 @@ fn invariant_1_a_full_disk_issues_nothing_and_is_gone_when_there_is_room_again()
     // Reading goes on; what is wrong is in the log, not in the answer.
     let look = Call::plain("GET", "/v1/sessions/current").with("authorization", &desk.session.bearer());
     assert_eq!(desk.server.send(&look).status, 200);
-    assert!(desk.server.said().contains("is full: make room there"), "{}", desk.server.said());
+    desk.server.logs("is full: make room there");
 
     for filler in fillers(&seen) {
         fs::remove_file(filler).unwrap();

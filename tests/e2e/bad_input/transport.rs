@@ -70,3 +70,29 @@ fn a_body_that_does_not_come_is_not_waited_for_for_long() {
     assert_eq!(answer.header("connection"), Some("close"));
     assert_eq!(desk.site.state(), before);
 }
+
+#[test]
+fn bodies_whose_length_is_not_said_or_said_twice() {
+    let desk = Desk::new();
+    let before = desk.site.state();
+    let head = "POST /v1/requests HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    // In pieces, more of them than are taken.
+    let piece = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
+    let pieces = format!("{head}transfer-encoding: chunked\r\n\r\n{}", piece.repeat(17));
+    let answer = send_raw(desk.server.address, pieces.as_bytes()).unwrap();
+    assert_eq!(problem("pieces", &answer).code, Code::BodyTooLarge);
+    // What two readers could take for two different bodies is taken for none.
+    for twice in [
+        "content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "content-length: 5\r\ncontent-length: 6\r\n\r\n{    }",
+        "content-length: -1\r\n\r\n{}",
+    ] {
+        let answer = send_raw(desk.server.address, format!("{head}{twice}").as_bytes());
+        assert!(
+            answer.as_ref().map_or(true, |answer| (400..500).contains(&answer.status)),
+            "{twice:?}: {answer:?}"
+        );
+    }
+    assert_eq!(desk.site.state(), before);
+    desk.check(Vec::new());
+}

@@ -102,3 +102,27 @@ fn invariant_4_groups_and_addresses_count_only_where_the_issuers_entry_says_so()
     let unverified = session(&site.partner, "erin", |c| c["email_verified"] = json!(false));
     assert_eq!(unverified.get("email"), None);
 }
+
+#[test]
+fn invariant_4_where_somebody_calls_from_is_not_theirs_to_say() {
+    let site = Site::new();
+    let source = |site: &Site, server: &Server, forwarded: &str| {
+        let session = Key::new().unwrap();
+        let call = site.login_call("alice", &session, None);
+        let call = call
+            .with("x-forwarded-for", forwarded)
+            .with("forwarded", "for=192.0.2.66")
+            .with("x-real-ip", "192.0.2.66");
+        server.log_in(&session, &call);
+        site.ledger().pop().unwrap().source.unwrap()
+    };
+    let server = site.serve();
+    assert_eq!(source(&site, &server, "203.0.113.9"), "127.0.0.1");
+    server.stop();
+    // From a proxy that the operator named, the last address that is not the proxy's own counts, and no other header.
+    let trusted = "trusted_proxies = [\"127.0.0.1\"]\n[[issuer]]";
+    site.write("ca.toml", &site.config().replacen("[[issuer]]", trusted, 1));
+    let server = site.serve();
+    assert_eq!(source(&site, &server, "198.51.100.7, 203.0.113.9"), "203.0.113.9");
+    assert_eq!(source(&site, &server, "not an address"), "127.0.0.1");
+}

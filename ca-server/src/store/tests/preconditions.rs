@@ -334,6 +334,22 @@ async fn a_refused_change_fails_alone_and_sees_the_earlier_ones_of_its_batch() {
 }
 
 #[tokio::test]
+async fn invariant_1_a_login_that_is_refused_asks_for_nothing_even_where_its_session_is_there() {
+    let home = Home::new();
+    let store = home.open().await;
+    let asks = |id| decide_as(ALICE, 1, move |decide| (decide.call, decide.id) = (None, request_id(id)));
+    // The same call again; then without an opening at all, where nobody has used up a call.
+    for (changes, expected) in [
+        (vec![ALICE.opens(1), asks(1)], vec![Ok(0), Ok(1)]),
+        (vec![ALICE.opens(1), asks(2)], vec![Err(Code::SignatureReplayed), Err(Code::NotFound)]),
+        (vec![asks(3)], vec![Err(Code::NotFound)]),
+    ] {
+        assert_eq!(results(&store, 0, changes).await, expected);
+    }
+    assert_eq!(store.events(0, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn the_call_id_of_a_refused_change_is_not_used_up() {
     let home = Home::new();
     let store = home.open().await;
