@@ -41,8 +41,7 @@ impl Service {
         })?;
         // 5. the session, and what was asked with it
         let expires = token.issued.min(now).plus(self.limits.session);
-        let who =
-            Who { identity, session: session_id(&token, &key), opened: now, expires, source: call.source };
+        let who = Who { identity, session: session_id(&token, &key), expires, source: call.source };
         let bearer = new_token(&who.session);
         let opening = Box::new(OpenSession {
             call: signed.id,

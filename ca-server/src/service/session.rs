@@ -161,7 +161,6 @@ impl LiveSession {
         Who {
             identity: self.identity.clone(),
             session: self.stored.id,
-            opened: self.stored.opened,
             expires: self.stored.expires,
             source: call.source,
         }
