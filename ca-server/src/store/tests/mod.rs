@@ -102,7 +102,11 @@ impl Person {
             issuer: self.issuer.parse().unwrap(),
             claims: Claims {
                 sub: self.sub.to_owned(),
-                picked: Picked::default(),
+                picked: Picked {
+                    issuer: "https://id.example.com".to_owned(),
+                    username: Some("preferred_username".to_owned()),
+                    groups: None,
+                },
                 flow: Flow::Code,
                 auth_time: Some(at(0)),
                 methods: vec!["pwd".to_owned()],
