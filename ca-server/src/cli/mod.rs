@@ -9,6 +9,7 @@ mod serve;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// The SSH certificate authority for just-in-time access.
@@ -64,7 +65,7 @@ struct DataDir {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = match cli.command {
+    let outcome = keep_memory_private().and_then(|()| match cli.command {
         Command::Init(args) => init::run(&args),
         Command::Serve(args) => runtime().and_then(|rt| rt.block_on(serve::run(args))),
         #[cfg(feature = "dev")]
@@ -74,7 +75,7 @@ pub fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "jit-ssh-ca", &mut std::io::stdout());
             Ok(())
         }
-    };
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -82,6 +83,18 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The keys are in memory: a crash must not write them to disk, nor another process of the same user read them.
+fn keep_memory_private() -> anyhow::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let private = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    #[cfg(target_os = "linux")]
+    let private = private.and_then(|()| {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        set_dumpable_behavior(DumpableBehavior::NotDumpable)
+    });
+    private.context("core dumps cannot be switched off")
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -164,3 +164,12 @@ fn invariant_11_what_people_wrote_cannot_forge_a_line_of_the_log() {
     assert_eq!(shown.lines().count(), lines + 2);
     assert!(shown.contains("disk full: \"quoted\", {json}, 磁盘已满"), "{shown}");
 }
+
+#[test]
+fn invariant_11_a_crash_writes_no_memory_to_disk() {
+    let site = Site::new();
+    let server = site.serve();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{core}");
+}
