@@ -65,7 +65,7 @@ struct DataDir {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = match cli.command {
+    let outcome = keep_memory_private().and_then(|()| match cli.command {
         Command::Init(args) => init::run(&args),
         Command::Serve(args) => runtime().and_then(|rt| rt.block_on(serve::run(args))),
         #[cfg(feature = "dev")]
@@ -79,7 +79,7 @@ pub fn main() -> ExitCode {
                 .map_err(Into::into)
                 .and_then(|script| print(script.trim_end()).context("the script cannot be written"))
         }
-    };
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has read enough.
@@ -94,6 +94,18 @@ pub fn main() -> ExitCode {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<std::io::Error>();
     error.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The keys are in memory: a crash must not write them to disk, nor another process of the same user read them.
+fn keep_memory_private() -> anyhow::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let private = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    #[cfg(target_os = "linux")]
+    let private = private.and_then(|()| {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        set_dumpable_behavior(DumpableBehavior::NotDumpable)
+    });
+    private.context("core dumps cannot be switched off")
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

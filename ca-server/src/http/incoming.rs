@@ -117,20 +117,18 @@ fn source(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAddr {
     if !trusted.contains(&peer) {
         return peer;
     }
-    let forwarded: Vec<&str> = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .collect();
     let mut source = peer;
-    for hop in forwarded.iter().rev() {
-        match hop.trim().parse::<IpAddr>() {
-            Ok(ip) => source = ip.to_canonical(),
-            Err(_) => return peer,
-        }
-        if !trusted.contains(&source) {
-            return source;
+    for value in headers.get_all("x-forwarded-for").iter().rev() {
+        // Passing over a header that cannot be read would let who sent it choose which one counts.
+        let Ok(hops) = value.to_str() else { return peer };
+        for hop in hops.rsplit(',') {
+            match hop.trim().parse::<IpAddr>() {
+                Ok(ip) => source = ip.to_canonical(),
+                Err(_) => return peer,
+            }
+            if !trusted.contains(&source) {
+                return source;
+            }
         }
     }
     source
@@ -138,6 +136,8 @@ fn source(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -159,6 +159,25 @@ mod tests {
                 expected,
                 "{peer} {header}"
             );
+        }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_read_does_not_make_another_count() {
+        let proxy: IpAddr = "10.0.0.1".parse().unwrap();
+        for (values, expected) in [
+            (&[&b"198.51.100.7"[..], b"203.0.113.9"][..], "203.0.113.9"),
+            // The caller sent both and the proxy appended to the last.
+            (&[b"198.51.100.7", b"\xff, 203.0.113.9"], "10.0.0.1"),
+            (&[b"198.51.100.7", b"\xff"], "10.0.0.1"),
+            (&[b"198.51.100.7", b""], "10.0.0.1"),
+            (&[b"\xff", b"203.0.113.9"], "203.0.113.9"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("x-forwarded-for", HeaderValue::from_bytes(value).unwrap());
+            }
+            assert_eq!(source(proxy, &headers, &[proxy]).to_string(), expected, "{values:?}");
         }
     }
 }

@@ -5,6 +5,7 @@ mod caller;
 mod health;
 mod incoming;
 mod openapi;
+mod patience;
 mod problem;
 mod requests;
 mod route;

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use super::patience::Patient;
 use super::tls;
 use crate::config::Transport;
 
@@ -27,6 +28,8 @@ const MAX_CONNECTIONS: usize = 1024;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long a request's head may take to arrive, on a kept-alive connection too.
 const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long a peer may take to read an answer.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// The largest head, in bytes.
 const HEAD_BYTES: usize = 32 << 10;
 /// How long calls under way may take to end after a stop was asked for.
@@ -187,7 +190,7 @@ async fn connection<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream, ANSWER_TIME)), service);
     if let Err(error) = watcher.watch(serving).await {
         tracing::debug!(%peer, %error, "connection");
     }

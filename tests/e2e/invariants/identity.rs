@@ -1,7 +1,7 @@
 //! Invariant 4: who somebody is, is issuer and `sub`; a login is theirs for ever.
 
 use jit_ssh_proto::event::What;
-use jit_ssh_tests::api::{Issuer, Key};
+use jit_ssh_tests::api::{Call, Issuer, Key};
 use jit_ssh_tests::http::Answer;
 use serde_json::{Value, json};
 
@@ -125,4 +125,27 @@ fn invariant_4_where_somebody_calls_from_is_not_theirs_to_say() {
     let server = site.serve();
     assert_eq!(source(&site, &server, "198.51.100.7, 203.0.113.9"), "203.0.113.9");
     assert_eq!(source(&site, &server, "not an address"), "127.0.0.1");
+}
+
+#[test]
+fn invariant_4_a_session_does_not_become_somebody_else_when_its_issuers_entry_changes() {
+    let site = Site::new();
+    let server = site.serve();
+    // Bob may choose his nickname; the login `alice` is alice's.
+    assert_eq!(log_in(&site, &server, &site.corp, "alice", |_| {}).status, 201);
+    let corp = site.config();
+    site.write("ca.toml", &corp.replace("username = \"preferred_username\"", "username = \"nickname\""));
+    server.stop();
+    let server = site.serve();
+    let answer = log_in(&site, &server, &site.corp, "bob", |claims| claims["nickname"] = json!("bobby"));
+    let opened: Value = answer.json().unwrap();
+    assert_eq!(opened["session"]["login"], "bobby");
+    let whoami = Call::plain("GET", "/v1/sessions/current")
+        .with("authorization", &format!("Bearer {}", opened["token"].as_str().unwrap()));
+    assert_eq!(server.send(&whoami).status, 200);
+    server.stop();
+    // The operator corrects the entry: what a nickname was taken for is nobody's login.
+    site.write("ca.toml", &corp);
+    let server = site.serve();
+    assert_eq!(server.send(&whoami).outcome(), "401 session_ended");
 }

@@ -41,6 +41,7 @@ impl Claims {
         let named = |claim: &Option<String>| claim.as_ref().and_then(|name| payload.get(name)).cloned();
         Ok(Self {
             sub,
+            picked: rules.into(),
             flow,
             auth_time,
             methods,

@@ -10,7 +10,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use jit_ssh_proto::{Name, Problem, Timestamp};
+use jit_ssh_proto::{Code, Name, Problem, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -63,12 +63,33 @@ impl Flow {
     }
 }
 
+/// Where claims come from: whose they are, and which of them the entry then took for user name and groups. Under an
+/// entry that says otherwise they would mean something else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picked {
+    /// The issuer identifier.
+    pub issuer: String,
+    /// The claim in [`Claims::username`].
+    pub username: Option<String>,
+    /// The claim in [`Claims::groups`].
+    pub groups: Option<String>,
+}
+
+impl From<&IssuerRules> for Picked {
+    fn from(rules: &IssuerRules) -> Self {
+        Self { issuer: rules.url.clone(), username: rules.username.clone(), groups: rules.groups.clone() }
+    }
+}
+
 /// The claims of one verified ID token that the issuer's entry gives a meaning to. Kept with the session, so that
 /// each later decision maps them again under today's entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claims {
     /// `sub`
     pub sub: String,
+    /// Where they come from.
+    #[serde(default)]
+    pub picked: Picked,
     /// How the token was obtained.
     pub flow: Flow,
     /// `auth_time`, if the provider said it.
@@ -111,8 +132,15 @@ impl VerifiedIdentity {
     /// Reads verified claims under the issuer's entry: the only way to an identity.
     ///
     /// # Errors
-    /// `token_subject`, `token_claims`, `email_not_verified`, `domain_not_allowed`.
+    /// `token_subject`, `token_claims`, `email_not_verified`, `domain_not_allowed`; `session_ended` for claims that
+    /// were picked under an entry that took them from elsewhere.
     pub fn admit(rules: &IssuerRules, claims: &Claims) -> Result<Self, Problem> {
+        if claims.picked != Picked::from(rules) {
+            return Err(Problem::new(
+                Code::SessionEnded,
+                "The CA reads your identity provider's claims in another way since you logged in: log in again with `jit-ssh login`.",
+            ));
+        }
         let sub = attributes::subject(&claims.sub)?;
         let email = attributes::email(claims)?;
         attributes::check_domain(&rules.allowed_domains, claims, email)?;

@@ -290,3 +290,33 @@ fn claims_of_other_shapes_are_refused_and_named() {
         assert!(problem.detail.contains(claim), "{problem:?}");
     }
 }
+
+#[test]
+fn invariant_4_kept_claims_never_take_on_another_meaning() {
+    let payload = json!({
+        "sub": "1", "preferred_username": "alice", "nick": "bob", "groups": ["devs"], "teams": ["/Platform SRE"],
+    });
+    let Value::Object(payload) = payload else { panic!("an object") };
+    let old = |change: &dyn Fn(&mut IssuerRules)| {
+        let mut entry = rules();
+        change(&mut entry);
+        Claims::from_payload(&entry, Flow::Code, &payload).unwrap()
+    };
+    for (claims, what) in [
+        (old(&|entry| entry.username = Some("nick".into())), "another claim was the user name"),
+        (old(&|entry| entry.username = None), "no claim was the user name"),
+        (old(&|entry| entry.groups = Some("teams".into())), "another claim was the groups"),
+        (old(&|entry| entry.groups = None), "no claim was the groups"),
+        (old(&|entry| entry.url = "https://other.example.com".into()), "the alias was another issuer's"),
+    ] {
+        assert_eq!(
+            VerifiedIdentity::admit(&rules(), &claims).unwrap_err().code,
+            Code::SessionEnded,
+            "{what}"
+        );
+    }
+    // What the entry makes of the same claims may change: today's mapping counts.
+    let mut narrower = rules();
+    narrower.groups_map.clear();
+    assert!(VerifiedIdentity::admit(&narrower, &old(&|_| {})).unwrap().groups().is_empty());
+}

@@ -208,6 +208,34 @@ async fn what_cannot_be_prepared_uses_no_serial_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn invariant_2_the_transaction_refuses_what_outlives_the_recorded_grant_or_the_session() {
+    let home = Home::new();
+    let store = home.open().await;
+    let mut short = ALICE.open(1);
+    short.expires = at(900);
+    let recorded = grant(ALICE, 1, 1, 100);
+    let opened = vec![Change::OpenSession(Box::new(short)), is_granted(ALICE, &recorded, 1, 1)];
+    assert!(serials(&store, 50, opened).await.iter().all(Result::is_ok));
+    let before = content(&home).await;
+    // Whoever prepares has a longer grant of the same id, or believes in a longer session.
+    let believes = |grant: Grant, ends: u64| -> Prepare {
+        let right = prepare(grant, "user");
+        Box::new(move |serial, now, _| right(serial, now, at(ends)))
+    };
+    for (what, prepare, says) in [
+        ("a session that goes on", believes(recorded.clone(), HOURS_8), "its end"),
+        ("a later grant", believes(grant(ALICE, 1, 1, 600), HOURS_8), "its end"),
+        ("an earlier grant", prepare(grant(ALICE, 1, 1, 0), "user"), "its start"),
+    ] {
+        let got = serials(&store, 50, vec![issue_by(ALICE, 1, 1, "user", prepare)]).await.remove(0);
+        let error = got.unwrap_err();
+        assert!(matches!(error, Refusal::Prepare(_)) && error.to_string().contains(says), "{what}: {error}");
+        assert_eq!(content(&home).await, before, "{what} left something");
+    }
+    assert_eq!(serials(&store, 50, vec![is_issued(ALICE, &recorded, 1, 1)]).await, [Ok(Some(1))]);
+}
+
+#[tokio::test]
 async fn a_grant_is_its_sessions_alone_and_ends_on_time_by_the_ledger() {
     let home = Home::new();
     let store = home.open().await;

@@ -8,7 +8,7 @@ mod ledger;
 mod opening;
 mod preconditions;
 
-use jit_ssh_core::identity::{Claims, Flow};
+use jit_ssh_core::identity::{Claims, Flow, Picked};
 use jit_ssh_core::request::{AccessRequest, RequestLimits};
 use jit_ssh_proto::event::Actor;
 use jit_ssh_proto::wire::AccessRequestBody;
@@ -102,6 +102,11 @@ impl Person {
             issuer: self.issuer.parse().unwrap(),
             claims: Claims {
                 sub: self.sub.to_owned(),
+                picked: Picked {
+                    issuer: "https://id.example.com".to_owned(),
+                    username: Some("preferred_username".to_owned()),
+                    groups: None,
+                },
                 flow: Flow::Code,
                 auth_time: Some(at(0)),
                 methods: vec!["pwd".to_owned()],
