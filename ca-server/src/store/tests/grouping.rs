@@ -7,9 +7,25 @@ use super::*;
 /// A change out of a world so small that most of them collide.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Open { person: usize, session: u64, token: u64, call: u64, bearer: u64 },
-    End { person: usize, session: u64, call: u64 },
-    Decide { person: usize, session: u64, request: u64, call: Option<u64> },
+    Open {
+        person: usize,
+        session: u64,
+        token: u64,
+        call: u64,
+        bearer: u64,
+    },
+    End {
+        person: usize,
+        session: u64,
+        call: u64,
+    },
+    /// With a call id of its own: without one it leans on the call that it came with, which grouping does change.
+    Decide {
+        person: usize,
+        session: u64,
+        request: u64,
+        call: u64,
+    },
     Record,
 }
 
@@ -25,7 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         1 => (person.clone(), few.clone(), call.clone())
             .prop_map(|(person, session, call)| Step::End { person, session, call }),
-        3 => (person, few.clone(), few, proptest::option::of(call))
+        3 => (person, few.clone(), few, call)
             .prop_map(|(person, session, request, call)| Step::Decide { person, session, request, call }),
         1 => Just(Step::Record),
     ]
@@ -54,7 +70,7 @@ fn change(step: Step, at: usize) -> Change {
         }),
         Step::Decide { person, session, request, call } => {
             let mut decide = PEOPLE[person].decide(session, request);
-            decide.call = call.map(name);
+            decide.call = Some(name(call));
             Change::DecideRequest(Box::new(decide))
         }
         Step::Record => policy_loaded(),
