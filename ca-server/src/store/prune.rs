@@ -49,13 +49,13 @@ impl Pruning {
             ORDER BY id LIMIT $2)";
         let stale = calls_of(time.minus(CALL_KEPT));
         sqlx::query(calls).bind(stale).bind(ROWS).execute(&mut *conn).await?;
+        // Ids begin with a time, so the oldest come first.
         let sessions = "DELETE \
             FROM sessions \
-            WHERE id IN \
+            WHERE keep_until < $1 AND id IN \
             (SELECT id \
             FROM sessions \
-            WHERE keep_until < $1 \
-            ORDER BY keep_until LIMIT $2)";
+            ORDER BY id LIMIT $2)";
         sqlx::query(sessions).bind(int(time.seconds())).bind(ROWS).execute(&mut *conn).await?;
         Ok(())
     }

@@ -112,6 +112,8 @@ impl Writer {
         let mut closing = None;
         while closing.is_none() {
             let Some(first) = jobs.recv().await else { break };
+            // Whoever is about to ask comes along: this lets what can run now run first, and waits for nobody.
+            tokio::task::yield_now().await;
             let mut calls = Vec::new();
             let mut size = 0_usize;
             let mut next = Some(first);

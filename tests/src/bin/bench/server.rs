@@ -133,12 +133,11 @@ impl Server {
 
     /// CPU time used so far, in microseconds, over all threads that live.
     pub(crate) fn cpu_us(&self) -> anyhow::Result<f64> {
-        let mut nanoseconds = 0.0;
+        let mut total = 0.0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let text = fs::read_to_string(task?.path().join("schedstat"))?;
-            nanoseconds += text.split(' ').next().context("no schedstat")?.parse::<f64>()?;
+            total += cpu_us(&task?.path())?;
         }
-        Ok(nanoseconds / 1e3)
+        Ok(total)
     }
 
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
@@ -150,6 +149,12 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// CPU time of the thread with this directory in /proc, in microseconds.
+pub(crate) fn cpu_us(thread: &Path) -> anyhow::Result<f64> {
+    let text = fs::read_to_string(thread.join("schedstat"))?;
+    Ok(text.split(' ').next().context("no schedstat")?.parse::<f64>()? / 1e3)
 }
 
 impl Drop for Server {

@@ -61,8 +61,7 @@ CREATE TABLE sessions (
     ended      BIGINT,
     keep_until BIGINT NOT NULL,
     leaf       BIGINT NOT NULL
-);
-CREATE INDEX sessions_by_end ON sessions (keep_until);
+) WITHOUT ROWID;
 
 -- Decided requests; a granted one carries its grant.
 CREATE TABLE requests (
