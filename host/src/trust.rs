@@ -12,7 +12,9 @@ const MAX_BYTES: u64 = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// The file cannot be read.
-    #[error("{path} cannot be read: {cause}")]
+    #[error(
+        "{path} cannot be read: {cause}; fetch the CA's URL/.well-known/jit-ssh into it, or check its name"
+    )]
     Read {
         /// The file, `-` for standard input.
         path: PathBuf,

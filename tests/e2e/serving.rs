@@ -1,6 +1,8 @@
 //! `jit-ssh-ca serve` as a process: it comes up, says who it is, goes down well, and two never share one data folder.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use jit_ssh_tests::ca::{Ca, Data, Setup};
 use jit_ssh_tests::process;
@@ -73,4 +75,36 @@ fn without_a_passphrase_and_a_terminal_it_says_where_to_put_one() {
     let mut command = process::command(&process::program("jit-ssh-ca").unwrap());
     let refused = process::run(command.arg("serve").arg(data.dir())).unwrap().code(1).unwrap();
     assert!(refused.err.contains("JIT_SSH_PASSPHRASE_FILE"), "{}", refused.err);
+}
+
+#[test]
+fn dev_stays_on_this_machine() {
+    for flag in ["--listen", "--idp-listen"] {
+        for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut command = process::command(&process::program("jit-ssh-ca").unwrap());
+            command.args(["dev", flag, address]).env("TMPDIR", folder.path()).stdin(Stdio::null());
+            let ended = command.output().unwrap();
+            let said = String::from_utf8(ended.stderr).unwrap();
+            assert_eq!(ended.status.code(), Some(1), "{flag} {address}: {said}");
+            assert!(said.contains(flag) && said.contains("is not loopback"), "{said}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{flag} {address}");
+        }
+    }
+}
+
+#[test]
+fn what_dev_made_is_thrown_away_at_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = process::command(&process::program("jit-ssh-ca").unwrap());
+    command.args(["dev", "--json"]).env("TMPDIR", folder.path());
+    let mut dev = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(dev.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let there = fs::exists(format!("{}/ca.toml", ready["dir"].as_str().unwrap())).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&dev), rustix::process::Signal::TERM)
+        .unwrap();
+    assert!(dev.wait().unwrap().success() && there, "{line}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "its folder is left behind");
 }

@@ -30,12 +30,13 @@ pub(super) fn run(args: &JsonArgs) -> Result<()> {
             "certificates": held.iter().map(to_json).collect::<Vec<_>>(),
         }));
     }
+    let log_in = if config.is_some() { "none: run jit-ssh login" } else { "none" };
     let ca = config.map_or_else(
         || "none is set up: run jit-ssh setup URL".to_owned(),
         |c| format!("{} ({})", c.pin.url, c.pin.trust_key),
     );
     let session = session.map_or_else(
-        || "none: run jit-ssh login".to_owned(),
+        || log_in.to_owned(),
         |s| {
             let until = s.info.expires;
             format!(

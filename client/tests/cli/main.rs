@@ -1,6 +1,7 @@
 //! The program as a whole against a CA that misbehaves on command.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that is wrong should fail")]
 
+mod browser;
 mod fake;
 
 use std::fs;

@@ -118,6 +118,17 @@ fn tests_that_are_named_are_there() {
     for number in 1..=12 {
         assert!(architecture.contains(&format!("\n| {number} | ")), "invariant {number} has no row");
     }
+    // And the other way round: a test named after an invariant stands in its row.
+    let rows: Vec<&str> = architecture.lines().filter(|line| line.starts_with("| ")).collect();
+    for source in &sources {
+        for rest in source.split("fn invariant_").skip(1) {
+            let Some((name, _)) = rest.split_once('(') else { continue };
+            let Some((number, _)) = name.split_once('_') else { continue };
+            let row = format!("| {number} | ");
+            let named = |line: &&str| line.starts_with(&row) && line.contains(&format!("`invariant_{name}`"));
+            assert!(rows.iter().any(named), "invariant_{name} is not in its row");
+        }
+    }
 }
 
 #[test]

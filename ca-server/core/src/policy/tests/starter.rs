@@ -113,3 +113,33 @@ fn the_whole_matrix() {
     }
     expect_test::expect_file!["golden/starter.txt"].assert_eq(&table);
 }
+
+#[test]
+fn the_development_policy_shows_one_answer_of_each_kind() {
+    let file: InventoryFile = toml::from_str(
+        "[[group]]\nname = \"dev\"\nlogins = [\"root\"]\n[[host]]\nname = \"web-1\"\ngroups = [\"dev\"]\n",
+    )
+    .unwrap();
+    let inventory = Inventory::build(&[("inventory.toml".into(), file)]).unwrap();
+    let source = PolicySource {
+        file: "dev-policy.cedar".into(),
+        text: include_str!("../../../../starter/dev-policy.cedar").into(),
+    };
+    let rules = Rules::load(&[source], inventory, &[0; 32], Span::from_seconds(3600)).unwrap();
+    for (groups, what, expected) in [
+        (&["sre"][..], "shell+agent root@web-1", "1h by sre-everything"),
+        (&["sre"], "shell root@web-1 for 2h", "duration_denied"),
+        (&["dev"], "shell root@web-1 because OPS-7", "15m by dev-with-reason"),
+        (&["dev"], "shell root@web-1", "no_access"),
+        (&["dev"], "sftp root@web-1 because OPS-7", "no_access"),
+        (&["contractors"], "exec root@web-1 run uptime -p", "10m by contractors-exec"),
+        (&["contractors"], "exec root@web-1 run id", "forbidden"),
+        (&["contractors"], "exec root@web-1 run uptime; id", "forbidden"),
+        (&["contractors"], "shell root@web-1", "no_access"),
+        (&[], "shell root@web-1 because OPS-7", "no_access"),
+    ] {
+        let decision = rules.decide(&person("alice", groups), &ask(what), &key(), &circumstances());
+        let outcome = outcome(&decision);
+        assert!(outcome.starts_with(expected), "{groups:?} {what}: {outcome}");
+    }
+}
