@@ -52,6 +52,7 @@ fn section(scene: &mut Scene, document: &str, name: &str) -> Vec<String> {
 fn the_readme_leads_from_a_bare_machine_to_a_shell_and_to_the_record_of_it() {
     let mut scene = Scene::new();
     let account = format!("{}@web-1", scene.login());
+    let in_words = format!("a shell as {} on web-1", scene.login());
     let mut asked = Vec::new();
     for line in walk() {
         let said = scene.run(&line).out;
@@ -60,8 +61,10 @@ fn the_readme_leads_from_a_bare_machine_to_a_shell_and_to_the_record_of_it() {
             ["jit-ssh", "setup", ..] => vec!["Trust key", "corp", "Pinned"],
             ["jit-ssh", "ssh", ..] => vec!["in-42"],
             ["jit-ssh", "status", ..] => vec!["alice", &account],
-            ["jit-ssh", "inspect", ..] => vec![&account],
-            ["jit-ssh-ca", "log", "show", ..] => vec!["certificate", "OPS-7 disk full", "logout"],
+            ["jit-ssh", "inspect", ..] => vec![&in_words],
+            ["jit-ssh-ca", "log", "show", ..] => {
+                vec!["session.opened", "OPS-7 disk full", "certificate.issued", "session.ended"]
+            }
             _ => vec![],
         };
         for text in expected {
@@ -70,7 +73,11 @@ fn the_readme_leads_from_a_bare_machine_to_a_shell_and_to_the_record_of_it() {
         }
     }
     assert!(scene.log().contains("corp/alice/grt_"), "{}", scene.log());
-    assert!(asked.contains(&"in-42".to_owned()), "the walk has to end on the host");
+    assert_eq!(scene.certificates(), 0, "the walk ends with a logout");
+    // Each of them was in the walk, and so was the host.
+    for text in ["Made a CA", "Pinned", "in-42", &in_words] {
+        assert!(asked.iter().any(|asked| asked == text), "nothing in the walk says {text:?} any more");
+    }
 }
 
 #[test]

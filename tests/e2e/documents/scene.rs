@@ -124,6 +124,15 @@ impl Scene {
         self.sshd.place().login()
     }
 
+    fn runtime(&self) -> PathBuf {
+        self.root().join("home/runtime")
+    }
+
+    /// How many certificates the person holds.
+    pub(super) fn certificates(&self) -> usize {
+        certificates(&self.runtime()).len()
+    }
+
     /// Runs a line, which has to succeed.
     pub(super) fn run(&mut self, line: &Line) -> Output {
         let output = self.attempt(line);
@@ -207,7 +216,7 @@ impl Scene {
         let path = std::env::var("PATH").unwrap();
         command.env("PATH", format!("{}/bin:{path}", self.root().display())).env("SHELL", "/bin/sh");
         command.env("HOME", &home).env("JIT_SSH_CONFIG_DIR", home.join("config"));
-        command.env("JIT_SSH_RUNTIME_DIR", home.join("runtime"));
+        command.env("JIT_SSH_RUNTIME_DIR", self.runtime());
         // `serve` is told by the line itself or, where the document leaves that open, here.
         command.current_dir(&home).args(["-c", text]);
         command
@@ -281,7 +290,7 @@ impl Scene {
 
     /// Copies the certificate at hand to `id-cert.pub`, which is what a document calls one, and notes its grant.
     fn keep_certificate(&mut self) {
-        let found = certificates(&self.root().join("home/runtime"));
+        let found = certificates(&self.runtime());
         let [(text, certificate)] = &found[..] else { panic!("{} certificates instead of one", found.len()) };
         self.sshd.place().write("home/id-cert.pub", text).unwrap();
         self.grant = certificate.key_id().rsplit('/').next().map(str::to_owned);
