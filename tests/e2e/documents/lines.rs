@@ -28,7 +28,7 @@ impl Line {
 /// The words of a line; what stands in quotes is one word or a part of one.
 fn words(text: &str) -> Vec<&str> {
     let mut quote = None;
-    let mut ends = |c: char| {
+    let ends = |c: char| {
         match (quote, c) {
             (None, '"' | '\'') => quote = Some(c),
             (Some(open), _) if open == c => quote = None,
@@ -36,7 +36,7 @@ fn words(text: &str) -> Vec<&str> {
         }
         quote.is_none() && c == ' '
     };
-    text.split(|c| ends(c)).filter(|word| !word.is_empty()).collect()
+    text.split(ends).filter(|word| !word.is_empty()).collect()
 }
 
 fn is_assignment(word: &str) -> bool {
