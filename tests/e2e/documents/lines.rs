@@ -1,7 +1,7 @@
 //! The commands that the documents show: every line that begins with `$ ` in a fenced block tagged `console`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 /// A command as a reader types it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,12 @@ pub(super) struct Line {
     pub(super) section: String,
     /// The command, its continuations joined.
     pub(super) text: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: `{}`", self.document, self.number, self.text)
+    }
 }
 
 impl Line {

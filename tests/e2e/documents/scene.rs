@@ -136,7 +136,7 @@ impl Scene {
     /// Runs a line, which has to succeed.
     pub(super) fn run(&mut self, line: &Line) -> Output {
         let output = self.attempt(line);
-        output.ok().unwrap_or_else(|e| panic!("{}:{}: {}\n{e:#}", line.document, line.number, line.text))
+        output.ok().unwrap_or_else(|e| panic!("{line}\n{e:#}"))
     }
 
     /// Runs a line and says how it ended.
@@ -165,7 +165,8 @@ impl Scene {
             }
             How::Browser => {
                 let process = Process::start(&mut self.shell(&text)).unwrap();
-                let url = process.line(Stream::Err, "an address to open", client::address).unwrap();
+                let url = process.line(Stream::Err, "an address to open", client::address);
+                let url = url.unwrap_or_else(|e| panic!("{line}\n{e:#}"));
                 browser::log_in(&url, "alice").unwrap();
                 let output = process.wait().unwrap();
                 self.keep_certificate();
@@ -173,10 +174,10 @@ impl Scene {
             }
             How::Serve => {
                 self.configure();
-                self.serve(&text);
+                self.serve(line, &text);
                 Output { code: Some(0), out: String::new(), err: String::new() }
             }
-            How::Elsewhere(reason) => panic!("{} is not for a scene: {reason}", line.text),
+            How::Elsewhere(reason) => panic!("{line}\nis not for a scene: {reason}"),
         }
     }
 
@@ -273,18 +274,18 @@ impl Scene {
         fs::write(self.data().join("inventory/hosts.toml"), inventory).unwrap();
     }
 
-    fn serve(&mut self, text: &str) {
+    fn serve(&mut self, line: &Line, text: &str) {
         let mut command = self.shell(text);
         command.env("JIT_SSH_PASSPHRASE_FILE", self.root().join("run/secrets/jit-ssh"));
         let mut process = Process::start(&mut command).unwrap();
         let ready = format!("{}/readyz", self.url());
         let came_up = until("the CA to be ready", || {
             if let Some(status) = process.ended()? {
-                anyhow::bail!("`{text}` ended with {status}");
+                anyhow::bail!("it ended with {status}");
             }
             Ok(ureq::get(&ready).call().is_ok().then_some(()))
         });
-        came_up.unwrap_or_else(|e| panic!("{e:#}\n{}", process.said()));
+        came_up.unwrap_or_else(|e| panic!("{line}\n{e:#}\n{}", process.said()));
         self.serving = Some(process);
     }
 

@@ -71,12 +71,13 @@ pub(super) fn how(line: &Line) -> Result<How, String> {
     for words in line.commands() {
         let row = find(&words).ok_or_else(|| {
             format!(
-                "{}:{}: `{}` is not known to the test: say in ROWS of tests/e2e/documents/table.rs how it is run",
-                line.document,
-                line.number,
+                "{line}: `{}` is not known to the test: say in ROWS of tests/e2e/documents/table.rs how it is run",
                 words.join(" ")
             )
         })?;
+        if row.how != How::Run && how != How::Run {
+            return Err(format!("{line}: two commands that want more than to be run: make it two lines"));
+        }
         if row.how != How::Run {
             how = row.how;
         }
@@ -98,4 +99,5 @@ fn a_command_is_known_by_its_first_words() {
         let error = how(&line(unknown)).unwrap_err();
         assert!(error.starts_with("x.md:7: ") && error.contains("table.rs"), "{error}");
     }
+    assert!(how(&line("jit-ssh login && jit-ssh ssh a@b")).unwrap_err().contains("two lines"));
 }
