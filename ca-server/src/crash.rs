@@ -11,10 +11,16 @@ pub const POINTS: &[&str] = &["before-append", "in-append", "after-append", "aft
 
 static CRASH_AT: OnceLock<Option<String>> = OnceLock::new();
 
+/// Whether this is the point that was asked for: where one needs an order of steps that has a place for it.
+#[must_use]
+pub fn is_at(name: &str) -> bool {
+    let at = CRASH_AT.get_or_init(|| std::env::var("JIT_SSH_CRASH_AT").ok());
+    at.as_deref() == Some(name)
+}
+
 /// Dies here if this is the point that was asked for: no unwinding, no flushing, no destructors.
 pub fn point(name: &'static str) {
-    let at = CRASH_AT.get_or_init(|| std::env::var("JIT_SSH_CRASH_AT").ok());
-    if at.as_deref() == Some(name) {
+    if is_at(name) {
         std::process::abort();
     }
 }

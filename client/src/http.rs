@@ -89,7 +89,11 @@ pub(crate) fn roots_from_pem(pem: &[u8]) -> Result<Vec<Certificate<'static>>, St
             Err(_) => return Err("is not PEM: give certificates as -----BEGIN CERTIFICATE-----".into()),
         }
     }
-    if certificates.is_empty() { Err("holds no certificate".into()) } else { Ok(certificates) }
+    if certificates.is_empty() {
+        Err("holds no certificate: give a PEM file of certificates".into())
+    } else {
+        Ok(certificates)
+    }
 }
 
 impl Http {
@@ -175,13 +179,13 @@ fn explain(place: &str, error: &ureq::Error) -> FetchError {
         ureq::Error::Timeout(_) => FetchError::Unreachable(format!(
             "{place} did not answer in time: check that it runs and the network between"
         )),
-        ureq::Error::Rustls(e) => tls(place, &e.to_string()),
-        ureq::Error::Io(e) if e.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
-            tls(place, &e.to_string())
-        }
-        ureq::Error::Io(e) => FetchError::Unreachable(format!(
-            "{place} cannot be reached ({e}): check the address, that it runs, and the network between"
-        )),
+        ureq::Error::Rustls(e) => tls(place, e),
+        ureq::Error::Io(e) => match e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(inner) => tls(place, inner),
+            None => FetchError::Unreachable(format!(
+                "{place} cannot be reached ({e}): check the address, that it runs, and the network between"
+            )),
+        },
         ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) | ureq::Error::InvalidProxyUrl => {
             FetchError::Unreachable(format!(
                 "{place} cannot be reached ({error}): check the network and any proxy"
@@ -194,7 +198,13 @@ fn explain(place: &str, error: &ureq::Error) -> FetchError {
     }
 }
 
-fn tls(place: &str, what: &str) -> FetchError {
+fn tls(place: &str, what: &rustls::Error) -> FetchError {
+    // What answered is no TLS server at all: its certificate is not the matter.
+    if matches!(what, rustls::Error::InvalidMessage(_)) {
+        return FetchError::Answer(format!(
+            "{place} does not speak TLS: check the port, and https or http in the address"
+        ));
+    }
     FetchError::Tls(format!(
         "the TLS certificate of {place} is not accepted ({what}): if it comes from a CA of your own, run jit-ssh setup \
          with --ca-cert FILE"
@@ -252,8 +262,12 @@ mod tests {
     }
 
     fn answered(answer: &'static [u8]) -> Result<Answer, FetchError> {
+        answered_to("http", answer)
+    }
+
+    fn answered_to(scheme: &str, answer: &'static [u8]) -> Result<Answer, FetchError> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let url = format!("{scheme}://{}/", listener.local_addr().unwrap());
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut buffer = [0_u8; 4096];
@@ -283,6 +297,10 @@ mod tests {
         ));
         assert!(answered(b"SSH-2.0-OpenSSH_9.2\r\n").is_err());
         assert!(answered(b"").is_err());
+        let Err(FetchError::Answer(why)) = answered_to("https", b"HTTP/1.1 400 Bad Request\r\n\r\n") else {
+            panic!("a server without TLS is not told from one with a wrong certificate")
+        };
+        assert!(why.contains("does not speak TLS"), "{why}");
         let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let request = Request::get(format!("http://{unused}/")).body(vec![]).unwrap();
         assert!(matches!(Http::new(vec![]).call(request), Err(FetchError::Unreachable(_))));

@@ -3,6 +3,7 @@
 //! Nothing is ever escaped or cleaned up: a string either is a [`Name`] or is refused.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
@@ -42,6 +43,12 @@ pub enum NameError {
     /// An account without `@`.
     #[error("has no '@': write LOGIN@HOST")]
     NoAt,
+    /// What stands before the `@`.
+    #[error("has a login that {0}")]
+    Login(Box<Self>),
+    /// What stands after it.
+    #[error("has a host that {0}")]
+    Host(Box<Self>),
 }
 
 impl FromStr for Name {
@@ -129,7 +136,10 @@ impl FromStr for Account {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let (login, place) = text.split_once('@').ok_or(NameError::NoAt)?;
-        Ok(Self { login: login.parse()?, place: place.parse()? })
+        Ok(Self {
+            login: login.parse().map_err(|e| NameError::Login(Box::new(e)))?,
+            place: place.parse().map_err(|e| NameError::Host(Box::new(e)))?,
+        })
     }
 }
 
@@ -194,17 +204,19 @@ mod tests {
 
     #[test]
     fn what_is_not_an_account() {
-        for bad in [
-            "deploy",
-            "@web",
-            "deploy@",
-            "deploy@@web",
-            "de ploy@web",
-            "deploy@group/",
-            "deploy@group/a/b",
-            "a@b@c",
+        for (bad, why) in [
+            ("deploy", "has no '@'"),
+            ("@web", "has a login that is empty"),
+            ("deploy@", "has a host that is empty"),
+            ("deploy@@web", "has a host that has '@' at position 0"),
+            ("de ploy@web", "has a login that has ' ' at position 2"),
+            ("Deploy@web", "has a login that has 'D' at position 0"),
+            ("deploy@group/", "has a host that is empty"),
+            ("deploy@group/a/b", "has a host that has '/' at position 1"),
+            ("a@b@c", "has a host that has '@' at position 1"),
         ] {
-            assert!(bad.parse::<Account>().is_err(), "{bad:?}");
+            let error = bad.parse::<Account>().unwrap_err().to_string();
+            assert!(error.starts_with(why), "{bad:?}: {error}");
         }
     }
 

@@ -65,7 +65,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let stop = serve::Stop::watch()?;
     let place = Place::new(args.dir.clone())?;
     let listen = |address| async move {
-        TcpListener::bind(address).await.with_context(|| format!("{address} cannot be listened on"))
+        TcpListener::bind(address)
+            .await
+            .with_context(|| format!("{address} cannot be used; stop what uses it or choose another port"))
     };
     let (ca, idp) = (listen(args.listen).await?, listen(args.idp_listen).await?);
     let urls = (format!("http://{}", ca.local_addr()?), format!("http://{}", idp.local_addr()?));

@@ -45,11 +45,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     url::Url::parse(&args.url)
         .with_context(|| format!("--url {:?} is not a URL: write https://ca.example.com", args.url))?;
     refuse_occupied(&args.dir)?;
-    let passphrase = Passphrase::obtain(true)?;
     let config = CONFIG
         .replace("@LISTEN@", &args.listen.to_string())
         .replace("@URL@", &args.url)
         .replace("@ISSUER@", ISSUER.trim_end());
+    // What is wrong with the flags is said before anything is asked or made.
+    Config::parse(&config, &Layout::new(&args.dir)).context(
+        "--url or --listen cannot be used; begin on loopback, and add [tls] or a proxy in ca.toml later",
+    )?;
+    let passphrase = Passphrase::obtain(true)?;
     let contents = Contents { config: &config, policy: POLICY, inventory: INVENTORY };
     let trust = runtime()?.block_on(create(&args.dir, &contents, &passphrase))?;
     let dir = args.dir.display();
@@ -61,9 +65,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     say(&format!("  policies     {dir}/policies/    who may do what; keep them under version control"));
     say(&format!("  inventory    {dir}/inventory/    which hosts and logins there are"));
     say(&format!(
-        "Keep the passphrase and a copy of {dir}/keys apart from this machine.\nNext: edit ca.toml, then `jit-ssh-ca serve {dir}`."
+        "Keep the passphrase and a copy of {dir}/keys apart from this machine.\nNext: edit ca.toml, then `jit-ssh-ca serve {}`.",
+        quoted(&dir.to_string())
     ));
     Ok(())
+}
+
+/// One word for a POSIX shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// Makes the directory beside its final place and moves it there when all of it is good. Returns the fingerprint of

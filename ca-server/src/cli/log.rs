@@ -1,5 +1,6 @@
 //! `jit-ssh-ca log …`: reading the record, offline or beside a running server.
 
+use jit_ssh_proto::Timestamp;
 use jit_ssh_proto::event::{Actor, Event, Outcome, What};
 
 use super::{DataDir, print};
@@ -55,8 +56,7 @@ fn as_json(stored: &StoredEvent) -> anyhow::Result<String> {
 
 fn as_text(stored: &StoredEvent) -> anyhow::Result<String> {
     let event: Event = serde_json::from_slice(&stored.body)?;
-    let seconds = i64::try_from(event.time.seconds()).unwrap_or(i64::MAX);
-    let time = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+    let time = time(event.time);
     let actor = match &event.actor {
         Actor::Identity { issuer, name, .. } => format!("{issuer}/{name}"),
         Actor::Operator => "operator".to_owned(),
@@ -71,6 +71,11 @@ fn as_text(stored: &StoredEvent) -> anyhow::Result<String> {
     ))
 }
 
+fn time(at: Timestamp) -> jiff::Timestamp {
+    let seconds = i64::try_from(at.seconds()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX)
+}
+
 fn describe(what: &What) -> String {
     let join = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(" ");
     match what {
@@ -81,7 +86,7 @@ fn describe(what: &What) -> String {
         What::SessionOpened(e) => format!(
             "{} until {} groups [{}]",
             e.session,
-            e.expires,
+            time(e.expires),
             join(&mut e.groups.iter().map(ToString::to_string))
         ),
         What::SessionRefused(e) => format!("{}", e.code),
@@ -101,7 +106,7 @@ fn describe(what: &What) -> String {
                 "serial {} {} until {} for {} [{}]",
                 e.serial,
                 e.key_id,
-                e.valid_before,
+                time(e.valid_before),
                 e.key.fingerprint(),
                 e.principals.join(" ")
             )

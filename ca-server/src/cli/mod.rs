@@ -9,6 +9,7 @@ mod serve;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// The SSH certificate authority for just-in-time access.
@@ -71,17 +72,28 @@ pub fn main() -> ExitCode {
         Command::Dev(args) => runtime().and_then(|rt| rt.block_on(dev::run(args))),
         Command::Log(command) => runtime().and_then(|rt| rt.block_on(log::run(command))),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "jit-ssh-ca", &mut std::io::stdout());
-            Ok(())
+            // The generator panics where it cannot write, so it writes into memory.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "jit-ssh-ca", &mut script);
+            String::from_utf8(script)
+                .map_err(Into::into)
+                .and_then(|script| print(script.trim_end()).context("the script cannot be written"))
         }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has read enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("jit-ssh-ca: {error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -24,7 +24,7 @@ use crate::oidc::IssuerConfig;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file cannot be read.
-    #[error("{path}: cannot be read: {source}")]
+    #[error("{path}: cannot be read; name a folder that `jit-ssh-ca init` made")]
     Read {
         /// The file.
         path: PathBuf,

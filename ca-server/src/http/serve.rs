@@ -36,7 +36,7 @@ const STOP_TIME: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address is taken, or not this machine's.
-    #[error("listen: {address}: {source}: stop what uses that address or change listen in ca.toml")]
+    #[error("listen: {address} cannot be used; stop what uses it or change listen in ca.toml")]
     Bind {
         /// The address.
         address: SocketAddr,

@@ -2,17 +2,14 @@
 
 use std::net::IpAddr;
 
-use data_encoding::BASE64URL_NOPAD;
 use jit_ssh_core::identity::VerifiedIdentity;
 use jit_ssh_proto::wire::SessionOpened;
 use jit_ssh_proto::{Code, Problem, Salt, SessionId, Timestamp, UserKey, oidc_nonce, wire};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 use super::issue::{Opening, parse_key};
-use super::session::{TOKEN_PREFIX, hash_token, info};
+use super::session::{hash_token, info, new_token};
 use super::{Call, Service, Who, actor, refusal};
-use crate::entropy;
 use crate::oidc::{Provider, VerifiedToken, issuer_of};
 use crate::store::{Change, OpenSession, RefuseSession};
 
@@ -43,11 +40,9 @@ impl Service {
             tracing::warn!(issuer = %provider.config().rules.name, sub = ?token.claims.sub, code = %problem.code, source = %call.source, "identity refused");
         })?;
         // 5. the session, and what was asked with it
-        let bearer =
-            Zeroizing::new(format!("{TOKEN_PREFIX}{}", BASE64URL_NOPAD.encode(&entropy::bytes::<32>())));
         let expires = token.issued.min(now).plus(self.limits.session);
-        let who =
-            Who { identity, session: session_id(&token, &key), opened: now, expires, source: call.source };
+        let who = Who { identity, session: session_id(&token, &key), expires, source: call.source };
+        let bearer = new_token(&who.session);
         let opening = Box::new(OpenSession {
             call: signed.id,
             session: who.session,
@@ -62,6 +57,7 @@ impl Service {
             key: key.clone(),
             expires,
             replay: token.replay,
+            issued: token.issued,
             // The leeway on `exp` is a minute; remember the token well past that.
             replay_until: token.expires.max(now).plus(jit_ssh_proto::Span::from_seconds(600)),
             source: call.source.to_string(),

@@ -86,7 +86,6 @@ impl Service {
 struct Who {
     identity: VerifiedIdentity,
     session: SessionId,
-    opened: Timestamp,
     expires: Timestamp,
     source: IpAddr,
 }

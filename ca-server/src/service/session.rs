@@ -3,16 +3,21 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use data_encoding::BASE64URL_NOPAD;
 use jit_ssh_core::identity::VerifiedIdentity;
 use jit_ssh_proto::wire::SessionInfo;
-use jit_ssh_proto::{Code, Problem, Timestamp};
+use jit_ssh_proto::{Code, Problem, SessionId, Timestamp};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::{Call, Service, SignedCall, Who, actor};
+use crate::entropy;
 use crate::store::{Change, EndSession, StoredSession};
 
 /// What every bearer token begins with, so that secret scanners know one.
-pub(super) const TOKEN_PREFIX: &str = "jss_";
+const TOKEN_PREFIX: &str = "jss_";
+/// What its session's id begins with elsewhere.
+const ID_PREFIX: &str = "ses_";
 
 /// A session that is open now, and whose identity today's configuration still admits.
 #[derive(Clone, Debug)]
@@ -51,6 +56,23 @@ impl SessionCache {
     }
 }
 
+/// A fresh bearer token: `jss_`, the ULID of its session, so that the session is found by its id, and 32 random bytes.
+pub(super) fn new_token(session: &SessionId) -> Zeroizing<String> {
+    let id = session.to_string();
+    let id = id.strip_prefix(ID_PREFIX).unwrap_or_default();
+    let secret = Zeroizing::new(BASE64URL_NOPAD.encode(&entropy::bytes::<32>()));
+    Zeroizing::new(format!("{TOKEN_PREFIX}{id}.{}", *secret))
+}
+
+/// The session that a bearer token names, and the token's hash, which is what opens it.
+fn bearer_parts(bearer: Option<&str>) -> Result<(SessionId, [u8; 32]), Problem> {
+    let named = |token: &str| -> Option<SessionId> {
+        let (id, _) = token.strip_prefix(TOKEN_PREFIX)?.split_once('.')?;
+        format!("{ID_PREFIX}{id}").parse().ok()
+    };
+    bearer.and_then(|token| Some((named(token)?, hash_token(token)))).ok_or_else(not_logged_in)
+}
+
 pub(super) fn hash_token(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
@@ -61,8 +83,8 @@ impl Service {
     /// # Errors
     /// `not_logged_in`, `session_expired`, `session_ended`, or what refuses the identity today.
     pub async fn session(&self, bearer: Option<&str>) -> Result<LiveSession, Problem> {
-        let token_hash = bearer_hash(bearer)?;
-        let found = self.store.session_by_token(&token_hash).await.map_err(super::refusal::store)?;
+        let (id, token_hash) = bearer_parts(bearer)?;
+        let found = self.store.session_by_token(&id, &token_hash).await.map_err(super::refusal::store)?;
         self.admit(Arc::new(found.ok_or_else(not_logged_in)?), token_hash)
     }
 
@@ -75,7 +97,7 @@ impl Service {
         bearer: Option<&str>,
         call: &Call<'_>,
     ) -> Result<(LiveSession, SignedCall), Problem> {
-        let token_hash = bearer_hash(bearer)?;
+        let (_, token_hash) = bearer_parts(bearer)?;
         let live = match self.sessions.get(&token_hash) {
             Some(stored) => self.admit(stored, token_hash)?,
             None => {
@@ -139,7 +161,6 @@ impl LiveSession {
         Who {
             identity: self.identity.clone(),
             session: self.stored.id,
-            opened: self.stored.opened,
             expires: self.stored.expires,
             source: call.source,
         }
@@ -171,10 +192,6 @@ pub(super) fn info(
         opened,
         expires,
     }
-}
-
-fn bearer_hash(bearer: Option<&str>) -> Result<[u8; 32], Problem> {
-    bearer.filter(|token| token.starts_with(TOKEN_PREFIX)).map(hash_token).ok_or_else(not_logged_in)
 }
 
 fn not_logged_in() -> Problem {

@@ -23,7 +23,7 @@ const CA_ID_FILE: &str = "ca.id";
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// It cannot be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be read or written")]
     Io {
         /// The file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum KeyError {
     #[error("{0} is not encrypted: encrypt it with ssh-keygen -p -f {0}")]
     Plain(PathBuf),
     /// The passphrase is not its own.
-    #[error("{0} does not open with this passphrase")]
+    #[error("{0} does not open with this passphrase: give the one that the keys were made with")]
     Passphrase(PathBuf),
     /// The public half is another key's.
     #[error("{0}.pub is not the public half of {0}")]

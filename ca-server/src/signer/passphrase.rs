@@ -17,7 +17,7 @@ pub struct Passphrase(Zeroizing<String>);
 #[derive(Debug, thiserror::Error)]
 pub enum PassphraseError {
     /// The file cannot be read.
-    #[error("the passphrase file {path} cannot be read: {source}")]
+    #[error("the passphrase file {path} cannot be read; check JIT_SSH_PASSPHRASE_FILE")]
     Read {
         /// The file.
         path: PathBuf,

@@ -17,7 +17,8 @@ use super::change::{
 };
 use super::facts::{Facts, GrantFact, Head, SessionFact};
 use super::rows::{
-    CallRow, CertificateRow, EventRow, IdentityRow, RequestRow, Rows, SessionRow, SessionUpdate,
+    CallRow, CertificateRow, EventRow, IdentityRow, RequestRow, Rows, SessionRow, SessionUpdate, call_key,
+    replay_key,
 };
 
 /// How far a clock may be behind the ledger. A little is lifted to the ledger's time; more means that one of the
@@ -85,7 +86,8 @@ impl Batch {
         self.unused(&open.call)?;
         let (issuer, sub) = (open.issuer.to_string(), open.claims.sub.clone());
         let id = open.session.to_string();
-        let again = match self.facts.replays.get(open.replay.as_slice()) {
+        let replay = replay_key(open.issued, &open.replay);
+        let again = match self.facts.replays.get(&replay) {
             Some(opened) if *opened == id => Some(self.live(open.session, time, &issuer, &sub)?.clone()),
             Some(_) => return Err(Refusal::Precondition(Code::TokenUsed)),
             None => None,
@@ -139,7 +141,7 @@ impl Batch {
                 });
             }
         }
-        self.facts.replays.insert(open.replay.to_vec(), id.clone());
+        self.facts.replays.insert(replay.clone(), id.clone());
         let (opened, expires) = (time, open.expires);
         let fact =
             SessionFact { issuer: issuer.clone(), sub: sub.clone(), opened, expires, ended: false, leaf };
@@ -147,7 +149,7 @@ impl Batch {
         self.rows.sessions.push(SessionRow {
             id: open.session,
             token_hash: open.token_hash,
-            replay: open.replay,
+            replay,
             issuer,
             sub,
             claims,
@@ -283,15 +285,15 @@ impl Batch {
 
     /// The call id was not used before.
     fn unused(&self, call: &CallId) -> Result<(), Refusal> {
-        if self.facts.taken.contains(&call.id) {
+        if self.facts.taken.contains(&call_key(call)) {
             return Err(Refusal::Precondition(Code::SignatureReplayed));
         }
         Ok(())
     }
 
     fn use_up(&mut self, call: CallId) {
-        self.facts.taken.insert(call.id.clone());
-        self.rows.calls.push(CallRow { id: call.id, until: call.until });
+        self.facts.taken.insert(call_key(&call));
+        self.rows.calls.push(CallRow(call));
     }
 
     /// The session is there, this identity's, and live at the ledger's time.

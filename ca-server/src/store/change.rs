@@ -8,13 +8,13 @@ use jit_ssh_core::request::AccessRequest;
 use jit_ssh_proto::event::{Actor, What};
 use jit_ssh_proto::{Code, Name, RequestId, SessionId, Timestamp, UserKey};
 
-/// A signed call's unique id, to be used up.
+/// A signed call's unique id, to be used up. The signature is over both parts, and so no signed call is good twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallId {
     /// The id in the signature.
     pub id: String,
-    /// Until when it must be remembered: past that its time is stale anyway.
-    pub until: Timestamp,
+    /// The time in the signature; whoever takes it has seen that it is near.
+    pub signed: Timestamp,
 }
 
 /// One change. Events are built inside from these fields, so that state and event cannot differ.
@@ -76,6 +76,8 @@ pub struct OpenSession {
     pub expires: Timestamp,
     /// The ID token's replay key (DESIGN 9).
     pub replay: [u8; 32],
+    /// The token's `iat`.
+    pub issued: Timestamp,
     /// Until when the token must be remembered: past that it has expired.
     pub replay_until: Timestamp,
     /// The caller's address.

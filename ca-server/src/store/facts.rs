@@ -8,7 +8,8 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::change::Change;
-use super::sql::Texts;
+use super::rows::{call_key, replay_key};
+use super::sql::{Part, Query, Texts, select_size};
 
 /// A session, as far as preconditions go.
 #[derive(Clone, Debug)]
@@ -66,18 +67,18 @@ impl Wanted {
             match change {
                 Change::Record(_) | Change::RefuseSession(_) => {}
                 Change::OpenSession(open) => {
-                    wanted.fresh.insert(open.call.id.clone());
-                    wanted.replays.insert(open.replay.to_vec());
+                    wanted.fresh.insert(call_key(&open.call));
+                    wanted.replays.insert(replay_key(open.issued, &open.replay));
                     wanted.names.insert(open.name.to_string());
                     wanted.names.extend(open.login.iter().map(ToString::to_string));
                     opened.insert(open.session.to_string());
                 }
                 Change::EndSession(end) => {
-                    wanted.fresh.insert(end.call.id.clone());
+                    wanted.fresh.insert(call_key(&end.call));
                     wanted.sessions.insert(end.session.to_string());
                 }
                 Change::DecideRequest(decide) => {
-                    wanted.fresh.extend(decide.call.iter().map(|call| call.id.clone()));
+                    wanted.fresh.extend(decide.call.iter().map(call_key));
                     wanted.sessions.insert(decide.session.to_string());
                     wanted.fresh.insert(decide.id.to_string());
                 }
@@ -94,66 +95,142 @@ impl Wanted {
     }
 }
 
-// `{}` is where the keys go.
-const TAKEN: &str = "SELECT id FROM call_ids WHERE id IN {} UNION ALL SELECT id FROM requests WHERE id IN {}";
-const SESSIONS: &str = "SELECT id, issuer, sub, opened, expires, ended, leaf FROM sessions WHERE id IN {}";
-const REPLAYS: &str =
-    "SELECT id, issuer, sub, opened, expires, ended, leaf, replay FROM sessions WHERE replay IN {}";
-const NAMES: &str = "SELECT name, issuer, sub FROM identities WHERE name IN {}";
-const GRANTS: &str = "SELECT id, session, grant_id, not_before, not_after \
+// `{}` is where the keys go. The first column says which look-up a row is from, because all are read at once.
+const TAKEN: &str = "SELECT 'taken', id FROM call_ids WHERE id IN {} UNION ALL SELECT 'taken', id FROM requests WHERE id IN {}";
+const SESSIONS: &str =
+    "SELECT 'session', id, issuer, sub, opened, expires, ended, leaf FROM sessions WHERE id IN {}";
+const REPLAYS: &str = "SELECT 'replay', id, issuer, sub, opened, expires, ended, leaf, replay \
+    FROM sessions \
+    WHERE replay IN {}";
+const NAMES: &str = "SELECT 'name', name, issuer, sub FROM identities WHERE name IN {}";
+const GRANTS: &str = "SELECT 'grant', id, session, grant_id, not_before, not_after \
     FROM requests \
     WHERE grant_id IS NOT NULL AND id IN {}";
 
+/// Begins the transaction: as the one that writes, before anything is read.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
 impl Facts {
-    /// Reads it, inside the transaction that `conn` is in.
-    pub(super) async fn read(
+    /// Begins a transaction and reads it there.
+    pub(super) async fn begin(
         conn: &mut AnyConnection,
         texts: &mut Texts,
         wanted: Wanted,
     ) -> Result<Self, sqlx::Error> {
         let mut facts = Self::default();
-        for row in texts.select(conn, TAKEN, &list(wanted.fresh)).await? {
-            facts.taken.insert(row.try_get(0)?);
+        let mut taken = Keys::new(TAKEN, wanted.fresh);
+        let mut replays = Keys::new(REPLAYS, wanted.replays);
+        let mut sessions = Keys::new(SESSIONS, wanted.sessions);
+        let mut names = Keys::new(NAMES, wanted.names);
+        let mut grants = Keys::new(GRANTS, wanted.grants);
+        let mut begin = Some(Part::Plain(BEGIN));
+        loop {
+            // One size for all, so that the texts are few.
+            let most = [taken.len(), replays.len(), sessions.len(), names.len(), grants.len()];
+            let size = select_size(most.into_iter().max().unwrap_or(0));
+            let mut parts: Vec<Part> = begin.take().into_iter().collect();
+            parts.extend(taken.part(size));
+            parts.extend(replays.part(size));
+            parts.extend(sessions.part(size));
+            parts.extend(names.part(size));
+            parts.extend(grants.part(size));
+            if parts.is_empty() {
+                return Ok(facts);
+            }
+            let mut query = texts.script(parts);
+            query = taken.bind(query, size);
+            query = replays.bind(query, size);
+            query = sessions.bind(query, size);
+            query = names.bind(query, size);
+            query = grants.bind(query, size);
+            for row in query.fetch_all(&mut *conn).await? {
+                facts.add(&row)?;
+            }
         }
-        for row in texts.select(conn, REPLAYS, &list(wanted.replays)).await? {
-            let (id, session) = session(&row)?;
-            facts.replays.insert(row.try_get(7)?, id.clone());
-            facts.sessions.insert(id, session);
+    }
+
+    fn add(&mut self, row: &AnyRow) -> Result<(), sqlx::Error> {
+        match row.try_get::<&str, _>(0)? {
+            "taken" => {
+                self.taken.insert(row.try_get(1)?);
+            }
+            "session" => {
+                let (id, session) = session(row)?;
+                self.sessions.insert(id, session);
+            }
+            "replay" => {
+                let (id, session) = session(row)?;
+                self.replays.insert(row.try_get(8)?, id.clone());
+                self.sessions.insert(id, session);
+            }
+            "name" => {
+                self.names.insert(row.try_get(1)?, (row.try_get(2)?, row.try_get(3)?));
+            }
+            "grant" => {
+                let grant = GrantFact {
+                    session: row.try_get(2)?,
+                    grant: row.try_get(3)?,
+                    not_before: time(row, 4)?,
+                    not_after: time(row, 5)?,
+                };
+                self.grants.insert(row.try_get(1)?, grant);
+            }
+            other => return Err(sqlx::Error::Protocol(format!("a row of an unknown look-up {other:?}"))),
         }
-        for row in texts.select(conn, SESSIONS, &list(wanted.sessions)).await? {
-            let (id, session) = session(&row)?;
-            facts.sessions.insert(id, session);
-        }
-        for row in texts.select(conn, NAMES, &list(wanted.names)).await? {
-            facts.names.insert(row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?));
-        }
-        for row in texts.select(conn, GRANTS, &list(wanted.grants)).await? {
-            let grant = GrantFact {
-                session: row.try_get(1)?,
-                grant: row.try_get(2)?,
-                not_before: time(&row, 3)?,
-                not_after: time(&row, 4)?,
-            };
-            facts.grants.insert(row.try_get(0)?, grant);
-        }
-        Ok(facts)
+        Ok(())
     }
 }
 
-fn list<K>(keys: BTreeSet<K>) -> Vec<K> {
-    keys.into_iter().collect()
+/// Keys of one kind that are still to be looked up.
+struct Keys<K> {
+    select: &'static str,
+    left: std::vec::IntoIter<K>,
+}
+
+impl<K> Keys<K>
+where
+    K: for<'t> sqlx::Encode<'t, sqlx::Any> + sqlx::Type<sqlx::Any> + Clone + 'static,
+{
+    fn new(select: &'static str, keys: BTreeSet<K>) -> Self {
+        Self { select, left: keys.into_iter().collect::<Vec<_>>().into_iter() }
+    }
+
+    fn len(&self) -> usize {
+        self.left.len()
+    }
+
+    /// The next look-up, if anything is left.
+    fn part(&self, size: usize) -> Option<Part> {
+        (self.len() > 0).then_some(Part::Select { select: self.select, keys: size })
+    }
+
+    /// Binds its keys.
+    fn bind(&mut self, mut query: Query, size: usize) -> Query {
+        let mut last = None;
+        for _ in 0..size {
+            // Repeating a key changes nothing and keeps the texts few.
+            match self.left.next().or(last) {
+                Some(key) => {
+                    query = query.bind(key.clone());
+                    last = Some(key);
+                }
+                None => return query,
+            }
+        }
+        query
+    }
 }
 
 fn session(row: &AnyRow) -> Result<(String, SessionFact), sqlx::Error> {
     let fact = SessionFact {
-        issuer: row.try_get(1)?,
-        sub: row.try_get(2)?,
-        opened: time(row, 3)?,
-        expires: time(row, 4)?,
-        ended: row.try_get::<Option<i64>, _>(5)?.is_some(),
-        leaf: number(row, 6)?,
+        issuer: row.try_get(2)?,
+        sub: row.try_get(3)?,
+        opened: time(row, 4)?,
+        expires: time(row, 5)?,
+        ended: row.try_get::<Option<i64>, _>(6)?.is_some(),
+        leaf: number(row, 7)?,
     };
-    Ok((row.try_get(0)?, fact))
+    Ok((row.try_get(1)?, fact))
 }
 
 /// A time in a row.

@@ -3,16 +3,17 @@
 
 use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::wire::{RequestInfo, RequestState};
-use jit_ssh_proto::{Code, Name, RequestId, Timestamp};
+use jit_ssh_proto::{Code, Name, RequestId, SessionId, Timestamp};
 use sqlx::Row;
 use sqlx::any::AnyRow;
+use subtle::ConstantTimeEq;
 
 use super::facts::{number, time};
 use super::rows::int;
 use super::{Store, StoreError, StoredEvent, StoredSession};
 
 const SESSION: &str =
-    "SELECT id, issuer, claims, session_key, opened, expires, ended FROM sessions WHERE token_hash = $1";
+    "SELECT id, issuer, claims, session_key, opened, expires, ended, token_hash FROM sessions WHERE id = $1";
 const REQUEST: &str =
     "SELECT id, time, asked, refused, grant_id FROM requests WHERE issuer = $1 AND sub = $2 AND id = $3";
 const REQUESTS: &str = "SELECT id, time, asked, refused, grant_id \
@@ -25,14 +26,23 @@ const EVENTS: &str = "SELECT leaf, body, salt, hash FROM events WHERE leaf >= $1
 const AFTER_ALL_REQUESTS: &str = "s";
 
 impl Store {
-    /// The session whose token has this SHA-256, live or not.
+    /// The session that a bearer token names, live or not, if the token has this SHA-256.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn session_by_token(&self, token_hash: &[u8; 32]) -> Result<Option<StoredSession>, StoreError> {
-        let query = sqlx::query(SESSION).bind(token_hash.to_vec());
+    pub async fn session_by_token(
+        &self,
+        id: &SessionId,
+        token_hash: &[u8; 32],
+    ) -> Result<Option<StoredSession>, StoreError> {
+        let query = sqlx::query(SESSION).bind(id.to_string());
         let row = query.fetch_optional(&self.shared.readers).await.map_err(|e| self.failed(&e))?;
-        row.map(|row| session(&row)).transpose().map_err(|e| self.failed(&e))
+        let Some(row) = row else { return Ok(None) };
+        let held = bytes(&row, 7).map_err(|e| self.failed(&e))?;
+        if !bool::from(held.ct_eq(token_hash)) {
+            return Ok(None);
+        }
+        session(&row).map(Some).map_err(|e| self.failed(&e))
     }
 
     /// A request of this session's identity.

@@ -4,7 +4,8 @@ use jit_ssh_proto::event::{Actor, Event, What};
 use jit_ssh_proto::{SessionId, Timestamp};
 use sqlx::AnyConnection;
 
-use super::sql::{Query, Texts};
+use super::change::CallId;
+use super::sql::{Part, Query, Texts, insert_size};
 
 /// A number as the database holds it. Times fit by construction; leaves and serials would take 10^11 years.
 pub(super) fn int(number: u64) -> i64 {
@@ -17,6 +18,8 @@ pub(super) trait Row {
     const INSERT: &'static str;
     /// How many columns.
     const COLUMNS: usize;
+    /// What follows the rows.
+    const AFTER: &'static str = "";
     /// Binds its values.
     fn bind(self, query: Query) -> Query;
 }
@@ -122,17 +125,48 @@ impl Row for EventRow {
 }
 
 /// A used-up call id.
-pub(super) struct CallRow {
-    pub(super) id: String,
-    pub(super) until: Timestamp,
-}
+pub(super) struct CallRow(pub(super) CallId);
 
 impl Row for CallRow {
-    const INSERT: &'static str = "INSERT INTO call_ids (id, valid_until)";
-    const COLUMNS: usize = 2;
+    const INSERT: &'static str = "INSERT INTO call_ids (id)";
+    const COLUMNS: usize = 1;
 
     fn bind(self, query: Query) -> Query {
-        query.bind(self.id).bind(int(self.until.seconds()))
+        query.bind(call_key(&self.0))
+    }
+}
+
+/// How a call id is stored: the time that it was signed at comes first, so that new ones lie together and old ones
+/// go together.
+pub(super) fn call_key(call: &CallId) -> String {
+    format!("{}.{}", calls_of(call.signed), call.id)
+}
+
+/// What every call that was signed at `time` is stored under begins with; those of an earlier time sort before it.
+pub(super) fn calls_of(time: Timestamp) -> String {
+    format!("{:020}", time.seconds())
+}
+
+/// How a replay key is stored: the time that the token was issued at comes first, so that new ones lie together.
+pub(super) fn replay_key(issued: Timestamp, replay: &[u8; 32]) -> Vec<u8> {
+    let mut key = issued.seconds().to_be_bytes().to_vec();
+    key.extend_from_slice(replay);
+    key
+}
+
+/// The next serial of an authority.
+pub(super) struct SerialRow {
+    authority: String,
+    next: u64,
+}
+
+impl Row for SerialRow {
+    const INSERT: &'static str = "INSERT INTO serials (authority, next)";
+    const COLUMNS: usize = 2;
+    const AFTER: &'static str = " ON CONFLICT (authority) DO UPDATE SET next = excluded.next";
+
+    fn bind(self, query: Query) -> Query {
+        query.bind(self.authority).bind(int(self.next))
     }
 }
 
@@ -157,7 +191,7 @@ impl Row for IdentityRow {
 pub(super) struct SessionRow {
     pub(super) id: SessionId,
     pub(super) token_hash: [u8; 32],
-    pub(super) replay: [u8; 32],
+    pub(super) replay: Vec<u8>,
     pub(super) issuer: String,
     pub(super) sub: String,
     pub(super) claims: String,
@@ -177,7 +211,7 @@ impl Row for SessionRow {
         query
             .bind(self.id.to_string())
             .bind(self.token_hash.to_vec())
-            .bind(self.replay.to_vec())
+            .bind(self.replay)
             .bind(self.issuer)
             .bind(self.sub)
             .bind(self.claims)
@@ -292,14 +326,58 @@ impl Rows {
         self.events.is_empty() && self.calls.is_empty() && self.updates.is_empty()
     }
 
-    /// Writes everything: as many rows a statement as there are.
-    pub(super) async fn write(self, conn: &mut AnyConnection, texts: &mut Texts) -> Result<(), sqlx::Error> {
-        texts.insert(conn, self.calls).await?;
-        texts.insert(conn, self.identities).await?;
-        texts.insert(conn, self.sessions).await?;
-        texts.insert(conn, self.requests).await?;
-        texts.insert(conn, self.certificates).await?;
-        texts.insert(conn, self.events).await?;
+    /// Writes everything, and commits if told to: as many rows a statement and statements a call as there are.
+    pub(super) async fn write(
+        self,
+        conn: &mut AnyConnection,
+        texts: &mut Texts,
+        commit: bool,
+    ) -> Result<(), sqlx::Error> {
+        // What changes a session comes after all new ones: it may be of this batch.
+        let commit_with_rows = commit && self.updates.is_empty();
+        let mut calls = Left::new(self.calls);
+        let mut identities = Left::new(self.identities);
+        let mut sessions = Left::new(self.sessions);
+        let mut requests = Left::new(self.requests);
+        let mut certificates = Left::new(self.certificates);
+        let mut events = Left::new(self.events);
+        let serials = self.serials.into_iter().map(|(authority, next)| SerialRow { authority, next });
+        let mut serials = Left::new(serials.collect());
+        loop {
+            let mut parts = Vec::with_capacity(8);
+            parts.extend(calls.part());
+            parts.extend(identities.part());
+            parts.extend(sessions.part());
+            parts.extend(requests.part());
+            parts.extend(certificates.part());
+            parts.extend(events.part());
+            parts.extend(serials.part());
+            let last = calls.ends()
+                && identities.ends()
+                && sessions.ends()
+                && requests.ends()
+                && certificates.ends()
+                && events.ends()
+                && serials.ends();
+            if last && commit_with_rows {
+                parts.push(Part::Plain("COMMIT"));
+            }
+            if parts.is_empty() {
+                break;
+            }
+            let mut query = texts.script(parts);
+            query = calls.bind(query);
+            query = identities.bind(query);
+            query = sessions.bind(query);
+            query = requests.bind(query);
+            query = certificates.bind(query);
+            query = events.bind(query);
+            query = serials.bind(query);
+            query.execute(&mut *conn).await?;
+            if last {
+                break;
+            }
+        }
         for update in self.updates {
             let query = match update {
                 SessionUpdate::Token(id, hash) => {
@@ -313,16 +391,40 @@ impl Rows {
             };
             query.execute(&mut *conn).await?;
         }
-        for (authority, next) in self.serials {
-            sqlx::query(
-                "INSERT INTO serials (authority, next) VALUES ($1, $2) \
-                    ON CONFLICT (authority) DO UPDATE SET next = excluded.next",
-            )
-            .bind(authority)
-            .bind(int(next))
-            .execute(&mut *conn)
-            .await?;
+        if commit && !commit_with_rows {
+            sqlx::query("COMMIT").execute(conn).await?;
         }
         Ok(())
+    }
+}
+
+/// Rows of one kind that are still to be written.
+struct Left<R>(std::vec::IntoIter<R>);
+
+impl<R: Row> Left<R> {
+    fn new(rows: Vec<R>) -> Self {
+        Self(rows.into_iter())
+    }
+
+    /// How many go into the next statement.
+    fn size(&self) -> usize {
+        insert_size(self.0.len())
+    }
+
+    /// Whether the next statement is the last one.
+    fn ends(&self) -> bool {
+        self.size() == self.0.len()
+    }
+
+    /// The next statement, if there is one.
+    fn part(&self) -> Option<Part> {
+        let rows = self.size();
+        (rows > 0).then_some(Part::Insert { insert: R::INSERT, rows, columns: R::COLUMNS, after: R::AFTER })
+    }
+
+    /// Binds its rows.
+    fn bind(&mut self, query: Query) -> Query {
+        let size = self.size();
+        self.0.by_ref().take(size).fold(query, |query, row| row.bind(query))
     }
 }

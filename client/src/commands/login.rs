@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::to_json;
+use super::{connect, to_json, what};
 use crate::access::{self, Wanted};
 use crate::cli::LoginArgs;
 use crate::client::Client;
@@ -56,11 +56,11 @@ fn session_only(args: &LoginArgs) -> Result<()> {
 fn granted(client: &Client, held: &Held) -> String {
     let place = if held.in_agent() { "in the ssh-agent" } else { "in a private file that is removed then" };
     format!(
-        "Granted: {} on {} until {} ({}); the key is {place}.\nConnect with: jit-ssh ssh {}",
-        held.purpose().mode,
+        "Granted: {} on {} until {} ({}); the key is {place}.\nConnect with: {}",
+        what(held.purpose()),
         held.purpose().account,
         local_time(held.valid_before()),
         left(held.valid_before(), client.now()),
-        held.purpose().account
+        connect(held.purpose())
     )
 }

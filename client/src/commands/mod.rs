@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::cli::{Cli, Command};
 use crate::clock;
 use crate::error::Result;
-use crate::held::{self, Held};
+use crate::held::{self, Held, Purpose};
 use crate::output::{left, local_time};
 use crate::paths::Paths;
 use crate::sweeper;
@@ -50,22 +50,47 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
 /// A held certificate as a row: account, mode, end, where its key is.
 fn row(held: &Held) -> Vec<String> {
     let purpose = held.purpose();
-    let mut mode = purpose.mode.to_string();
-    for modifier in &purpose.modifiers {
-        mode.push('+');
-        mode.push_str(modifier.as_str());
-    }
-    if let (Mode::Exec, Some(command)) = (purpose.mode, &purpose.command) {
-        mode.push_str(&format!(" {command:?}", command = command.as_str()));
-    }
     vec![
         purpose.account.to_string(),
-        mode,
+        what(purpose),
         local_time(held.valid_before()),
         left(held.valid_before(), clock::now()),
         if held.in_agent() { "agent".into() } else { "file".into() },
         held.grant().to_owned(),
     ]
+}
+
+/// What a certificate is for, besides where: `shell+agent`, `exec "uptime"`.
+fn what(purpose: &Purpose) -> String {
+    let mut what = purpose.mode.to_string();
+    for modifier in &purpose.modifiers {
+        what.push('+');
+        what.push_str(modifier.as_str());
+    }
+    if let (Mode::Exec, Some(command)) = (purpose.mode, &purpose.command) {
+        what.push_str(&format!(" {command:?}", command = command.as_str()));
+    }
+    what
+}
+
+/// The `jit-ssh ssh …` that finds exactly this certificate again, for a POSIX shell: another mode or other modifiers
+/// would be another certificate.
+fn connect(purpose: &Purpose) -> String {
+    let mut line = format!("jit-ssh ssh {}", purpose.account);
+    match (purpose.mode, &purpose.command) {
+        (Mode::Exec, Some(command)) => {
+            line.push_str(&format!(" --command '{}'", command.as_str().replace('\'', r"'\''")));
+        }
+        (Mode::Shell, _) => {}
+        (mode @ (Mode::Exec | Mode::Sftp | Mode::Forward | Mode::Jump), _) => {
+            line.push_str(&format!(" --mode {mode}"));
+        }
+    }
+    let modifiers: Vec<&str> = purpose.modifiers.iter().map(|m| m.as_str()).collect();
+    if !modifiers.is_empty() {
+        line.push_str(&format!(" --with {}", modifiers.join(",")));
+    }
+    line
 }
 
 const HEADINGS: [&str; 6] = ["ACCOUNT", "MODE", "UNTIL", "LEFT", "KEY", "GRANT"];
@@ -88,4 +113,39 @@ fn to_json(held: &Held) -> Value {
         "certificate_file": held.certificate_file(),
         "key_file": held.key_file(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Wanted;
+    use crate::testing::CA;
+    use clap::Parser;
+
+    #[test]
+    fn the_command_that_is_told_asks_for_the_certificate_that_is_held() {
+        for (args, named) in [
+            (&[][..], "shell"),
+            (&["--with", "forward,agent"], "shell+agent+forward"),
+            (&["--mode", "sftp"], "sftp"),
+            (&["--mode", "forward"], "forward"),
+            (&["--command", "echo it's $HOME"], "exec \"echo it's $HOME\""),
+            (&["--command", "uptime", "--with", "agent"], "exec+agent \"uptime\""),
+        ] {
+            let purpose = |args: &[&str]| {
+                let cli = Cli::try_parse_from([&["jit-ssh", "ssh", "deploy@web-1"], args].concat()).unwrap();
+                let Command::Ssh(ssh) = cli.command else { panic!("another command") };
+                Wanted::new(&ssh.account, &ssh.access).unwrap().purpose(CA)
+            };
+            let purpose = purpose(args);
+            assert_eq!(what(&purpose), named);
+            // A shell takes the line apart as it will when it is pasted.
+            let told = connect(&purpose).replacen("jit-ssh", "printf '%s\\n'", 1);
+            let words = std::process::Command::new("sh").args(["-c", &told]).output().unwrap();
+            let words = String::from_utf8(words.stdout).unwrap();
+            let cli = Cli::try_parse_from(std::iter::once("jit-ssh").chain(words.lines())).unwrap();
+            let Command::Ssh(ssh) = cli.command else { panic!("another command") };
+            assert_eq!(Wanted::new(&ssh.account, &ssh.access).unwrap().purpose(CA), purpose, "{told}");
+        }
+    }
 }

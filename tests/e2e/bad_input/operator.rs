@@ -80,7 +80,7 @@ fn what_stands_in_the_way_of_a_start_is_named() {
     let listen = format!("listen = \"{}\"", taken.local_addr().unwrap());
     site.write("ca.toml", &site.config().replace("listen = \"127.0.0.1:0\"", &listen));
     let said = site.refuses_to_serve();
-    assert!(last_line(&said).contains("stop what uses that address"), "{said}");
+    assert!(last_line(&said).contains("stop what uses it"), "{said}");
     site.write("ca.toml", &site.config());
 
     let server = site.serve();
@@ -89,6 +89,40 @@ fn what_stands_in_the_way_of_a_start_is_named() {
     // The first one does not mind.
     server.session(&site, "alice");
     server.stop();
+}
+
+#[test]
+fn what_is_wrong_with_the_flags_of_init_is_said_before_anything_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("ca");
+    for (flag, value, says) in [
+        ("--url", "ca.example.com", "is not a URL"),
+        ("--url", "ftp://ca.example.com", "has the scheme ftp"),
+        ("--url", "http://ca.example.com", "https"),
+        ("--url", "https://ca.example.com\"\nlisten = \"0.0.0.0:1", "--url"),
+        ("--listen", "0.0.0.0:8443", "begin on loopback"),
+        ("--listen", "8443", "--listen"),
+    ] {
+        let mut command = process::command(&process::program("jit-ssh-ca").unwrap());
+        // No passphrase anywhere: what is said must be about the flag.
+        let ended = command.arg("init").arg(&dir).args([flag, value]).env_remove("JIT_SSH_PASSPHRASE_FILE");
+        let ended = ended.stdin(std::process::Stdio::null()).output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(!ended.status.success() && said.contains(says), "{flag} {value}: {said}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{flag} {value}");
+    }
+}
+
+#[test]
+fn output_that_nobody_can_take_is_no_panic() {
+    for arguments in [&["completions", "bash"][..], &["completions", "zsh"]] {
+        for (to, code) in [("/dev/full", Some(1)), ("/dev/null", Some(0))] {
+            let out = fs::File::options().write(true).open(to).unwrap();
+            let mut command = process::command(&process::program("jit-ssh-ca").unwrap());
+            let ended = command.args(arguments).stdout(out).spawn().unwrap().wait_with_output().unwrap();
+            assert_eq!(ended.status.code(), code, "{arguments:?} to {to}");
+        }
+    }
 }
 
 /// Runs a server in a mount namespace of its own after `prepare`, or says why that cannot be done here.

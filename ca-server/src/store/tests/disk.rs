@@ -11,10 +11,10 @@ impl Home {
     }
 }
 
-/// Makes the writer let go of its connection, as any failed transaction does: a session token hash is used twice.
+/// Makes the writer let go of its connection, as any failed transaction does: two tokens name one session.
 async fn fail_once(store: &Store, n: u64) {
     let mut twin = BOB.open(n + 1);
-    twin.token_hash = hash("bearer", n);
+    twin.session = session_id(n);
     let twins = vec![ALICE.opens(n), Change::OpenSession(Box::new(twin))];
     let error = store.apply(at(0), twins).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
@@ -55,7 +55,7 @@ async fn a_full_disk_keeps_nothing_and_recovers_when_there_is_room() {
     let error = store.ready().await.unwrap_err();
     assert!(matches!(&error, StoreError::ReadOnly(text) if text.contains("is full")), "{error}");
     // Reads go on.
-    assert!(store.session_by_token(&hash("bearer", 1)).await.unwrap().is_some());
+    assert!(store.session_by_token(&session_id(1), &hash("bearer", 1)).await.unwrap().is_some());
     // Room again: no restart is needed, nothing was lost, no leaf was skipped.
     trouble(None);
     store.ready().await.unwrap();

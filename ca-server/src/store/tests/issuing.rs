@@ -256,9 +256,9 @@ async fn a_batch_that_fails_below_gives_its_serials_back() {
             .iter()
             .all(Result::is_ok)
     );
-    // A bearer token that is another session's: only the database itself sees that.
+    // A session under another one's id: only the database itself sees that.
     let mut twin = BOB.open(2);
-    twin.token_hash = hash("bearer", 1);
+    twin.session = session_id(1);
     let changes = vec![is_issued(ALICE, &grant, 1, 1), Change::OpenSession(Box::new(twin))];
     assert!(store.apply(at(0), changes).await.is_err());
     assert!(certificates(&store).await.is_empty());

@@ -65,7 +65,7 @@ fn user_key(n: u8) -> UserKey {
 }
 
 fn call(id: &str) -> CallId {
-    CallId { id: id.to_owned(), until: at(120) }
+    CallId { id: id.to_owned(), signed: at(0) }
 }
 
 fn hash(label: &str, n: u64) -> [u8; 32] {
@@ -119,6 +119,7 @@ impl Person {
             key: user_key(1),
             expires: at(HOURS_8),
             replay: hash("token", n),
+            issued: at(0),
             replay_until: at(600),
             source: "192.0.2.1".to_owned(),
         }

@@ -13,7 +13,7 @@ mod wire;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use crate::figures::Figures;
 use crate::load::{Kind, Run};
@@ -24,20 +24,55 @@ const LOAD_TIME: Duration = Duration::from_secs(6);
 /// The connections of each load.
 const CONNECTIONS: [usize; 3] = [1, 8, 32];
 
-fn main() -> anyhow::Result<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let json = args.iter().any(|a| a == "--json");
-    let mut words = args.iter().filter(|a| !a.starts_with("--"));
-    match words.next().map(String::as_str) {
-        Some("issue") => {}
-        other => bail!("bench {other:?} is not known: write `cargo xtask bench issue`"),
-    }
-    let binary = words.next().map(PathBuf::from).context("the path of jit-ssh-ca is missing")?;
-    let mut figures = Figures::new(json);
-    issue(&binary, &mut figures)
+/// What to measure. Without options, everything once.
+struct Options {
+    binary: PathBuf,
+    json: bool,
+    kinds: Vec<Kind>,
+    connections: Vec<usize>,
+    time: Duration,
 }
 
-fn issue(binary: &std::path::Path, figures: &mut Figures) -> anyhow::Result<()> {
+impl Options {
+    fn read(args: impl Iterator<Item = String>) -> anyhow::Result<Self> {
+        let mut options = Self {
+            binary: PathBuf::new(),
+            json: false,
+            kinds: vec![Kind::Login, Kind::Session],
+            connections: CONNECTIONS.to_vec(),
+            time: LOAD_TIME,
+        };
+        let mut words = Vec::new();
+        for arg in args {
+            match arg.split_once('=') {
+                None if arg == "--json" => options.json = true,
+                Some(("--kind", "login")) => options.kinds = vec![Kind::Login],
+                Some(("--kind", "session")) => options.kinds = vec![Kind::Session],
+                Some(("--connections", count)) => options.connections = vec![count.parse()?],
+                Some(("--seconds", seconds)) => options.time = Duration::from_secs(seconds.parse()?),
+                None | Some(_) if arg.starts_with('-') => bail!("{arg} is not an option: {USAGE}"),
+                None | Some(_) => words.push(arg),
+            }
+        }
+        let [name, binary] = words.as_slice() else { bail!("{USAGE}") };
+        if name != "issue" {
+            bail!("bench {name:?} is not known: {USAGE}");
+        }
+        options.binary = PathBuf::from(binary);
+        Ok(options)
+    }
+}
+
+const USAGE: &str =
+    "write bench issue PATH_OF_JIT_SSH_CA [--json] [--kind=login|session] [--connections=N] [--seconds=N]";
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::read(std::env::args().skip(1))?;
+    let mut figures = Figures::new(options.json);
+    issue(&options, &mut figures)
+}
+
+fn issue(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     note("limits: signatures, single commits, ssh-keygen -s");
     let limits = limits::measure(dir.path())?;
@@ -47,7 +82,7 @@ fn issue(binary: &std::path::Path, figures: &mut Figures) -> anyhow::Result<()> 
     figures.add("issue.ssh_keygen.certs_per_s", limits.ssh_keygen_per_s, "1/s");
 
     note("server: cold start, five times");
-    let prepared = server::Prepared::new(binary, &dir.path().join("ca"))?;
+    let prepared = server::Prepared::new(&options.binary, &dir.path().join("ca"))?;
     let mut starts = Vec::new();
     let mut derivations = Vec::new();
     for _ in 0..5 {
@@ -62,14 +97,14 @@ fn issue(binary: &std::path::Path, figures: &mut Figures) -> anyhow::Result<()> 
     let server = Server::start(&prepared)?;
     load::warm_up(&prepared, &server)?;
     figures.add("issue.rss_mb.start", server.rss_mb()?, "MB");
-    for kind in [Kind::Login, Kind::Session] {
+    for kind in options.kinds.iter().copied() {
         let limit = match kind {
             Kind::Login => limits.login_us,
             Kind::Session => limits.session_us,
         };
-        for connections in CONNECTIONS {
+        for connections in options.connections.iter().copied() {
             note(&format!("load {kind}: {connections} connections"));
-            let run = Run { kind, connections, time: LOAD_TIME };
+            let run = Run { kind, connections, time: options.time };
             let done = load::run(&prepared, &server, &run)?;
             let name = |what: &str| format!("issue.{kind}.c{connections}.{what}");
             figures.add(&name("certs_per_s"), done.per_s, "1/s");

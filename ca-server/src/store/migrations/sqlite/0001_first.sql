@@ -39,18 +39,18 @@ CREATE TABLE identities (
     leaf   BIGINT NOT NULL
 ) WITHOUT ROWID;
 
--- Unique ids of signed calls, each good once.
+-- Signed calls, each good once: the time they were signed at, 20 digits, a dot and their id. The time comes first so
+-- that new rows lie together and old ones go together.
 CREATE TABLE call_ids (
-    id          TEXT NOT NULL PRIMARY KEY,
-    valid_until BIGINT NOT NULL
+    id TEXT NOT NULL PRIMARY KEY
 ) WITHOUT ROWID;
-CREATE INDEX call_ids_by_end ON call_ids (valid_until);
 
--- Sessions. `replay` is the ID token that opened it: unique, so a token opens one session. The row is kept past
--- the later end of token and session (`keep_until`).
+-- Sessions. `replay` is the ID token that opened it (its `iat`, 8 bytes big-endian, and its hash): unique, so a token
+-- opens one session. The id begins with the same time, so all indexes grow at their end. A bearer token names its
+-- session, and its hash is compared. The row is kept past the later end of token and session (`keep_until`).
 CREATE TABLE sessions (
     id         TEXT NOT NULL PRIMARY KEY,
-    token_hash BLOB NOT NULL UNIQUE,
+    token_hash BLOB NOT NULL,
     replay     BLOB NOT NULL UNIQUE,
     issuer     TEXT NOT NULL,
     sub        TEXT NOT NULL,
