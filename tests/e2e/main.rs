@@ -10,6 +10,7 @@ mod authorisation;
 mod bad_input;
 mod certificates;
 mod crash;
+mod documents;
 mod invariants;
 mod login;
 mod serving;

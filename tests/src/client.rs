@@ -104,8 +104,9 @@ impl Person {
     }
 }
 
-/// The provider's page in a line for people without a browser: the address with what the client asks of it.
-fn address(line: &str) -> Option<String> {
+/// The provider's page in a line that `jit-ssh login` says: the address with what the client asks of it.
+#[must_use]
+pub fn address(line: &str) -> Option<String> {
     let words = line.split_whitespace().map(|word| word.trim_matches(['<', '>', '"', '`', '\'']));
     words
         .filter(|word| word.starts_with("http://") || word.starts_with("https://"))

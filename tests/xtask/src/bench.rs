@@ -9,7 +9,8 @@ use crate::steps::Steps;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// What to measure: `issue`
+    /// What to measure
+    #[arg(value_parser = ["issue"])]
     name: String,
     /// One object a line: {"figure": NAME, "value": NUMBER, "unit": UNIT}
     #[arg(long)]

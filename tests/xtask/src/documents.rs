@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::shell;
+use clap::Parser;
+
+use crate::{Arguments, Task, shell, test};
 
 fn root() -> PathBuf {
     shell::root().unwrap()
@@ -161,5 +163,31 @@ fn examples_of_policies_are_the_starters() {
     assert!(examples.len() >= 3);
     for example in examples {
         assert!(starter.contains(example), "this is not in the starter policy:\n{example}");
+    }
+}
+
+/// The arguments of every `cargo xtask …` in a block of commands; `tests/e2e/documents.rs` runs all other commands.
+fn tasks() -> BTreeSet<String> {
+    let documents = files(&root().join("docs"), "md").into_iter();
+    let documents = documents.chain(["README.md", "CONTRIBUTING.md"].map(|name| root().join(name)));
+    let lines = |path: PathBuf| {
+        let text = read(&path);
+        let tasks = text.lines().filter_map(|line| line.trim().strip_prefix("$ cargo xtask "));
+        tasks.map(str::to_owned).collect::<Vec<_>>()
+    };
+    documents.flat_map(lines).collect()
+}
+
+#[test]
+fn tasks_are_called_as_the_documents_say_and_the_demo_is_a_part_of_the_tests() {
+    let tasks = tasks();
+    assert!(tasks.contains("test") && tasks.contains("demo --once"), "{tasks:?}");
+    for task in &tasks {
+        let taken = Arguments::try_parse_from(["cargo xtask"].into_iter().chain(task.split(' ')));
+        match taken.unwrap_or_else(|e| panic!("cargo xtask {task}: {e}")).task {
+            // What the documents show of the demo has run before this test.
+            Task::Demo(_) => assert_eq!(format!("xtask {task}"), test::DEMO.join(" ")),
+            Task::Test(_) | Task::Bench(_) | Task::Tidy => {}
+        }
     }
 }

@@ -32,12 +32,15 @@ impl Package {
 pub(crate) const DEMO: &[Package] =
     &[Package::new("openssh-server", "sshd"), Package::new("openssh-client", "ssh-keygen")];
 
-/// What the tests run beside that: a certified OpenID Connect provider on Node.
+/// What the tests run beside that: a certified OpenID Connect provider on Node, and what the documents' commands use
+/// (`script` is the terminal at which they ask).
 pub(crate) const TEST: &[Package] = &[
     Package::new("openssh-server", "sshd"),
     Package::new("openssh-client", "ssh-keygen"),
     Package::new("nodejs", "node"),
     Package::new("npm", "npm"),
+    Package::new("curl", "curl"),
+    Package::new("bsdutils", "script"),
 ];
 
 /// How this process may install packages.

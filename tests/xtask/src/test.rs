@@ -14,13 +14,16 @@ pub(crate) struct Options {
     /// Run the long campaigns too: ignored tests, and many more cases for every property
     #[arg(long)]
     long: bool,
-    /// Only tests whose name contains this, and no lints
+    /// Only tests whose name contains this, and neither lints nor the demo
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
 }
 
 /// How many cases a property is tried with in a long run; proptest's own default is 256.
 const LONG_CASES: &str = "20000";
+
+/// The demo as the documents show it. A process of its own: it watches for Ctrl-C in its own way.
+pub(crate) const DEMO: [&str; 3] = ["xtask", "demo", "--once"];
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut steps = Steps::begin();
@@ -35,6 +38,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     steps.take("build the programs that the tests run", || {
         shell::must(shell::cargo()?.args(["build", "--workspace", "--locked"]))
     })?;
+    if options.filter.is_none() {
+        steps.take("the demo, whose every claim is checked", || shell::must(shell::cargo()?.args(DEMO)))?;
+    }
     steps.take("tests", || shell::must(&mut tests(options, false)?))?;
     if options.long {
         steps.take("long campaigns", || {

@@ -1,0 +1,143 @@
+//! Every command that the documents show is run, in the order in which they show it: what works for this test works
+//! for a reader.
+
+mod lines;
+mod scene;
+mod table;
+
+use lines::Line;
+use scene::{Scene, WALK, walk};
+use table::How;
+
+/// The documents whose commands a test below runs, all of them and in order.
+const SCENES: [&str; 4] = [WALK.0, "docs/CERTIFICATES.md", "docs/CONFIG.md", "docs/HOSTS.md"];
+
+#[test]
+fn every_command_of_the_documents_is_known_and_every_row_is_shown() {
+    let lines = lines::all();
+    let unknown: Vec<String> = lines.iter().filter_map(|line| table::how(line).err()).collect();
+    assert!(unknown.is_empty(), "{unknown:#?}");
+    let shown: Vec<Vec<&str>> = lines.iter().flat_map(Line::commands).collect();
+    for row in table::ROWS {
+        assert!(
+            shown.iter().any(|words| words.starts_with(row.words)),
+            "no document shows `{}` any more: take its row out of tests/e2e/documents/table.rs",
+            row.words.join(" ")
+        );
+    }
+    let walk = walk();
+    for line in lines.iter().filter(|line| !matches!(table::how(line), Ok(How::Elsewhere(_)))) {
+        assert!(
+            SCENES.contains(&line.document.as_str()),
+            "{line}: no scene runs this document: write one in tests/e2e/documents.rs"
+        );
+        assert!(
+            line.document != WALK.0 || walk.iter().any(|step| step.text == line.text),
+            "{line} is not in the walk under {:?}",
+            WALK.1
+        );
+    }
+}
+
+/// Runs the lines of a document in which a section has this name.
+fn section(scene: &mut Scene, document: &str, name: &str) -> Vec<String> {
+    let lines = lines::of(document).into_iter().filter(|line| line.section == name);
+    let said: Vec<String> = lines.map(|line| scene.run(&line).out).collect();
+    assert!(!said.is_empty(), "{document} has no commands under {name:?}");
+    said
+}
+
+#[test]
+fn the_readme_leads_from_a_bare_machine_to_a_shell_and_to_the_record_of_it() {
+    let mut scene = Scene::new();
+    let account = format!("{}@web-1", scene.login());
+    let in_words = format!("a shell as {} on web-1", scene.login());
+    let mut asked = Vec::new();
+    for line in walk() {
+        let said = scene.run(&line).out;
+        let expected: Vec<&str> = match line.commands()[0][..] {
+            ["jit-ssh-ca", "init", ..] => vec!["Made a CA", "trust key"],
+            ["jit-ssh", "setup", ..] => vec!["Trust key", "corp", "Pinned"],
+            ["jit-ssh", "ssh", ..] => vec!["in-42"],
+            ["jit-ssh", "status", ..] => vec!["alice", &account],
+            ["jit-ssh", "inspect", ..] => vec![&in_words],
+            ["jit-ssh-ca", "log", "show", ..] => {
+                vec!["session.opened", "OPS-7 disk full", "certificate.issued", "session.ended"]
+            }
+            _ => vec![],
+        };
+        for text in expected {
+            assert!(said.contains(text), "{line}: {text:?} is missing in\n{said}");
+            asked.push(text.to_owned());
+        }
+    }
+    assert!(scene.log().contains("corp/alice/grt_"), "{}", scene.log());
+    assert_eq!(scene.certificates(), 0, "the walk ends with a logout");
+    // Each of them was in the walk, and so was the host.
+    for text in ["Made a CA", "Pinned", "in-42", &in_words] {
+        assert!(asked.iter().any(|asked| asked == text), "nothing in the walk says {text:?} any more");
+    }
+}
+
+#[test]
+fn the_configuration_begins_as_its_document_says() {
+    let mut scene = Scene::new();
+    for line in lines::of("docs/CONFIG.md") {
+        scene.run(&line);
+    }
+}
+
+#[test]
+fn a_host_is_set_up_seen_to_hold_and_taken_back_as_its_document_says() {
+    let document = "docs/HOSTS.md";
+    let mut scene = Scene::after("jit-ssh-ca serve");
+    let steps = |words: &str| walk().into_iter().find(|line| line.text.starts_with(words)).unwrap();
+    scene.run(&steps("jit-ssh setup"));
+    scene.run(&steps("jit-ssh login"));
+    let ssh = steps("jit-ssh ssh");
+    assert_eq!(scene.attempt(&ssh).code, Some(255), "a host that was not told trusts nobody");
+
+    section(&mut scene, document, "Setting a host up");
+    assert!(scene.run(&ssh).out.contains("in-42"));
+    let said = section(&mut scene, document, "Seeing that it holds").concat();
+    let etc = scene.root().join("etc/ssh/jit-ssh");
+    for (keyword, file) in [
+        ("trustedusercakeys", "user_ca.pub"),
+        ("authorizedprincipalsfile", "principals/%u"),
+        ("revokedkeys", "revoked.krl"),
+    ] {
+        let wanted = format!("{keyword} {}", etc.join(file).display());
+        assert!(said.contains(&wanted), "{wanted:?} is missing in\n{said}");
+    }
+    assert!(said.contains("forcecommand none") && said.contains("allowstreamlocalforwarding no"), "{said}");
+
+    section(&mut scene, document, "Taking it back");
+    assert_eq!(scene.attempt(&ssh).code, Some(255), "a host that was taken back trusts nobody");
+    let run = ["Setting a host up", "Seeing that it holds", "Taking it back"];
+    for line in lines::of(document) {
+        assert!(
+            run.contains(&line.section.as_str()),
+            "{line}: nothing runs the commands of {:?}",
+            line.section
+        );
+    }
+}
+
+#[test]
+fn a_certificate_looks_as_its_document_says_and_its_grant_is_found_in_the_record() {
+    let mut scene = Scene::after("jit-ssh login");
+    for line in lines::of("docs/CERTIFICATES.md") {
+        let said = scene.run(&line).out;
+        let account = format!("{}@web-1", scene.login());
+        let expected: &[&str] = match line.commands()[0][0] {
+            "ssh-keygen" => {
+                &["user certificate", "Key ID: \"corp/alice/grt_", "Critical Options: (none)", "permit-pty"]
+            }
+            "jit-ssh-ca" => &["request.decided", "certificate.issued", "OPS-7 disk full"],
+            other => panic!("say here what {other} has to answer"),
+        };
+        for text in expected.iter().copied().chain([account.as_str()]) {
+            assert!(said.contains(text), "{line}: {text:?} is missing in\n{said}");
+        }
+    }
+}
