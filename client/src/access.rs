@@ -233,7 +233,10 @@ pub(crate) fn log_in(
 /// Gets a certificate: by the session if one is open, else by logging in. A session that the CA no longer takes is
 /// replaced once.
 pub(crate) fn obtain(client: &mut Client, browser: &BrowserArgs, wanted: &Wanted) -> Result<Held> {
-    if let Some(session) = client.session()? {
+    // A session at another provider than the one that was named is left alone: the login below replaces it.
+    let named =
+        |session: &Session| browser.issuer.as_ref().is_none_or(|issuer| *issuer == session.info.issuer);
+    if let Some(session) = client.session()?.filter(named) {
         match request(client, &session, wanted) {
             Err(e) if e.wants_login() => {
                 note(&format!("{e}: logging in anew."));

@@ -100,7 +100,11 @@ fn describe(
     rows.push(("Key ID", escape(certificate.key_id())));
     rows.push(("Serial", certificate.serial().to_string()));
     let options = certificate.critical_options().iter().map(|(name, value)| ("Must", option(name, value)));
-    let extensions = certificate.extensions().iter().map(|(name, value)| ("May", option(name, value)));
+    // Our own extension says under which grant it was issued; it is no right.
+    let extensions = certificate.extensions().iter().map(|(name, value)| match name.as_str() {
+        "grant@jit-ssh" => ("Grant", escape(value)),
+        _ => ("May", option(name, value)),
+    });
     rows.extend(options.chain(extensions));
     rows.push(("Key", certificate.public_key().fingerprint(HashAlg::Sha256).to_string()));
     let signer = certificate.signature_key().fingerprint(HashAlg::Sha256);
