@@ -108,8 +108,12 @@ fn keep_memory_private() -> anyhow::Result<()> {
     private.context("core dumps cannot be switched off")
 }
 
+/// One worker a core, less one: the store's thread has a core of its own, and fewer threads wake each other less
+/// (docs/PERFORMANCE.md has the figures).
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let workers = cores.saturating_sub(1).max(1);
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?)
 }
 
 /// A line for the person at the terminal.
