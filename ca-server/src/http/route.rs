@@ -30,19 +30,26 @@ pub(super) struct Route {
     pub(super) handler: MethodRouter<Arc<App>>,
 }
 
+/// A method, and how axum selects it.
+type Verb = (Method, MethodFilter);
+
+const GET: Verb = (Method::GET, MethodFilter::GET);
+const POST: Verb = (Method::POST, MethodFilter::POST);
+const DELETE: Verb = (Method::DELETE, MethodFilter::DELETE);
+
 /// Every route. There is no other way to add one.
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        get::<Anyone, _, _>("/.well-known/jit-ssh", trust::bundle),
-        get::<Anyone, _, _>("/healthz", health::healthz),
-        get::<Anyone, _, _>("/readyz", health::readyz),
-        get::<Anyone, _, _>("/v1/openapi.json", openapi::document),
-        post::<NewSession, _, _>("/v1/sessions", sessions::open),
-        get::<Session, _, _>("/v1/sessions/current", sessions::current),
-        delete::<SignedSession, _, _>("/v1/sessions/current", sessions::end),
-        post::<SignedSession, _, _>("/v1/requests", requests::create),
-        get::<Session, _, _>("/v1/requests", requests::list),
-        get::<Session, _, _>("/v1/requests/{id}", requests::show),
+        route::<Anyone, _, _>(GET, "/.well-known/jit-ssh", trust::bundle),
+        route::<Anyone, _, _>(GET, "/healthz", health::healthz),
+        route::<Anyone, _, _>(GET, "/readyz", health::readyz),
+        route::<Anyone, _, _>(GET, "/v1/openapi.json", openapi::document),
+        route::<NewSession, _, _>(POST, "/v1/sessions", sessions::open),
+        route::<Session, _, _>(GET, "/v1/sessions/current", sessions::current),
+        route::<SignedSession, _, _>(DELETE, "/v1/sessions/current", sessions::end),
+        route::<SignedSession, _, _>(POST, "/v1/requests", requests::create),
+        route::<Session, _, _>(GET, "/v1/requests", requests::list),
+        route::<Session, _, _>(GET, "/v1/requests/{id}", requests::show),
     ]
 }
 
@@ -52,34 +59,7 @@ pub fn rows() -> Vec<Row> {
     routes().into_iter().map(|route| route.row).collect()
 }
 
-fn get<C, F, Fut>(path: &'static str, handler: F) -> Route
-where
-    C: Caller,
-    F: Fn(Arc<App>, C, Incoming) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Response, Problem>> + Send,
-{
-    route::<C, F, Fut>(Method::GET, MethodFilter::GET, path, handler)
-}
-
-fn post<C, F, Fut>(path: &'static str, handler: F) -> Route
-where
-    C: Caller,
-    F: Fn(Arc<App>, C, Incoming) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Response, Problem>> + Send,
-{
-    route::<C, F, Fut>(Method::POST, MethodFilter::POST, path, handler)
-}
-
-fn delete<C, F, Fut>(path: &'static str, handler: F) -> Route
-where
-    C: Caller,
-    F: Fn(Arc<App>, C, Incoming) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Response, Problem>> + Send,
-{
-    route::<C, F, Fut>(Method::DELETE, MethodFilter::DELETE, path, handler)
-}
-
-fn route<C, F, Fut>(method: Method, filter: MethodFilter, path: &'static str, handler: F) -> Route
+fn route<C, F, Fut>((method, filter): Verb, path: &'static str, handler: F) -> Route
 where
     C: Caller,
     F: Fn(Arc<App>, C, Incoming) -> Fut + Clone + Send + Sync + 'static,
