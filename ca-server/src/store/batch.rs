@@ -287,7 +287,12 @@ impl Batch {
             valid_before: record.valid_before,
             leaf: event.leaf,
         });
-        let recorded = Recorded { event: event.body.clone(), salt: event.salt, proof: Vec::new(), head: TreeHead::EMPTY };
+        let recorded = Recorded {
+            event: event.body.clone(),
+            salt: event.salt,
+            proof: Vec::new(),
+            head: TreeHead::EMPTY,
+        };
         let mut outcome = self.keep(event);
         outcome.prepared = Some(prepared);
         outcome.recorded = Some(recorded);

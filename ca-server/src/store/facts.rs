@@ -99,7 +99,8 @@ const SESSIONS: Lookup = Lookup {
         WHERE id {}",
     key: Kind::Text,
 };
-const NAMES: Lookup = Lookup { text: "SELECT name, issuer, sub FROM identities WHERE name {}", key: Kind::Text };
+const NAMES: Lookup =
+    Lookup { text: "SELECT name, issuer, sub FROM identities WHERE name {}", key: Kind::Text };
 const GRANTS: Lookup = Lookup {
     text: "SELECT id, session, grant_id, not_before, not_after \
         FROM requests \

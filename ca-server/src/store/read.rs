@@ -69,12 +69,8 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<RequestInfo>, StoreError> {
         let before = before.map_or_else(|| AFTER_ALL_REQUESTS.to_owned(), ToString::to_string);
-        let args = [
-            issuer.to_string().into(),
-            sub.to_owned().into(),
-            before.into(),
-            Value::from(u64::from(limit)),
-        ];
+        let args =
+            [issuer.to_string().into(), sub.to_owned().into(), before.into(), Value::from(u64::from(limit))];
         self.read(move |conn| conn.select(REQUESTS, &args)?.iter().map(request).collect()).await
     }
 

@@ -137,11 +137,7 @@ impl Row for EventRow {
 pub(super) struct CallRow(pub(super) CallId);
 
 impl Row for CallRow {
-    const INSERT: Insert = Insert {
-        table: "call_ids",
-        columns: &[("id", Text)],
-        after: "",
-    };
+    const INSERT: Insert = Insert { table: "call_ids", columns: &[("id", Text)], after: "" };
 
     fn cells(self, cells: &mut Vec<Value>) {
         cells.push(call_key(&self.0).into());

@@ -7,8 +7,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use tlog_tiles::tlog::{EMPTY_HASH, Error, Hash, HashReader, node_hash, prove_record, record_hash, split_stored_hash_index};
 use tlog_tiles::tlog::tree_hash;
+use tlog_tiles::tlog::{
+    EMPTY_HASH, Error, Hash, HashReader, node_hash, prove_record, record_hash, split_stored_hash_index,
+};
 
 use super::engine::{Conn, EngineError, Row, Value, first};
 
@@ -252,8 +254,7 @@ fn subtree(hashes: &[NodeHash]) -> NodeHash {
 }
 
 const LEAVES: &str = "SELECT leaf, hash FROM events WHERE leaf >= $1 AND leaf < $2 ORDER BY leaf";
-const ENTRIES: &str =
-    "SELECT idx, hash FROM tiles WHERE level = $3 AND idx >= $1 AND idx < $2 ORDER BY idx";
+const ENTRIES: &str = "SELECT idx, hash FROM tiles WHERE level = $3 AND idx >= $1 AND idx < $2 ORDER BY idx";
 
 /// Entries of a tile level, exactly `count` from `first` on: hashes of leaves, or roots of complete tiles below.
 pub(super) fn read_entries(

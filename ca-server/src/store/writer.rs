@@ -389,9 +389,10 @@ fn catch_up(conn: &mut dyn Conn, head: &mut Head, tree: &mut Tree) -> Result<(),
             *tree = Tree::read(conn, now)?;
             Ok(())
         }
-        None => {
-            Err(EngineError::new(Trouble::Damaged, format!("it has {now} events, of {known} that were there")))
-        }
+        None => Err(EngineError::new(
+            Trouble::Damaged,
+            format!("it has {now} events, of {known} that were there"),
+        )),
     }
 }
 

@@ -69,8 +69,10 @@ pub(in crate::store) struct PostgresConn {
 impl PostgresConn {
     /// Connects.
     pub(in crate::store) fn open(place: &Postgres) -> Result<Self, EngineError> {
-        let runtime =
-            Builder::new_current_thread().enable_all().build().map_err(|e| EngineError::new(Trouble::Other, e))?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| EngineError::new(Trouble::Other, e))?;
         let connected = runtime.block_on(async {
             tokio::time::timeout(CONNECTING, async {
                 let mut conn = place.options.connect().await?;

@@ -41,27 +41,21 @@ impl SqliteConn {
             Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
             Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
         };
-        let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(error)?;
+        let conn =
+            Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(error)?;
         conn.set_prepared_statement_cache_capacity(PREPARED);
         conn.busy_timeout(std::time::Duration::from_secs(5)).map_err(error)?;
         if access == Access::Write {
             let mode: String =
                 conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(error)?;
             if mode != "wal" {
-                let why = format!(
-                    "cannot use write-ahead logging (its mode stays {mode}): put it on a local disk"
-                );
+                let why =
+                    format!("cannot use write-ahead logging (its mode stays {mode}): put it on a local disk");
                 return Err(EngineError::new(Trouble::CannotOpen, why));
             }
             conn.execute_batch(WRITER).map_err(error)?;
         }
         Ok(Self(conn, Texts::new()))
-    }
-
-    /// The connection itself.
-    #[cfg(test)]
-    pub(in crate::store) fn raw(&self) -> &Connection {
-        &self.0
     }
 
     fn run(&mut self, text: &str) -> Result<(), EngineError> {
