@@ -1,7 +1,7 @@
 //! What makes a certificate believable to the one it was issued to: its own event, with its salt, is in the tree of a
 //! checkpoint that the ledger key signed, and says of the certificate what the certificate says.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use sha2::{Digest, Sha256};
@@ -119,5 +119,181 @@ fn tbs_sha256(certificate: &Certificate) -> Option<String> {
     let mut signature = Vec::new();
     certificate.signature().encode_prefixed(&mut signature).ok()?;
     let tbs = bytes.strip_suffix(signature.as_slice())?;
-    Some(data_encoding::HEXLOWER.encode(&Sha256::digest(tbs)).to_string())
+    Some(data_encoding::HEXLOWER.encode(&Sha256::digest(tbs)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Actor, SessionEnded};
+    use crate::log::testing::{CA, checkpoint, key, leaves, log_key};
+    use crate::log::{encode_proof, leaf_hash};
+    use crate::{CaId, GrantId, SessionId, Timestamp};
+    use alloc::boxed::Box;
+    use alloc::{format, vec};
+    use proptest::prelude::*;
+    use ssh_key::certificate::Builder;
+
+    const SALT: Salt = Salt::from_bytes([5; 32]);
+
+    fn certificate(serial: u64) -> Certificate {
+        let subject = key(2).public_key().key_data().clone();
+        let mut builder = Builder::new(vec![1; 32], subject, 1_790_000_000, 1_790_001_800).unwrap();
+        builder.cert_type(CertType::User).unwrap().serial(serial).unwrap().key_id("corp/ada/grt").unwrap();
+        builder.valid_principal("exec:deploy@web-1").unwrap();
+        builder.critical_option("force-command", "uptime").unwrap();
+        builder.extension("permit-pty", "").unwrap();
+        builder.sign(&key(1)).unwrap()
+    }
+
+    fn issued(certificate: &Certificate) -> CertificateIssued {
+        CertificateIssued {
+            grant: GrantId::from_parts(1, 2),
+            session: SessionId::from_parts(1, 3),
+            authority: "user".parse().unwrap(),
+            authority_key: UserKey::new(key(1).public_key()).unwrap(),
+            cert_type: 1,
+            nonce: Salt::from_bytes([1; 32]),
+            key: UserKey::new(key(2).public_key()).unwrap(),
+            serial: certificate.serial(),
+            key_id: certificate.key_id().into(),
+            principals: certificate.valid_principals().to_vec(),
+            valid_after: Timestamp::from_seconds(certificate.valid_after()),
+            valid_before: Timestamp::from_seconds(certificate.valid_before()),
+            critical_options: vec![("force-command".into(), "uptime".into())],
+            extensions: vec![("permit-pty".into(), String::new())],
+            tbs_sha256: tbs_sha256(certificate).unwrap(),
+            policy_digest: "00".repeat(32),
+        }
+    }
+
+    fn event(what: What) -> Event {
+        Event { v: 1, time: Timestamp::from_seconds(1_790_000_000), actor: Actor::Ca, source: None, what }
+    }
+
+    fn text(what: What) -> String {
+        String::from_utf8(event(what).canonical().unwrap()).unwrap()
+    }
+
+    /// A receipt for this text at leaf 2 of a log of four.
+    fn receipt(event: String) -> Receipt {
+        let mut all = leaves(4);
+        all[2] = Event::leaf(&SALT, event.as_bytes());
+        let left = crate::log::node_hash(&leaf_hash(&all[0]), &leaf_hash(&all[1]));
+        let proof = encode_proof(&[leaf_hash(&all[3]), left]);
+        Receipt { event, salt: format!("{SALT}"), proof, checkpoint: checkpoint(&all).note().into() }
+    }
+
+    fn honest() -> Receipt {
+        receipt(text(What::CertificateIssued(Box::new(issued(&certificate(7))))))
+    }
+
+    #[test]
+    fn a_receipt_is_for_one_certificate_at_one_leaf() {
+        let checkpoint = honest().verify(&log_key(), 2, &certificate(7)).unwrap();
+        assert_eq!((checkpoint.size(), checkpoint.note()), (4, honest().checkpoint.as_str()));
+        for (index, serial) in [(1, 7), (3, 7), (4, 7), (u64::MAX, 7), (2, 8)] {
+            assert!(honest().verify(&log_key(), index, &certificate(serial)).is_err(), "{index} {serial}");
+        }
+        let line = key(5).public_key().to_openssh().unwrap();
+        let other_key = LogKey::new(&CA, &line).unwrap();
+        let refused = honest().verify(&other_key, 2, &certificate(7));
+        assert_eq!(refused, Err(ReceiptError::Checkpoint(CheckpointError::Unsigned)));
+        let line = key(4).public_key().to_openssh().unwrap();
+        let other_ca = LogKey::new(&CaId::from_bytes([8; 32]), &line).unwrap();
+        let refused = honest().verify(&other_ca, 2, &certificate(7));
+        assert!(matches!(refused, Err(ReceiptError::Checkpoint(CheckpointError::OtherOrigin { .. }))));
+    }
+
+    #[test]
+    fn receipts_that_are_refused() {
+        type Change = fn(&mut Receipt);
+        let other_root = ReceiptError::Inclusion(InclusionError::OtherRoot { index: 2 });
+        let malformed = ReceiptError::Inclusion(InclusionError::Malformed);
+        let table: [(Change, ReceiptError); 12] = [
+            (|r| r.salt = format!("{}", Salt::from_bytes([6; 32])), other_root.clone()),
+            (|r| r.salt.push('='), ReceiptError::Salt),
+            (|r| r.salt = String::new(), ReceiptError::Salt),
+            (|r| r.event = r.event.replace("deploy", "nobody"), other_root.clone()),
+            (|r| r.event.push('\n'), other_root.clone()),
+            (|r| r.event = " ".repeat(MAX_EVENT + 1), ReceiptError::Event),
+            (|r| drop(r.proof.pop()), other_root.clone()),
+            (|r| r.proof.swap(0, 1), other_root.clone()),
+            (|r| r.proof.push(r.proof[0].clone()), other_root),
+            (|r| r.proof[1] = "x".into(), malformed.clone()),
+            (|r| r.proof = vec![r.proof[0].clone(); 65], malformed),
+            (|r| r.checkpoint = String::new(), ReceiptError::Checkpoint(CheckpointError::Malformed)),
+        ];
+        for (at, (change, error)) in table.into_iter().enumerate() {
+            let mut receipt = honest();
+            change(&mut receipt);
+            assert_eq!(receipt.verify(&log_key(), 2, &certificate(7)), Err(error), "row {at}");
+        }
+    }
+
+    /// What the tree holds must be an event as it is written, and of the right kind.
+    #[test]
+    fn events_that_prove_nothing() {
+        let good = honest().event;
+        let ended = What::SessionEnded(SessionEnded { session: SessionId::from_parts(1, 3) });
+        for (event, error) in [
+            (text(ended), ReceiptError::Kind("session.ended")),
+            (String::new(), ReceiptError::Event),
+            ("{}".into(), ReceiptError::Event),
+            (format!("{good} "), ReceiptError::Event),
+            (good.replace("\"v\":1", "\"v\":2"), ReceiptError::Event),
+            (good.replace("\"v\":1", "\"v\":1,\"more\":0"), ReceiptError::Event),
+            (good.replace("\"serial\":7", "\"serial\":7,\"serial\":7"), ReceiptError::Event),
+            (good.replace("\"serial\":7", "\"serial\": 7"), ReceiptError::Event),
+            (good.replace("deploy", "\\u0064eploy"), ReceiptError::Event),
+            (good.replace("certificate.issued", "certificate.made"), ReceiptError::Event),
+        ] {
+            let shown = event.clone();
+            assert_eq!(receipt(event).verify(&log_key(), 2, &certificate(7)), Err(error), "{shown}");
+        }
+    }
+
+    /// An auditor reads the fields, not the digest: none of them may say something else than the certificate.
+    #[test]
+    fn a_record_that_is_not_truthful() {
+        type Change = fn(&mut CertificateIssued);
+        let table: [(Change, &str); 12] = [
+            (|i| i.serial = 8, "serial"),
+            (|i| i.key = UserKey::new(key(3).public_key()).unwrap(), "key"),
+            (|i| i.authority_key = UserKey::new(key(3).public_key()).unwrap(), "authority_key"),
+            (|i| i.cert_type = 2, "cert_type"),
+            (|i| i.nonce = Salt::from_bytes([2; 32]), "nonce"),
+            (|i| i.key_id = "corp/bob/grt".into(), "key_id"),
+            (|i| i.principals = vec!["exec:nobody@web-1".into()], "principals"),
+            (|i| i.valid_after = Timestamp::from_seconds(1), "valid_after"),
+            (|i| i.valid_before = Timestamp::from_seconds(2), "valid_before"),
+            (|i| i.critical_options[0].1 = "id".into(), "critical_options"),
+            (|i| i.extensions.clear(), "extensions"),
+            (|i| i.tbs_sha256 = "00".repeat(32), "tbs_sha256"),
+        ];
+        for (change, field) in table {
+            let mut recorded = issued(&certificate(7));
+            change(&mut recorded);
+            let receipt = receipt(text(What::CertificateIssued(Box::new(recorded))));
+            assert_eq!(receipt.verify(&log_key(), 2, &certificate(7)), Err(ReceiptError::Field(field)));
+        }
+    }
+
+    #[test]
+    fn the_digest_is_of_everything_but_the_signature() {
+        let bytes = certificate(7).to_bytes().unwrap();
+        // An Ed25519 signature: its length, its name with a length, 64 bytes with a length.
+        let tbs = &bytes[..bytes.len() - (4 + 4 + 11 + 4 + 64)];
+        assert_eq!(tbs_sha256(&certificate(7)), Some(data_encoding::HEXLOWER.encode(&Sha256::digest(tbs))));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(event in "\\PC*", salt in "\\PC*", proof: Vec<String>, checkpoint in "\\PC*", index: u64) {
+            let receipt = Receipt { event, salt, proof, checkpoint };
+            prop_assert!(receipt.verify(&log_key(), index, &certificate(7)).is_err());
+            let receipt = Receipt { checkpoint: honest().checkpoint, ..receipt };
+            prop_assert!(receipt.verify(&log_key(), index, &certificate(7)).is_err());
+        }
+    }
 }

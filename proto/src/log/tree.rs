@@ -279,6 +279,42 @@ mod tests {
         }
     }
 
+    /// Why there is a reader of our own: tlog_tiles' takes whole tiles unseen as long as fewer of them were fetched
+    /// than the tree's size has bits (docs/decisions/0013).
+    #[test]
+    fn a_tile_that_the_crates_reader_does_not_check() {
+        use tlog_tiles::{HashReader, TileHashReader, TileReader};
+        struct Forged(Log);
+        impl TileReader for Forged {
+            fn height(&self) -> u8 {
+                8
+            }
+            fn read_tiles(&self, tiles: &[tlog_tiles::Tile]) -> Result<Vec<Vec<u8>>, tlog_tiles::Error> {
+                let ours = |tile: &tlog_tiles::Tile| {
+                    let width = u16::try_from(tile.width()).unwrap();
+                    let ours = Tile::new(TileKind::Hashes(tile.level()), tile.level_index(), width).unwrap();
+                    self.0.tile(&ours).unwrap()
+                };
+                Ok(tiles.iter().map(ours).collect())
+            }
+            fn save_tiles(&self, _: &[tlog_tiles::Tile], _: &[Vec<u8>]) {}
+        }
+        let new = checkpoint(&leaves(511));
+        let mut log = Log::new(511);
+        log.change = |tile, mut bytes| {
+            if !tile.is_partial() {
+                bytes.fill(0x66);
+            }
+            Ok(bytes)
+        };
+        let mut tree = Tree::open(&new, &log).unwrap();
+        assert_eq!(tree.holds(7, &leaf(7)), Err(TreeError::Tile("tile/0/000".parse().unwrap())));
+        let forged = Forged(log);
+        let theirs = TileHashReader::new(511, tlog_tiles::Hash(*new.root()), &forged);
+        let read = theirs.read_hashes(&[tlog_tiles::stored_hash_index(0, 7)]);
+        assert_eq!(read.unwrap(), [tlog_tiles::Hash([0x66; 32])], "it checks now: use it in place of ours?");
+    }
+
     #[test]
     fn tiles_of_another_length_and_tiles_that_are_not_there() {
         let mut log = Log::new(300);
