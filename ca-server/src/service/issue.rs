@@ -200,6 +200,7 @@ impl Service {
             valid_before,
             policies: grant.policies().to_vec(),
             leaf_index: outcome.leaf,
+            receipt: None,
             addresses: addresses.collect(),
         })
     }
