@@ -128,6 +128,14 @@ fn the_development_policy_shows_one_answer_of_each_kind() {
         text: include_str!("../../../../starter/dev-policy.cedar").into(),
     };
     let rules = Rules::load(&[source], inventory, &[0; 32], Span::from_seconds(3600)).unwrap();
+    let may = |rules: &Rules, groups: &[&str]| {
+        rules.may(&person("grace", groups), crate::policy::Verb::Audit, &key(), &circumstances())
+    };
+    for (groups, given) in [(&["auditors"][..], true), (&["sre", "dev", "contractors", "sre-leads"], false)] {
+        for rules in [&rules, &starter("")] {
+            assert_eq!(matches!(may(rules, groups), crate::policy::Leave::Given(_)), given, "{groups:?}");
+        }
+    }
     for (groups, what, expected) in [
         (&["sre"][..], "shell+agent root@web-1", "1h by sre-everything"),
         (&["sre"], "shell root@web-1 for 2h", "duration_denied"),
