@@ -57,6 +57,7 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         digest: rules.digest().to_owned(),
         policies: u64::try_from(rules.len())?,
         hosts: u64::try_from(rules.inventory().hosts().count())?,
+        previous: None,
     };
     tracing::info!(digest = %loaded.digest, policies = loaded.policies, hosts = loaded.hosts, "rules loaded");
     let record = RecordEvent { actor: Actor::Ca, what: What::PolicyLoaded(loaded) };

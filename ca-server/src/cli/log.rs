@@ -108,6 +108,15 @@ fn describe(what: &What) -> String {
                 if e.asked.reason.is_empty() { String::new() } else { format!(" ({})", e.asked.reason) };
             format!("{} {} {accounts} {outcome}{reason}", e.request, e.asked.mode)
         }
+        What::CertificateRevoked(e) => format!("{} serial {}: {}", e.authority, e.serial, e.reason),
+        What::KeyUsed(e) => format!("{} for {} ({})", e.key, e.purpose, e.fingerprint),
+        What::ConfigChanged(e) => format!("digest {:.16}…", e.after),
+        What::LogExported(e) => format!("by {}", e.session),
+        What::EventErased(e) => format!("event {}: {}", e.leaf, e.reason),
+        What::StoreRestored(e) => {
+            format!("{} events from {}, {} certificates revoked", e.leaves, e.from, e.revoked)
+        }
+        What::StoreMoved(e) => format!("{} events from {} to {}", e.leaves, e.from, e.to),
         What::CertificateIssued(e) => {
             format!(
                 "serial {} {} until {} for {} [{}]",

@@ -65,7 +65,18 @@ impl Index {
             Actor::Operator | Actor::Ca => {}
         }
         match &event.what {
-            What::CaInitialised(_) | What::PolicyLoaded(_) | What::SessionRefused(_) => {}
+            What::CaInitialised(_)
+            | What::PolicyLoaded(_)
+            | What::SessionRefused(_)
+            | What::KeyUsed(_)
+            | What::ConfigChanged(_)
+            | What::EventErased(_)
+            | What::StoreRestored(_)
+            | What::StoreMoved(_) => {}
+            What::LogExported(exported) => index.session = Some(exported.session.to_string()),
+            What::CertificateRevoked(revoked) => {
+                index.certificate = Some((revoked.authority.to_string(), revoked.serial));
+            }
             What::SessionOpened(opened) => index.session = Some(opened.session.to_string()),
             What::SessionEnded(ended) => index.session = Some(ended.session.to_string()),
             What::RequestDecided(decided) => {

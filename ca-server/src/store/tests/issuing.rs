@@ -121,7 +121,14 @@ async fn certificates(store: &Store) -> Vec<(Name, u64)> {
         | What::SessionOpened(_)
         | What::SessionRefused(_)
         | What::SessionEnded(_)
-        | What::RequestDecided(_) => None,
+        | What::RequestDecided(_)
+        | What::CertificateRevoked(_)
+        | What::KeyUsed(_)
+        | What::ConfigChanged(_)
+        | What::LogExported(_)
+        | What::EventErased(_)
+        | What::StoreRestored(_)
+        | What::StoreMoved(_) => None,
     };
     events.into_iter().filter_map(read).collect()
 }

@@ -189,6 +189,7 @@ fn policy_loaded() -> Change {
     Change::Record(RecordEvent {
         actor: Actor::Ca,
         what: jit_ssh_proto::event::What::PolicyLoaded(jit_ssh_proto::event::PolicyLoaded {
+            previous: None,
             digest: "00".repeat(32),
             policies: 1,
             hosts: 2,
