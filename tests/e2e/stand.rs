@@ -15,8 +15,8 @@ use jit_ssh_tests::api::{Call, Issuer, Key, Session, Signing, access_body, login
 use jit_ssh_tests::http::{Answer, send};
 use jit_ssh_tests::ledger::Leaf;
 use jit_ssh_tests::process::{self, Output, Process, Stream};
+use rusqlite::{Connection, OpenFlags, Row};
 use serde_json::Value;
-use sqlx::{Connection, Row, SqliteConnection};
 use tempfile::TempDir;
 
 /// What the keys of every CA here are encrypted with: long and odd enough to be looked for in what a CA writes.
@@ -160,35 +160,26 @@ impl Site {
     }
 
     /// Every row of a query, read from the database file beside whoever writes it.
-    pub(crate) fn query<T>(&self, sql: &'static str, row: impl Fn(&sqlx::sqlite::SqliteRow) -> T) -> Vec<T> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let url = format!("sqlite://{}?mode=ro", self.dir.join("ca.db").display());
-        runtime.block_on(async {
-            let mut conn = SqliteConnection::connect(&url).await.unwrap();
-            let rows = sqlx::query(sql).fetch_all(&mut conn).await.unwrap();
-            conn.close().await.unwrap();
-            rows.iter().map(row).collect()
-        })
+    pub(crate) fn query<T>(&self, sql: &str, row: impl Fn(&Row<'_>) -> T) -> Vec<T> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let conn = Connection::open_with_flags(self.dir.join("ca.db"), flags).unwrap();
+        let mut statement = conn.prepare(sql).unwrap();
+        let rows = statement.query_map([], |found| Ok(row(found))).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
     }
 
     /// Changes the database of a stopped server.
-    pub(crate) fn execute(&self, sql: &'static str, values: &[&str]) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let url = format!("sqlite://{}?mode=rw", self.dir.join("ca.db").display());
-        runtime.block_on(async {
-            let mut conn = SqliteConnection::connect(&url).await.unwrap();
-            let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(*value));
-            query.execute(&mut conn).await.unwrap();
-            conn.close().await.unwrap();
-        });
+    pub(crate) fn execute(&self, sql: &str, values: &[&str]) {
+        let conn = Connection::open(self.dir.join("ca.db")).unwrap();
+        conn.execute(sql, rusqlite::params_from_iter(values)).unwrap();
     }
 
     /// The ledger as it is stored, unchecked.
     pub(crate) fn leaves(&self) -> Vec<Leaf> {
         self.query("SELECT leaf, body, salt, hash FROM events ORDER BY leaf", |row| {
-            let bytes = |at: usize| row.get::<Vec<u8>, _>(at);
+            let bytes = |at: usize| row.get::<_, Vec<u8>>(at).unwrap();
             Leaf {
-                index: row.get::<i64, _>(0).try_into().unwrap(),
+                index: row.get::<_, i64>(0).unwrap().try_into().unwrap(),
                 body: bytes(1),
                 salt: bytes(2),
                 hash: bytes(3),
@@ -229,7 +220,7 @@ impl Site {
              UNION ALL SELECT 'requests', COUNT(*) FROM requests UNION ALL SELECT 'certificates', COUNT(*) FROM certificates \
              UNION ALL SELECT 'call_ids', COUNT(*) FROM call_ids UNION ALL SELECT 'identities', COUNT(*) FROM identities \
              UNION ALL SELECT 'serials', COALESCE(SUM(next), 0) FROM serials",
-            |row| (row.get::<String, _>(0), row.get::<i64, _>(1)),
+            |row| (row.get::<_, String>(0).unwrap(), row.get::<_, i64>(1).unwrap()),
         );
         counts.into_iter().collect()
     }

@@ -108,7 +108,7 @@ fn invariant_10_what_the_store_holds_and_nobody_understands_is_not_a_session() {
         "UPDATE sessions SET claims = replace(claims, '\"code\"', '\"another-flow\"')",
     ] {
         let saved = site.query("SELECT claims, session_key FROM sessions", |row| {
-            (sqlx::Row::get::<String, _>(row, 0), sqlx::Row::get::<String, _>(row, 1))
+            (row.get::<_, String>(0).unwrap(), row.get::<_, String>(1).unwrap())
         });
         site.execute(damage, &[]);
         let server = site.serve();

@@ -54,7 +54,7 @@ fn invariant_12_a_clock_a_little_behind_is_lifted_and_ends_what_has_ended() {
     assert_eq!(answer.outcome(), "401 session_expired");
     assert!(site.certificates().is_empty());
     // Times in the ledger never go back.
-    let times = site.query("SELECT time FROM events ORDER BY leaf", |row| sqlx::Row::get::<i64, _>(row, 0));
+    let times = site.query("SELECT time FROM events ORDER BY leaf", |row| row.get::<_, i64>(0).unwrap());
     assert!(times.is_sorted(), "{times:?}");
 }
 
@@ -72,7 +72,7 @@ fn invariant_12_a_certificate_is_dated_by_the_ledger_and_ends_no_later_for_it() 
     let end = issued["valid_before"].as_u64().unwrap();
     // Ten minutes from the ledger's time, which is the later of the two.
     assert!(end <= now() + 50 + 600, "{end}");
-    let ledger = site
-        .query("SELECT time FROM events ORDER BY leaf DESC LIMIT 1", |row| sqlx::Row::get::<i64, _>(row, 0));
+    let ledger =
+        site.query("SELECT time FROM events ORDER BY leaf DESC LIMIT 1", |row| row.get::<_, i64>(0).unwrap());
     assert!(end <= u64::try_from(ledger[0]).unwrap() + 600);
 }
