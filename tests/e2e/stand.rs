@@ -203,7 +203,14 @@ impl Site {
             | What::SessionOpened(_)
             | What::SessionRefused(_)
             | What::SessionEnded(_)
-            | What::RequestDecided(_) => None,
+            | What::RequestDecided(_)
+            | What::CertificateRevoked(_)
+            | What::KeyUsed(_)
+            | What::ConfigChanged(_)
+            | What::LogExported(_)
+            | What::EventErased(_)
+            | What::StoreRestored(_)
+            | What::StoreMoved(_) => None,
         };
         self.ledger().into_iter().filter_map(issued).collect()
     }

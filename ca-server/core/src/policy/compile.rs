@@ -5,13 +5,17 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use cedar_policy::{Authorizer, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    AuthorizationError, Authorizer, Effect, Entities, Policy, PolicyId, PolicySet, Request, Schema,
+    ValidationMode, Validator,
+};
 use jit_ssh_proto::Span;
 use miette::Diagnostic;
 use serde_json::Value;
 
 use super::annotations::{self, Rule};
 use super::scan::{self, Statement, position};
+use super::verb::{self, Scope};
 use super::{PolicyError, PolicySource};
 
 /// The schema, as `docs/` shows it.
@@ -22,8 +26,10 @@ pub(super) const SCHEMA: &str = include_str!("schema.cedarschema");
 pub(super) struct Compiled {
     /// Every policy.
     pub(super) all: PolicySet,
-    /// The permits: whether somebody has any part in what a `forbid` denied.
-    pub(super) permits: PolicySet,
+    /// The permits for logins without their actions and conditions: whether somebody has any part in a host.
+    pub(super) parts: PolicySet,
+    /// The permits whose action scope names one of the CA's own verbs: no other counts for these.
+    pub(super) verbs: PolicySet,
     /// What each policy is.
     pub(super) rules: BTreeMap<PolicyId, Rule>,
     /// If a policy looks at `context.duration`: every length that an offer gives, the longest first. Else empty: then
@@ -66,6 +72,27 @@ fn one_line(text: &str) -> String {
 }
 
 impl Compiled {
+    /// The policies of a set that match. Cedar alone would go on without those that fail.
+    ///
+    /// # Errors
+    /// Those that failed.
+    pub(super) fn matched(
+        &self,
+        request: &Request,
+        policies: &PolicySet,
+        entities: &Entities,
+    ) -> Result<BTreeSet<PolicyId>, BTreeSet<PolicyId>> {
+        let response = self.authorizer.is_authorized(request, policies, entities);
+        let errors: BTreeSet<PolicyId> = response
+            .diagnostics()
+            .errors()
+            .map(|error| match error {
+                AuthorizationError::PolicyEvaluationError(e) => e.policy_id().clone(),
+            })
+            .collect();
+        if errors.is_empty() { Ok(response.diagnostics().reason().cloned().collect()) } else { Err(errors) }
+    }
+
     /// Parses, names, validates.
     ///
     /// # Errors
@@ -127,14 +154,13 @@ impl Compiled {
         let nowhere = |what: String| {
             Vec::from([PolicyError { file: "policies".into(), line: 1, column: 1, what: one_line(&what) }])
         };
-        let set = |effect: Option<Effect>| {
-            PolicySet::from_policies(
-                policies.iter().filter(|p| effect.is_none_or(|e| p.effect() == e)).cloned(),
-            )
-            .map_err(|e| nowhere(e.to_string()))
-        };
-        let all = set(None)?;
-        let permits = set(Some(Effect::Permit))?;
+        let all = PolicySet::from_policies(policies.iter().cloned()).map_err(|e| nowhere(e.to_string()))?;
+        let permits = || policies.iter().filter(|p| p.effect() == Effect::Permit);
+        let verbs = permits().filter(|p| verb::scope(p).names_verbs()).cloned();
+        let verbs = PolicySet::from_policies(verbs).map_err(|e| nowhere(e.to_string()))?;
+        let parts = permits().filter(|p| verb::scope(p) != Scope::Verbs).map(part);
+        let parts = parts.collect::<Result<Vec<Policy>, String>>().map_err(nowhere)?;
+        let parts = PolicySet::from_policies(parts).map_err(|e| nowhere(e.to_string()))?;
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|e| nowhere(e.to_string()))?;
         let result = Validator::new(schema).validate(&all, ValidationMode::Strict);
         let place = |id: &PolicyId, found: &dyn Diagnostic| match origins.get(id) {
@@ -157,9 +183,19 @@ impl Compiled {
             errors.dedup();
             return Err(errors);
         }
-        let lengths = if policies.iter().any(looks_at_duration) { lengths(&rules) } else { Vec::new() };
-        Ok(Self { all, permits, rules, lengths, authorizer: Authorizer::new() })
+        let lengths =
+            if policies.iter().any(looks_at_duration) { lengths(policies, &rules) } else { Vec::new() };
+        Ok(Self { all, parts, verbs, rules, lengths, authorizer: Authorizer::new() })
     }
+}
+
+/// The same policy for any action and without conditions: what is left says who has a part in what.
+fn part(policy: &Policy) -> Result<Policy, String> {
+    let mut json = policy.to_json().map_err(|e| e.to_string())?;
+    let fields = json.as_object_mut().ok_or("a policy has no JSON form")?;
+    fields.insert("action".into(), serde_json::json!({ "op": "All" }));
+    fields.insert("conditions".into(), Value::Array(Vec::new()));
+    Policy::from_json(Some(policy.id().clone()), json).map_err(|e| e.to_string())
 }
 
 fn one(
@@ -174,6 +210,13 @@ fn one(
         let at = statement.annotations.iter().find(|(name, _)| *name == wrong.name).map_or(0, |(_, at)| *at);
         Vec::from([fault(origin.source, at.max(origin.start), wrong.what)])
     })?;
+    if let Some((name, at)) = terms_of_a_verb(&policy, statement) {
+        let what = format!(
+            "@{name} is a term of access to hosts and means nothing for the CA's own verbs: give them a policy of \
+             their own, without it"
+        );
+        return Err(Vec::from([fault(origin.source, at.max(origin.start), what)]));
+    }
     // A name has no ':', so that no @id can pose as a policy without one.
     let id = match &read.id {
         Some(id) => id.to_string(),
@@ -182,11 +225,21 @@ fn one(
     Ok((policy.new_id(PolicyId::new(id)), read.rule))
 }
 
+/// A term on a permit that names one of the CA's own verbs, and where it stands: what it demands would not be asked.
+fn terms_of_a_verb<'a>(policy: &Policy, statement: &Statement<'a>) -> Option<(&'a str, usize)> {
+    if !verb::scope(policy).names_verbs() {
+        return None;
+    }
+    let is_term = |name: &str| matches!(name, "ttl" | "approvals" | "source" | "verify" | "break_glass");
+    statement.annotations.iter().find(|(name, _)| is_term(name)).copied()
+}
+
 /// The different lengths of offers, the longest first.
-fn lengths(rules: &BTreeMap<PolicyId, Rule>) -> Vec<Span> {
-    let mut lengths: Vec<Span> = rules
-        .values()
-        .filter_map(|rule| match rule {
+fn lengths(policies: &[Policy], rules: &BTreeMap<PolicyId, Rule>) -> Vec<Span> {
+    let mut lengths: Vec<Span> = policies
+        .iter()
+        .filter(|policy| verb::scope(policy) != Scope::Verbs)
+        .filter_map(|policy| match rules.get(policy.id())? {
             Rule::Permit(offer) => Some(offer.ttl),
             Rule::Forbid(_) => None,
         })

@@ -5,11 +5,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use cedar_policy::{Context, Entities, PolicyId, PolicySet, Request};
+use cedar_policy::{Context, Entities, EntityUid, PolicyId, Request};
 use jit_ssh_proto::{Account, Action, Code, Span, UserKey};
 
 use super::annotations::{Approvals, Offer, Rule};
-use super::facts::{self, Untold};
+use super::facts::{self, Asking, Untold};
 use super::{Allowed, Circumstances, Decision, Rules, refusal};
 use crate::identity::VerifiedIdentity;
 use crate::inventory::{Host, PrincipalStyle};
@@ -147,8 +147,7 @@ impl<'a> Question<'a> {
                 match facts::context(
                     &self.rules.vocabulary,
                     self.identity,
-                    self.request,
-                    action,
+                    &Asking::of(self.request, action),
                     length,
                     self.key,
                     self.at,
@@ -168,11 +167,11 @@ impl<'a> Question<'a> {
     fn ask(&self, account: &Account, action: Action, context: Context) -> Result<Offers<'a>, Verdict<'a>> {
         let vocabulary = &self.rules.vocabulary;
         let principal = vocabulary.principal(self.identity);
-        let request =
-            Request::new(principal, vocabulary.action(action)?, vocabulary.account(account), context, None)
-                .map_err(|_| Untold)?;
+        let action = vocabulary.action(action)?;
+        let request = Request::new(principal, action.clone(), vocabulary.account(account), context, None)
+            .map_err(|_| Untold)?;
         let compiled = &self.rules.compiled;
-        let matched = self.matched(&request, &compiled.all)?;
+        let matched = compiled.matched(&request, &compiled.all, &self.entities).map_err(Verdict::Failed)?;
         let forbids: BTreeSet<PolicyId> = matched
             .iter()
             .filter(|id| matches!(compiled.rules.get(*id), Some(Rule::Forbid(_)) | None))
@@ -181,25 +180,33 @@ impl<'a> Question<'a> {
         if forbids.is_empty() {
             return Ok(self.offers(&matched));
         }
-        // Somebody without any part in the account is told what they are told of every other: nothing.
-        let part = self.offers(&self.matched(&request, &compiled.permits)?);
-        Err(if part.is_empty() { Verdict::NoAccess } else { Verdict::Forbidden(forbids) })
+        // Somebody without any part in the host is told what they are told of every other: nothing.
+        Err(if self.has_part(account, &action)? { Verdict::Forbidden(forbids) } else { Verdict::NoAccess })
     }
 
-    fn matched(&self, request: &Request, policies: &PolicySet) -> Result<BTreeSet<PolicyId>, Verdict<'a>> {
-        let response = self.rules.compiled.authorizer.is_authorized(request, policies, &self.entities);
-        let errors: BTreeSet<PolicyId> = response
-            .diagnostics()
-            .errors()
-            .map(|error| match error {
-                cedar_policy::AuthorizationError::PolicyEvaluationError(e) => e.policy_id().clone(),
-            })
+    /// Whether some permit is for this caller and for any login of the account's host, whatever its action and
+    /// conditions.
+    fn has_part(&self, account: &Account, action: &EntityUid) -> Result<bool, Verdict<'a>> {
+        let vocabulary = &self.rules.vocabulary;
+        let Some(host) = self.rules.inventory.account(account) else { return Ok(false) };
+        let logins: Vec<Account> = host
+            .logins
+            .iter()
+            .map(|login| Account { login: login.clone(), place: account.place.clone() })
             .collect();
-        if errors.is_empty() {
-            Ok(response.diagnostics().reason().cloned().collect())
-        } else {
-            Err(Verdict::Failed(errors))
+        let accounts = logins.iter().map(|account| (account, host));
+        let entities = vocabulary.entities(self.identity, accounts, &self.rules.inventory, None)?;
+        for login in &logins {
+            let principal = vocabulary.principal(self.identity);
+            let request =
+                Request::new(principal, action.clone(), vocabulary.account(login), Context::empty(), None)
+                    .map_err(|_| Untold)?;
+            let compiled = &self.rules.compiled;
+            if !compiled.matched(&request, &compiled.parts, &entities).map_err(Verdict::Failed)?.is_empty() {
+                return Ok(true);
+            }
         }
+        Ok(false)
     }
 
     /// The permits among what matched that this caller can take.

@@ -14,7 +14,7 @@ use cedar_policy::{
 use cedar_policy_core::ast::{Name as ExtensionName, RestrictedExpr};
 use jit_ssh_proto::{Account, Action, Command, Name, Span, Timestamp, UserKey};
 
-use super::Circumstances;
+use super::{Circumstances, Verb};
 use crate::identity::{IdentityKind, VerifiedIdentity};
 use crate::inventory::{Host, Inventory};
 use crate::request::AccessRequest;
@@ -36,6 +36,8 @@ pub(super) struct Vocabulary {
     host: EntityTypeName,
     host_group: EntityTypeName,
     actions: BTreeMap<Action, EntityUid>,
+    action: EntityTypeName,
+    request: EntityTypeName,
     datetime: ExtensionName,
     duration: ExtensionName,
     ip: ExtensionName,
@@ -79,6 +81,8 @@ impl Vocabulary {
             host: kind("Host")?,
             host_group: kind("HostGroup")?,
             actions: Action::ALL.into_iter().map(|a| (a, uid(&action, a.as_str()))).collect(),
+            action,
+            request: kind("Request")?,
             datetime: "datetime".parse().map_err(|_| Untold)?,
             duration: "duration".parse().map_err(|_| Untold)?,
             ip: "ip".parse().map_err(|_| Untold)?,
@@ -91,6 +95,11 @@ impl Vocabulary {
 
     pub(super) fn action(&self, action: Action) -> Result<EntityUid, Untold> {
         self.actions.get(&action).cloned().ok_or(Untold)
+    }
+
+    /// A verb of the CA's own, and what it is done to.
+    pub(super) fn verb(&self, verb: Verb) -> (EntityUid, EntityUid) {
+        (uid(&self.action, verb.as_str()), uid(&self.request, verb.object()))
     }
 
     pub(super) fn account(&self, account: &Account) -> EntityUid {
@@ -168,12 +177,27 @@ impl Vocabulary {
     }
 }
 
-/// The context of one action of a request: `exec` is told the command, no other action is.
+/// What a request says for itself: nothing, for the CA's own verbs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asking<'a> {
+    pub(super) reason: &'a str,
+    pub(super) ticket: &'a str,
+    pub(super) command: Option<&'a Command>,
+}
+
+impl<'a> Asking<'a> {
+    /// One action of a request: `exec` is told the command, no other action is.
+    pub(super) fn of(request: &'a AccessRequest, action: Action) -> Self {
+        let command = if action == Action::Exec { request.command() } else { None };
+        Self { reason: request.reason().as_str(), ticket: request.ticket().as_str(), command }
+    }
+}
+
+/// The context of one question.
 pub(super) fn context(
     vocabulary: &Vocabulary,
     identity: &VerifiedIdentity,
-    request: &AccessRequest,
-    action: Action,
+    asking: &Asking<'_>,
     duration: Span,
     key: &UserKey,
     at: &Circumstances,
@@ -189,17 +213,15 @@ pub(super) fn context(
         field("local", record(local)?),
         // An IPv4 caller on an IPv6 socket is an IPv4 caller.
         field("source_ip", extension(&vocabulary.ip, &at.source_ip.to_canonical().to_string())),
-        field("reason", text(request.reason().as_str())),
-        field("ticket", text(request.ticket().as_str())),
+        field("reason", text(asking.reason)),
+        field("ticket", text(asking.ticket)),
         field("duration", vocabulary.span(duration)),
         field("starts_in", vocabulary.span(Span::from_seconds(0))),
         field("break_glass", RestrictedExpression::new_bool(false)),
         field("auth", auth(vocabulary, identity, at.now)?),
         field("key", record(Vec::from([field("type", text(key.algorithm().as_str()))]))?),
     ]);
-    if action == Action::Exec
-        && let Some(command) = request.command()
-    {
+    if let Some(command) = asking.command {
         pairs.extend(command_facts(command)?);
     }
     Context::from_pairs(pairs).map_err(|_| Untold)

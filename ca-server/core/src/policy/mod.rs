@@ -8,6 +8,7 @@ mod refusal;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod verb;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -19,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use self::compile::Compiled;
 use self::facts::Vocabulary;
+pub use self::verb::{Leave, Verb};
 
 use crate::identity::VerifiedIdentity;
 use crate::inventory::Inventory;
@@ -148,6 +150,13 @@ impl Rules {
         at: &Circumstances,
     ) -> Decision {
         decide::decide(self, identity, request, key, at)
+    }
+
+    /// Decides whether somebody may do what is the CA's own, now: permits count whose action scope names the verb, any
+    /// forbid or error denies. `key` is the session's.
+    #[must_use]
+    pub fn may(&self, identity: &VerifiedIdentity, verb: Verb, key: &UserKey, at: &Circumstances) -> Leave {
+        verb::may(self, identity, verb, key, at)
     }
 
     /// SHA-256 over policies and inventory, lower-case hex: which set decided.

@@ -4,7 +4,7 @@ use cedar_policy::{Request, Schema};
 use jit_ssh_proto::Action;
 
 use super::super::compile::SCHEMA;
-use super::super::facts::context;
+use super::super::facts::{Asking, context};
 use super::*;
 
 /// Whether the condition holds for this question.
@@ -42,8 +42,7 @@ fn what_is_told_fits_the_schema() {
                 let context = context(
                     vocabulary,
                     &identity,
-                    &request,
-                    action,
+                    &Asking::of(&request, action),
                     Span::from_seconds(300),
                     &key(),
                     &circumstances(),

@@ -5,6 +5,7 @@ mod load;
 mod narrowing;
 mod offers;
 mod starter;
+mod verbs;
 
 use alloc::format;
 use alloc::string::{String, ToString};
