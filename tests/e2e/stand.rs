@@ -12,10 +12,10 @@ use jit_ssh_proto::CaId;
 use jit_ssh_proto::event::{CertificateIssued, Event, What};
 use jit_ssh_proto::wire::{OpenSession, SessionOpened};
 use jit_ssh_tests::api::{Call, Issuer, Key, Session, Signing, access_body, login_body};
+use jit_ssh_tests::database::{Database, Row};
 use jit_ssh_tests::http::{Answer, send};
 use jit_ssh_tests::ledger::Leaf;
 use jit_ssh_tests::process::{self, Output, Process, Stream};
-use rusqlite::{Connection, OpenFlags, Row};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -159,32 +159,34 @@ impl Site {
         }
     }
 
-    /// Every row of a query, read from the database file beside whoever writes it.
-    pub(crate) fn query<T>(&self, sql: &str, row: impl Fn(&Row<'_>) -> T) -> Vec<T> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let conn = Connection::open_with_flags(self.dir.join("ca.db"), flags).unwrap();
-        let mut statement = conn.prepare(sql).unwrap();
-        let rows = statement.query_map([], |found| Ok(row(found))).unwrap();
-        rows.collect::<Result<_, _>>().unwrap()
+    /// Its database.
+    pub(crate) fn database(&self) -> Database {
+        Database::Sqlite(self.dir.join("ca.db"))
+    }
+
+    /// Every row of a query, read from the database beside whoever writes it.
+    pub(crate) fn query(&self, sql: &str) -> Vec<Row> {
+        self.database().query(sql).unwrap()
     }
 
     /// Changes the database of a stopped server.
-    pub(crate) fn execute(&self, sql: &str, values: &[&str]) {
-        let conn = Connection::open(self.dir.join("ca.db")).unwrap();
-        conn.execute(sql, rusqlite::params_from_iter(values)).unwrap();
+    pub(crate) fn execute(&self, sql: &str) {
+        self.database().execute(sql).unwrap();
     }
 
     /// The ledger as it is stored, unchecked.
     pub(crate) fn leaves(&self) -> Vec<Leaf> {
-        self.query("SELECT leaf, body, salt, hash FROM events ORDER BY leaf", |row| {
-            let bytes = |at: usize| row.get::<_, Vec<u8>>(at).unwrap();
+        let rows = self.query("SELECT leaf, body, salt, hash FROM events ORDER BY leaf");
+        let leaf = |row: &Row| {
+            let bytes = |at: usize| row.bytes(at).unwrap();
             Leaf {
-                index: row.get::<_, i64>(0).unwrap().try_into().unwrap(),
+                index: row.int(0).unwrap().try_into().unwrap(),
                 body: bytes(1),
                 salt: bytes(2),
                 hash: bytes(3),
             }
-        })
+        };
+        rows.iter().map(leaf).collect()
     }
 
     /// The ledger, each leaf recomputed and each event in canonical form.
@@ -220,9 +222,8 @@ impl Site {
              UNION ALL SELECT 'requests', COUNT(*) FROM requests UNION ALL SELECT 'certificates', COUNT(*) FROM certificates \
              UNION ALL SELECT 'call_ids', COUNT(*) FROM call_ids UNION ALL SELECT 'identities', COUNT(*) FROM identities \
              UNION ALL SELECT 'serials', COALESCE(SUM(next), 0) FROM serials",
-            |row| (row.get::<_, String>(0).unwrap(), row.get::<_, i64>(1).unwrap()),
         );
-        counts.into_iter().collect()
+        counts.iter().map(|row| (row.text(0).unwrap().to_owned(), row.int(1).unwrap())).collect()
     }
 
     /// `jit-ssh-ca log show`, as an operator reads it.
