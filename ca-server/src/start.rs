@@ -17,7 +17,7 @@ use crate::http::App;
 use crate::oidc::Provider;
 use crate::service::{Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer};
-use crate::store::{Change, RecordEvent, Store};
+use crate::store::{Change, Options as StoreOptions, RecordEvent, Store};
 
 /// A CA that is ready to be served.
 pub struct Started {
@@ -44,7 +44,15 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
     let keys = Keys::open(&layout.keys(), passphrase)?;
     let key_derivation = began.elapsed();
     let clock = Arc::new(SystemClock);
-    let store = Store::open(&config.store_url, &keys.ca_id, false).await?;
+    let options = StoreOptions {
+        url: config.store_url.clone(),
+        ca: keys.ca_id,
+        create: false,
+        seen: layout.seen(),
+        clock: Some(Arc::<SystemClock>::clone(&clock)),
+        keep: config.store_keep,
+    };
+    let store = Store::open(options).await?;
     let loaded = PolicyLoaded {
         digest: rules.digest().to_owned(),
         policies: u64::try_from(rules.len())?,

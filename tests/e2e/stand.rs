@@ -13,6 +13,7 @@ use jit_ssh_proto::event::{CertificateIssued, Event, What};
 use jit_ssh_proto::wire::{OpenSession, SessionOpened};
 use jit_ssh_tests::api::{Call, Issuer, Key, Session, Signing, access_body, login_body};
 use jit_ssh_tests::http::{Answer, send};
+use jit_ssh_tests::ledger::Leaf;
 use jit_ssh_tests::process::{self, Output, Process, Stream};
 use serde_json::Value;
 use sqlx::{Connection, Row, SqliteConnection};
@@ -182,22 +183,22 @@ impl Site {
         });
     }
 
+    /// The ledger as it is stored, unchecked.
+    pub(crate) fn leaves(&self) -> Vec<Leaf> {
+        self.query("SELECT leaf, body, salt, hash FROM events ORDER BY leaf", |row| {
+            let bytes = |at: usize| row.get::<Vec<u8>, _>(at);
+            Leaf {
+                index: row.get::<i64, _>(0).try_into().unwrap(),
+                body: bytes(1),
+                salt: bytes(2),
+                hash: bytes(3),
+            }
+        })
+    }
+
     /// The ledger, each leaf recomputed and each event in canonical form.
     pub(crate) fn ledger(&self) -> Vec<Event> {
-        let rows = self.query("SELECT leaf, body, salt, hash FROM events ORDER BY leaf", |row| {
-            let bytes = |at: usize| row.get::<Vec<u8>, _>(at);
-            (row.get::<i64, _>(0), bytes(1), bytes(2), bytes(3))
-        });
-        let mut events = Vec::new();
-        for (at, (leaf, body, salt, hash)) in rows.into_iter().enumerate() {
-            assert_eq!(usize::try_from(leaf).unwrap(), at, "leaves are counted through");
-            let salt = jit_ssh_proto::Salt::from_bytes(salt.try_into().unwrap());
-            assert_eq!(Event::leaf(&salt, &body).as_slice(), hash, "leaf {at}");
-            let event: Event = serde_json::from_slice(&body).unwrap();
-            assert_eq!(event.canonical().unwrap(), body, "event {at} is not in canonical form");
-            events.push(event);
-        }
-        events
+        self.leaves().iter().enumerate().map(|(at, leaf)| leaf.event(at).unwrap()).collect()
     }
 
     /// The certificates of the ledger, in order.

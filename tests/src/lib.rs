@@ -6,6 +6,7 @@ pub mod ca;
 pub mod certificates;
 pub mod client;
 pub mod http;
+pub mod ledger;
 pub mod process;
 pub mod provider;
 pub mod sshd;

@@ -86,7 +86,7 @@ impl Service {
 
         // 3. decide
         let at = Circumstances { now, local: self.local(now), source_ip: who.source };
-        let id = RequestId::from(entropy::ulid_parts(now));
+        let id = RequestId::from(entropy::ulid_parts(self.clock.milliseconds()));
         let (decided, refused) = match self.rules.decide(&who.identity, &request, &key, &at) {
             Decision::Denied(denial) => {
                 tracing::info!(request = %id, name = %who.identity.name(), code = %denial.code, policies = ?denial.policies, "denied");
@@ -97,7 +97,7 @@ impl Service {
             }
             Decision::Allowed(allowed) => {
                 let facts = GrantFacts {
-                    id: GrantId::from(entropy::ulid_parts(now)),
+                    id: GrantId::from(entropy::ulid_parts(self.clock.milliseconds())),
                     request: id,
                     session: who.session,
                     session_ends: who.expires,
@@ -200,6 +200,7 @@ impl Service {
             valid_before,
             policies: grant.policies().to_vec(),
             leaf_index: outcome.leaf,
+            receipt: None,
             addresses: addresses.collect(),
         })
     }

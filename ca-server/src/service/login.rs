@@ -41,7 +41,7 @@ impl Service {
         })?;
         // 5. the session, and what was asked with it
         let expires = token.issued.min(now).plus(self.limits.session);
-        let who = Who { identity, session: session_id(&token, &key), expires, source: call.source };
+        let who = Who { identity, session: session_id(&token), expires, source: call.source };
         let bearer = new_token(&who.session);
         let opening = Box::new(OpenSession {
             call: signed.id,
@@ -122,13 +122,10 @@ impl Service {
     }
 }
 
-/// A function of token and key, so that the same token from the same key names the same session (DESIGN 9).
-fn session_id(token: &VerifiedToken, key: &UserKey) -> SessionId {
-    let digest = Sha256::new()
-        .chain_update("jit-ssh-session-v1")
-        .chain_update(token.replay)
-        .chain_update(key.blob())
-        .finalize();
+/// A function of the token, so that a token names one session: the same one from the same key again, and none from
+/// another key (DESIGN 9).
+fn session_id(token: &VerifiedToken) -> SessionId {
+    let digest = Sha256::new().chain_update("jit-ssh-session-v2").chain_update(token.replay).finalize();
     let random = digest.iter().take(10).fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte));
     SessionId::from_parts(milliseconds(token.issued), random)
 }

@@ -13,13 +13,13 @@ use jit_ssh_proto::{Code, SessionId, Span, Timestamp};
 use super::StoreError;
 use super::change::{
     CallId, Change, DecideRequest, Decided, EndSession, IssueCertificate, OpenSession, Outcome, RecordEvent,
-    Refusal, RefuseSession,
+    Recorded, Refusal, RefuseSession,
 };
 use super::facts::{Facts, GrantFact, Head, SessionFact};
 use super::rows::{
     CallRow, CertificateRow, EventRow, IdentityRow, RequestRow, Rows, SessionRow, SessionUpdate, call_key,
-    replay_key,
 };
+use super::tree::TreeHead;
 
 /// How far a clock may be behind the ledger. A little is lifted to the ledger's time; more means that one of the
 /// two is wrong, and then nothing is decided (invariant 12).
@@ -86,9 +86,11 @@ impl Batch {
         self.unused(&open.call)?;
         let (issuer, sub) = (open.issuer.to_string(), open.claims.sub.clone());
         let id = open.session.to_string();
-        let replay = replay_key(open.issued, &open.replay);
-        let again = match self.facts.replays.get(&replay) {
-            Some(opened) if *opened == id => Some(self.live(open.session, time, &issuer, &sub)?.clone()),
+        let key = open.key.to_string();
+        let again = match self.facts.sessions.get(&id) {
+            Some(session) if session.replay == open.replay && session.key == key => {
+                Some(self.live(open.session, time, &issuer, &sub)?.clone())
+            }
             Some(_) => return Err(Refusal::Precondition(Code::TokenUsed)),
             None => None,
         };
@@ -107,7 +109,7 @@ impl Batch {
             self.use_up(open.call);
             self.opened = Some(open.session);
             self.rows.updates.push(SessionUpdate::Token(open.session, open.token_hash));
-            return Ok(Outcome { leaf: session.leaf, time: session.opened, prepared: None });
+            return Ok(Outcome { leaf: session.leaf, time: session.opened, prepared: None, recorded: None });
         }
         if open.expires <= time {
             return Err(Refusal::Precondition(Code::SessionExpired));
@@ -141,10 +143,17 @@ impl Batch {
                 });
             }
         }
-        self.facts.replays.insert(replay.clone(), id.clone());
-        let (opened, expires) = (time, open.expires);
-        let fact =
-            SessionFact { issuer: issuer.clone(), sub: sub.clone(), opened, expires, ended: false, leaf };
+        let (opened, expires, replay) = (time, open.expires, open.replay);
+        let fact = SessionFact {
+            issuer: issuer.clone(),
+            sub: sub.clone(),
+            opened,
+            expires,
+            ended: false,
+            leaf,
+            replay,
+            key: key.clone(),
+        };
         self.facts.sessions.insert(id, fact);
         self.rows.sessions.push(SessionRow {
             id: open.session,
@@ -153,7 +162,7 @@ impl Batch {
             issuer,
             sub,
             claims,
-            key: open.key.to_string(),
+            key,
             opened,
             expires,
             keep_until: open.replay_until.max(expires).plus(SESSION_KEPT),
@@ -278,8 +287,15 @@ impl Batch {
             valid_before: record.valid_before,
             leaf: event.leaf,
         });
+        let recorded = Recorded {
+            event: event.body.clone(),
+            salt: event.salt,
+            proof: Vec::new(),
+            head: TreeHead::EMPTY,
+        };
         let mut outcome = self.keep(event);
         outcome.prepared = Some(prepared);
+        outcome.recorded = Some(recorded);
         Ok(outcome)
     }
 
@@ -332,7 +348,7 @@ impl Batch {
     }
 
     fn keep(&mut self, event: EventRow) -> Outcome {
-        let outcome = Outcome { leaf: event.leaf, time: event.time, prepared: None };
+        let outcome = Outcome { leaf: event.leaf, time: event.time, prepared: None, recorded: None };
         self.head.next_leaf = event.leaf.saturating_add(1);
         self.head.time = event.time;
         self.rows.events.push(event);

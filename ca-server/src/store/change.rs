@@ -8,6 +8,8 @@ use jit_ssh_core::request::AccessRequest;
 use jit_ssh_proto::event::{Actor, What};
 use jit_ssh_proto::{Code, Name, RequestId, SessionId, Timestamp, UserKey};
 
+use super::tree::{NodeHash, TreeHead};
+
 /// A signed call's unique id, to be used up. The signature is over both parts, and so no signed call is good twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallId {
@@ -52,7 +54,7 @@ pub struct RecordEvent {
 pub struct OpenSession {
     /// The signed call.
     pub call: CallId,
-    /// A function of token and key: the same token from the same key names the same session.
+    /// A function of the token, so that a token names one session, whatever key comes with it.
     pub session: SessionId,
     /// SHA-256 of the bearer token; replaces the earlier one if the session is there.
     pub token_hash: [u8; 32],
@@ -180,6 +182,21 @@ pub struct Outcome {
     pub time: Timestamp,
     /// The certificate to sign, for `IssueCertificate`.
     pub prepared: Option<Prepared>,
+    /// Its event and that the ledger has it, for `IssueCertificate`.
+    pub recorded: Option<Recorded>,
+}
+
+/// An event and the proof that it is in the ledger.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// The canonical event.
+    pub event: Vec<u8>,
+    /// Its salt.
+    pub salt: [u8; 32],
+    /// The path from its leaf to the root (RFC 6962 section 2.1.1).
+    pub proof: Vec<NodeHash>,
+    /// The tree that the proof is of: the ledger after the transaction that holds the event.
+    pub head: TreeHead,
 }
 
 /// A precondition did not hold. Nothing of this change was kept.
