@@ -14,5 +14,6 @@ mod crash;
 mod documents;
 mod invariants;
 mod login;
+mod proven;
 mod serving;
 mod stand;
