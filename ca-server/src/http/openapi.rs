@@ -11,7 +11,7 @@ use super::App;
 use super::caller::Anyone;
 use super::incoming::Incoming;
 use super::problem::raw;
-use super::{health, requests, sessions, trust};
+use super::{events, health, requests, sessions, trust};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,6 +27,7 @@ use super::{health, requests, sessions, trust};
         requests::create,
         requests::list,
         requests::show,
+        events::search,
     )
 )]
 struct Description;

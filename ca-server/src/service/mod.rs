@@ -1,6 +1,7 @@
 //! What the CA does, as numbered steps over the core, the store, the signer and the providers. Knows no HTTP types.
 
 mod call;
+mod events;
 mod issue;
 mod login;
 mod refusal;
@@ -17,6 +18,7 @@ use jit_ssh_proto::event::Actor;
 use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
 pub use call::{Call, SignedCall};
+pub use events::{Auditor, EventQuery, Export};
 pub use session::{LiveSession, SessionCache};
 
 use crate::clock::Clock;

@@ -76,7 +76,14 @@ impl Receipt {
             | What::SessionOpened(_)
             | What::SessionRefused(_)
             | What::SessionEnded(_)
-            | What::RequestDecided(_)) => return Err(ReceiptError::Kind(other.kind())),
+            | What::RequestDecided(_)
+            | What::CertificateRevoked(_)
+            | What::KeyUsed(_)
+            | What::ConfigChanged(_)
+            | What::LogExported(_)
+            | What::EventErased(_)
+            | What::StoreRestored(_)
+            | What::StoreMoved(_)) => return Err(ReceiptError::Kind(other.kind())),
         }
         Ok(checkpoint)
     }

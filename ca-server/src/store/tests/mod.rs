@@ -7,6 +7,7 @@ mod issuing;
 mod ledger;
 mod opening;
 mod preconditions;
+mod search;
 
 use jit_ssh_core::identity::{Claims, Flow, Picked};
 use jit_ssh_core::request::{AccessRequest, RequestLimits};
