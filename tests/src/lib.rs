@@ -5,6 +5,7 @@ pub mod browser;
 pub mod ca;
 pub mod certificates;
 pub mod client;
+pub mod database;
 pub mod http;
 pub mod ledger;
 pub mod process;

@@ -5,6 +5,7 @@ mod caller;
 mod events;
 mod health;
 mod incoming;
+mod log;
 mod openapi;
 mod patience;
 mod problem;

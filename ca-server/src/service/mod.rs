@@ -3,6 +3,7 @@
 mod call;
 mod events;
 mod issue;
+mod ledger;
 mod login;
 mod refusal;
 mod requests;
@@ -24,7 +25,7 @@ pub use session::{LiveSession, SessionCache};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::oidc::Provider;
-use crate::signer::Signer;
+use crate::signer::{LedgerSigner, Signer};
 use crate::store::Store;
 
 /// Everything the services work with.
@@ -37,6 +38,8 @@ pub struct Service {
     pub store: Store,
     /// The user authority's signer.
     pub signer: Arc<dyn Signer>,
+    /// The ledger key's signer.
+    pub ledger: Arc<LedgerSigner>,
     /// Policies and inventory in force.
     pub rules: Arc<Rules>,
     /// Identity providers.

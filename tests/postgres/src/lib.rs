@@ -2,12 +2,13 @@
 //! asks, ended by process id with whoever owns it. Nothing of the system's own PostgreSQL is used but its programs.
 
 mod programs;
+pub mod psql;
 mod template;
 
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -95,20 +96,14 @@ impl Postgres {
         self.port
     }
 
-    /// Runs SQL in a database (its name or its URL) with `psql` and returns what it prints: a line a row, columns
-    /// between bars.
+    /// Runs SQL in a database (its name or its URL) and returns what `psql` prints: a line a row, columns between
+    /// bars.
     ///
     /// # Errors
     /// With what `psql` said, when it fails.
     pub fn sql(&self, database: &str, sql: &str) -> Result<String> {
         let url = if database.contains(':') { database.to_owned() } else { self.url(database) };
-        let mut psql = Command::new(self.programs.file("psql"));
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &url]);
-        let output = psql.stdin(Stdio::null()).output().context("psql cannot be started")?;
-        if !output.status.success() {
-            bail!("psql: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        psql::lines(&url, sql)
     }
 
     /// What the server has written.

@@ -14,6 +14,11 @@ fn databases_are_empty_and_apart_and_commits_are_flushed() {
     let (one, two) = (server.database().unwrap(), server.database().unwrap());
     server.sql(&one, "CREATE TABLE t (a BIGINT); INSERT INTO t VALUES (1), (2)").unwrap();
     assert_eq!(server.sql(&one, "SELECT a, a + 1 FROM t ORDER BY a").unwrap(), "1|2\n2|3");
+    let rows = psql::rows(&one, r"SELECT a, E'x|\n', NULL, '', '\xab'::bytea FROM t ORDER BY a").unwrap();
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(rows[1], [text("2"), text("x|\n"), None, text(""), text(r"\xab")]);
+    assert_eq!(rows.len(), 2);
+    assert!(psql::rows(&one, "SELECT a FROM t WHERE a > 2").unwrap().is_empty());
     let error = server.sql(&two, "SELECT a FROM t").unwrap_err().to_string();
     assert!(error.contains("\"t\" does not exist"), "{error}");
     for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
