@@ -96,6 +96,15 @@ impl Ca<'_> {
         self.call(Method::POST, "/v1/requests", json(body)?, Some(session), Some(&signer(session, call)))
     }
 
+    /// `GET` of a file below `/log/`. None where there is no such file.
+    pub(crate) fn log(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        let answer = self.send(&Method::GET, path, vec![], None, None)?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        self.refused(&answer).map_or(Ok(Some(answer.body)), Err)
+    }
+
     fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -129,7 +138,7 @@ impl Ca<'_> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url.origin().ascii_serialization()))
-            .header("accept", "application/json, application/problem+json");
+            .header("accept", "application/json, application/problem+json, */*;q=0.1");
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
         }

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Status(JsonArgs),
     /// Say what a certificate allows, in words
     Inspect(InspectArgs),
+    /// Prove what the CA has recorded
+    Log(LogArgs),
     /// Print a completion script
     Completions(CompletionsArgs),
     /// Remove private keys when their certificates end
@@ -138,6 +140,28 @@ pub(crate) struct InspectArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    #[command(subcommand)]
+    pub(crate) command: LogCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Prove that nothing was changed or taken away since this machine first saw the ledger
+    Verify(LogVerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogVerifyArgs {
+    /// Read every entry too, and compute the ledger's root anew
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
     /// The shell
     pub(crate) shell: clap_complete::Shell,
@@ -158,8 +182,17 @@ mod tests {
         let mut command = Cli::command().term_width(100);
         command.build();
         let mut text = command.render_help().to_string();
-        for sub in command.get_subcommands_mut().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
+        let shown = |c: &&mut clap::Command| !c.is_hide_set() && c.get_name() != "help";
+        for sub in command.get_subcommands_mut().filter(shown) {
             text.push_str(&format!("\n==> {} <==\n{}", sub.get_name().to_owned(), sub.render_help()));
+            let name = sub.get_name().to_owned();
+            for inner in sub.get_subcommands_mut().filter(shown) {
+                text.push_str(&format!(
+                    "\n==> {name} {} <==\n{}",
+                    inner.get_name().to_owned(),
+                    inner.render_help()
+                ));
+            }
         }
         expect_test::expect_file!["../golden/help.txt"].assert_eq(&text);
     }

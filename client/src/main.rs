@@ -13,6 +13,7 @@ mod error;
 mod held;
 mod http;
 mod keys;
+mod ledger;
 mod oidc;
 mod output;
 mod paths;
