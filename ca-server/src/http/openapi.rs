@@ -11,11 +11,7 @@ use super::App;
 use super::caller::Anyone;
 use super::incoming::Incoming;
 use super::problem::raw;
-<<<<<<< HEAD
-use super::{events, health, requests, sessions, trust};
-=======
-use super::{health, log, requests, sessions, trust};
->>>>>>> main
+use super::{events, health, log, requests, sessions, trust};
 
 #[derive(OpenApi)]
 #[openapi(

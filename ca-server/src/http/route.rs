@@ -12,11 +12,7 @@ use jit_ssh_proto::Problem;
 use super::caller::{Anyone, Auditor, Caller, CallerKind, NewSession, Session, SignedSession};
 use super::incoming::Incoming;
 use super::problem::respond;
-<<<<<<< HEAD
-use super::{App, events, health, openapi, requests, sessions, trust};
-=======
-use super::{App, health, log, openapi, requests, sessions, trust};
->>>>>>> main
+use super::{App, events, health, log, openapi, requests, sessions, trust};
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
