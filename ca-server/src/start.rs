@@ -15,7 +15,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Layout, load_rules};
 use crate::http::{App, Stopping};
 use crate::oidc::Provider;
-use crate::service::{Service, SessionCache};
+use crate::service::{Quota, Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer};
 use crate::store::{Change, Options as StoreOptions, RecordEvent, Store};
 
@@ -85,6 +85,7 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         rules: Arc::new(rules),
         providers,
         limits: config.limits,
+        quota: Quota::new(config.limits.refused),
         timezone: config.timezone.clone(),
         bundle,
         sessions: SessionCache::default(),

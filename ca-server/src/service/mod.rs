@@ -5,6 +5,7 @@ mod events;
 mod issue;
 mod ledger;
 mod login;
+mod quota;
 mod refusal;
 mod requests;
 mod session;
@@ -20,6 +21,8 @@ use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
 pub use call::{Call, SignedCall};
 pub use events::{Auditor, EventQuery, Export};
+pub use quota::Quota;
+pub(crate) use quota::WINDOW as QUOTA_WINDOW;
 pub use session::{LiveSession, SessionCache};
 
 use crate::clock::Clock;
@@ -52,6 +55,8 @@ pub struct Service {
     pub bundle: SignedBundle,
     /// Sessions found lately.
     pub sessions: SessionCache,
+    /// Refusals of late.
+    pub quota: Quota,
 }
 
 impl Service {
