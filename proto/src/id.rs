@@ -26,6 +26,12 @@ macro_rules! ulid_id {
             pub fn from_parts(milliseconds: u64, random: u128) -> Self {
                 Self(Ulid::from_parts(milliseconds, random))
             }
+
+            /// The second that it was made in.
+            #[must_use]
+            pub fn time(&self) -> crate::Timestamp {
+                crate::Timestamp::from_seconds(self.0.timestamp_ms() / 1000)
+            }
         }
 
         impl fmt::Display for $name {
