@@ -5,12 +5,14 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use cedar_policy::{Authorizer, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy_core::ast::Expr;
 use jit_ssh_proto::Span;
 use miette::Diagnostic;
 use serde_json::Value;
 
 use super::annotations::{self, Rule};
+use super::facts::Looked;
 use super::scan::{self, Statement, position};
 use super::{PolicyError, PolicySource};
 
@@ -20,16 +22,15 @@ pub(super) const SCHEMA: &str = include_str!("schema.cedarschema");
 /// Validated policies and what their annotations say.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    /// Every policy.
-    pub(super) all: PolicySet,
-    /// The permits: whether somebody has any part in what a `forbid` denied.
-    pub(super) permits: PolicySet,
+    /// What each policy asks, as one expression.
+    pub(super) conditions: Vec<(PolicyId, Expr)>,
     /// What each policy is.
     pub(super) rules: BTreeMap<PolicyId, Rule>,
     /// If a policy looks at `context.duration`: every length that an offer gives, the longest first. Else empty: then
     /// the length is of no consequence for what matches.
     pub(super) lengths: Vec<Span>,
-    pub(super) authorizer: Authorizer,
+    /// What policies look at of the context.
+    pub(super) looked: Looked,
 }
 
 /// Where a policy stands.
@@ -127,14 +128,7 @@ impl Compiled {
         let nowhere = |what: String| {
             Vec::from([PolicyError { file: "policies".into(), line: 1, column: 1, what: one_line(&what) }])
         };
-        let set = |effect: Option<Effect>| {
-            PolicySet::from_policies(
-                policies.iter().filter(|p| effect.is_none_or(|e| p.effect() == e)).cloned(),
-            )
-            .map_err(|e| nowhere(e.to_string()))
-        };
-        let all = set(None)?;
-        let permits = set(Some(Effect::Permit))?;
+        let all = PolicySet::from_policies(policies.iter().cloned()).map_err(|e| nowhere(e.to_string()))?;
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|e| nowhere(e.to_string()))?;
         let result = Validator::new(schema).validate(&all, ValidationMode::Strict);
         let place = |id: &PolicyId, found: &dyn Diagnostic| match origins.get(id) {
@@ -157,8 +151,14 @@ impl Compiled {
             errors.dedup();
             return Err(errors);
         }
-        let lengths = if policies.iter().any(looks_at_duration) { lengths(&rules) } else { Vec::new() };
-        Ok(Self { all, permits, rules, lengths, authorizer: Authorizer::new() })
+        let looked = looked(policies);
+        let lengths = if looked.at("duration") { lengths(&rules) } else { Vec::new() };
+        let condition = |policy: &Policy| {
+            let policy: &cedar_policy_core::ast::Policy = policy.as_ref();
+            policy.condition()
+        };
+        let conditions = policies.iter().map(|policy| (policy.id().clone(), condition(policy))).collect();
+        Ok(Self { conditions, rules, lengths, looked })
     }
 }
 
@@ -196,26 +196,31 @@ fn lengths(rules: &BTreeMap<PolicyId, Rule>) -> Vec<Span> {
     lengths
 }
 
-/// Whether a policy may depend on `context.duration`; yes on doubt.
-fn looks_at_duration(policy: &Policy) -> bool {
-    policy.to_json().map_or(true, |json| uses_duration(&json))
+/// What policies may look at of the context; everything on doubt.
+fn looked(policies: &[Policy]) -> Looked {
+    let mut members = BTreeSet::new();
+    let understood =
+        policies.iter().all(|policy| policy.to_json().is_ok_and(|json| collect(&json, &mut members)));
+    if understood { Looked::At(members) } else { Looked::Everything }
 }
 
+/// Collects the members of the context that are named; false if that is not all that is made of it.
+///
 /// In Cedar's JSON form, `context.x` is `{".": {"left": {"Var": "context"}, "attr": "x"}}`, and `context has x` is the
 /// same under `has`. Any other use of `context` hands it on whole.
-fn uses_duration(json: &Value) -> bool {
+fn collect(json: &Value, members: &mut BTreeSet<String>) -> bool {
     let is_context = |v: &Value| v.get("Var").and_then(Value::as_str) == Some("context");
     match json {
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-        Value::Array(items) => items.iter().any(uses_duration),
-        Value::Object(_) if is_context(json) => true,
-        Value::Object(fields) => fields.iter().any(|(key, value)| {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+        Value::Array(items) => items.iter().all(|item| collect(item, members)),
+        Value::Object(_) if is_context(json) => false,
+        Value::Object(fields) => fields.iter().all(|(key, value)| {
             let of_context = matches!(key.as_str(), "." | "has") && value.get("left").is_some_and(is_context);
-            if of_context {
-                value.get("attr").and_then(Value::as_str).is_none_or(|attr| attr == "duration")
-            } else {
-                uses_duration(value)
+            if !of_context {
+                return collect(value, members);
             }
+            let member = value.get("attr").and_then(Value::as_str);
+            member.map(|member| members.insert(member.to_string())).is_some()
         }),
     }
 }

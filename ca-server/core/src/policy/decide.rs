@@ -5,11 +5,17 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use cedar_policy::{Context, Entities, PolicyId, PolicySet, Request};
+use cedar_policy::PolicyId;
+use cedar_policy_core::ast::{
+    Context, EntityUID, EntityUIDEntry, Literal, Request, SlotEnv, Value, ValueKind,
+};
+use cedar_policy_core::entities::Entities;
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::extensions::Extensions;
 use jit_ssh_proto::{Account, Action, Code, Span, UserKey};
 
 use super::annotations::{Approvals, Offer, Rule};
-use super::facts::{self, Untold};
+use super::facts::{self, Asked, Untold};
 use super::{Allowed, Circumstances, Decision, Rules, refusal};
 use crate::identity::VerifiedIdentity;
 use crate::inventory::{Host, PrincipalStyle};
@@ -52,11 +58,9 @@ type Offers<'a> = Vec<(&'a PolicyId, &'a Offer)>;
 /// Everything about a request that is the same for each of its pairs.
 struct Question<'a> {
     rules: &'a Rules,
-    identity: &'a VerifiedIdentity,
-    request: &'a AccessRequest,
-    key: &'a UserKey,
-    at: &'a Circumstances,
+    asked: Asked<'a>,
     accounts: Vec<(&'a Account, &'a Host)>,
+    principal: EntityUID,
     entities: Entities,
 }
 
@@ -82,11 +86,12 @@ pub(super) fn decide(
             None => return Decision::Denied(refusal::no_access()),
         }
     }
-    let Ok(entities) = rules.vocabulary.entities(identity, accounts.iter().copied(), &rules.inventory, None)
-    else {
+    let Ok(entities) = rules.vocabulary.entities(identity, accounts.iter().copied()) else {
         return Decision::Denied(refusal::failed(&BTreeSet::new()));
     };
-    let question = Question { rules, identity, request, key, at, accounts, entities };
+    let principal = rules.vocabulary.principal(identity);
+    let asked = Asked { identity, request, key, at };
+    let question = Question { rules, asked, accounts, principal, entities };
 
     // 2. How long: what was asked, or what the offers give.
     match (request.duration(), rules.compiled.lengths.as_slice()) {
@@ -115,7 +120,7 @@ impl<'a> Question<'a> {
         let mut verdicts = Vec::new();
         let mut contexts = BTreeMap::new();
         for (account, _) in &self.accounts {
-            for action in self.request.actions() {
+            for action in self.asked.request.actions() {
                 let verdict = self.pair(account, action, asked, &mut contexts);
                 verdicts.push(Judged { account, action, verdict });
             }
@@ -141,22 +146,10 @@ impl<'a> Question<'a> {
     ) -> Verdict<'a> {
         let context = match contexts.entry(action == Action::Exec) {
             Entry::Occupied(made) => made.get().clone(),
-            Entry::Vacant(space) => {
-                // Without a length here, no policy looks at it.
-                let length = asked.unwrap_or(self.rules.default_ttl);
-                match facts::context(
-                    &self.rules.vocabulary,
-                    self.identity,
-                    self.request,
-                    action,
-                    length,
-                    self.key,
-                    self.at,
-                ) {
-                    Ok(context) => space.insert(context).clone(),
-                    Err(untold) => return untold.into(),
-                }
-            }
+            Entry::Vacant(space) => match self.context(action, asked) {
+                Ok(context) => space.insert(context).clone(),
+                Err(untold) => return untold.into(),
+            },
         };
         match self.ask(account, action, context) {
             Ok(offers) => choose(offers, asked),
@@ -164,53 +157,71 @@ impl<'a> Question<'a> {
         }
     }
 
+    fn context(&self, action: Action, asked: Option<Span>) -> Result<Context, Untold> {
+        let rules = self.rules;
+        // Without a length here, no policy looks at it.
+        let length = asked.unwrap_or(rules.default_ttl);
+        facts::context(&rules.functions, &rules.compiled.looked, &self.asked, action, length)
+    }
+
+    fn put(&self, account: &Account, action: Action, context: Context) -> Result<Request, Untold> {
+        let vocabulary = &self.rules.vocabulary;
+        Ok(Request::new_unchecked(
+            EntityUIDEntry::known(self.principal.clone(), None),
+            EntityUIDEntry::known(vocabulary.action(action)?, None),
+            EntityUIDEntry::known(vocabulary.account(account), None),
+            Some(context),
+        ))
+    }
+
     /// Puts one question to Cedar. Any error in any policy is a no, also where Cedar alone would go on without it.
     fn ask(&self, account: &Account, action: Action, context: Context) -> Result<Offers<'a>, Verdict<'a>> {
-        let vocabulary = &self.rules.vocabulary;
-        let principal = vocabulary.principal(self.identity);
-        let request =
-            Request::new(principal, vocabulary.action(action)?, vocabulary.account(account), context, None)
-                .map_err(|_| Untold)?;
+        let matched = self.matched(self.put(account, action, context)?)?;
         let compiled = &self.rules.compiled;
-        let matched = self.matched(&request, &compiled.all)?;
         let forbids: BTreeSet<PolicyId> = matched
             .iter()
             .filter(|id| matches!(compiled.rules.get(*id), Some(Rule::Forbid(_)) | None))
-            .cloned()
+            .map(|id| (*id).clone())
             .collect();
+        let offers = self.offers(&matched);
         if forbids.is_empty() {
-            return Ok(self.offers(&matched));
+            return Ok(offers);
         }
         // Somebody without any part in the account is told what they are told of every other: nothing.
-        let part = self.offers(&self.matched(&request, &compiled.permits)?);
-        Err(if part.is_empty() { Verdict::NoAccess } else { Verdict::Forbidden(forbids) })
+        Err(if offers.is_empty() { Verdict::NoAccess } else { Verdict::Forbidden(forbids) })
     }
 
-    fn matched(&self, request: &Request, policies: &PolicySet) -> Result<BTreeSet<PolicyId>, Verdict<'a>> {
-        let response = self.rules.compiled.authorizer.is_authorized(request, policies, &self.entities);
-        let errors: BTreeSet<PolicyId> = response
-            .diagnostics()
-            .errors()
-            .map(|error| match error {
-                cedar_policy::AuthorizationError::PolicyEvaluationError(e) => e.policy_id().clone(),
-            })
-            .collect();
-        if errors.is_empty() {
-            Ok(response.diagnostics().reason().cloned().collect())
-        } else {
-            Err(Verdict::Failed(errors))
+    /// The policies whose condition holds, by id.
+    fn matched(&self, request: Request) -> Result<BTreeSet<&'a PolicyId>, Verdict<'a>> {
+        let evaluator = Evaluator::new(request, &self.entities, Extensions::all_available());
+        // No policy of ours is a template with slots to fill.
+        let slots = SlotEnv::new();
+        let (mut matched, mut errors) = (BTreeSet::new(), BTreeSet::new());
+        for (id, condition) in &self.rules.compiled.conditions {
+            match evaluator.interpret(condition, &slots) {
+                Ok(Value { value: ValueKind::Lit(Literal::Bool(holds)), loc: _ }) => {
+                    if holds {
+                        matched.insert(id);
+                    }
+                }
+                // Cedar takes nothing for a condition but yes and no.
+                Ok(_) | Err(_) => {
+                    errors.insert(id.clone());
+                }
+            }
         }
+        if errors.is_empty() { Ok(matched) } else { Err(Verdict::Failed(errors)) }
     }
 
     /// The permits among what matched that this caller can take.
-    fn offers(&self, matched: &BTreeSet<PolicyId>) -> Offers<'a> {
+    fn offers(&self, matched: &BTreeSet<&'a PolicyId>) -> Offers<'a> {
         matched
             .iter()
             .filter_map(|id| match self.rules.compiled.rules.get_key_value(id)? {
                 (id, Rule::Permit(offer)) => Some((id, offer)),
                 (_, Rule::Forbid(_)) => None,
             })
-            .filter(|(_, offer)| !offer.break_glass && (!offer.verify || self.key.is_fido()))
+            .filter(|(_, offer)| !offer.break_glass && (!offer.verify || self.asked.key.is_fido()))
             .collect()
     }
 
@@ -237,9 +248,9 @@ impl<'a> Question<'a> {
         }
         match duration {
             Some(duration) => Decision::Allowed(Allowed {
-                issuer: self.identity.issuer().clone(),
-                name: self.identity.name().clone(),
-                request: self.request.clone(),
+                issuer: self.asked.identity.issuer().clone(),
+                name: self.asked.identity.name().clone(),
+                request: self.asked.request.clone(),
                 duration,
                 pin_source,
                 verify_required,
@@ -248,6 +259,28 @@ impl<'a> Question<'a> {
             }),
             None => Decision::Denied(refusal::no_access()),
         }
+    }
+}
+
+/// What one pair comes to before anything is made of it: the policies that match, or those that fail.
+#[cfg(test)]
+pub(super) fn judge(
+    rules: &Rules,
+    asked: &Asked<'_>,
+    account: &Account,
+    action: Action,
+) -> Result<BTreeSet<alloc::string::String>, BTreeSet<alloc::string::String>> {
+    let names = |ids: BTreeSet<&PolicyId>| ids.into_iter().map(ToString::to_string).collect();
+    let accounts = asked.request.accounts().iter();
+    let accounts: Vec<_> = accounts.filter_map(|a| Some((a, rules.inventory.account(a)?))).collect();
+    let entities = rules.vocabulary.entities(asked.identity, accounts.iter().copied()).unwrap();
+    let principal = rules.vocabulary.principal(asked.identity);
+    let question = Question { rules, asked: *asked, accounts, principal, entities };
+    let context = question.context(action, asked.request.duration()).unwrap();
+    match question.matched(question.put(account, action, context).unwrap()) {
+        Ok(matched) => Ok(names(matched)),
+        Err(Verdict::Failed(errors)) => Err(names(errors.iter().collect())),
+        Err(other) => panic!("{other:?}"),
     }
 }
 

@@ -3,6 +3,7 @@
 mod annotations;
 mod compile;
 mod decide;
+mod entities;
 mod facts;
 mod refusal;
 mod scan;
@@ -18,7 +19,8 @@ use jit_ssh_proto::{Code, Name, Span, Timestamp, UserKey};
 use sha2::{Digest, Sha256};
 
 use self::compile::Compiled;
-use self::facts::Vocabulary;
+use self::entities::Vocabulary;
+use self::facts::Functions;
 
 use crate::identity::VerifiedIdentity;
 use crate::inventory::Inventory;
@@ -52,6 +54,7 @@ pub struct PolicyError {
 pub struct Rules {
     compiled: Compiled,
     vocabulary: Vocabulary,
+    functions: Functions,
     inventory: Inventory,
     default_ttl: Span,
     digest: String,
@@ -130,12 +133,14 @@ impl Rules {
         default_ttl: Span,
     ) -> Result<Self, Vec<PolicyError>> {
         let compiled = Compiled::new(sources, default_ttl)?;
-        let vocabulary = Vocabulary::new().map_err(|_| {
+        let defect = |_| {
             let what = "the names of the schema are not understood: this is a defect of jit-ssh".into();
             Vec::from([PolicyError { file: "schema.cedarschema".into(), line: 1, column: 1, what }])
-        })?;
+        };
+        let vocabulary = Vocabulary::new(&inventory).map_err(defect)?;
+        let functions = Functions::new().map_err(defect)?;
         let digest = digest(sources, inventory_digest, default_ttl);
-        Ok(Self { compiled, vocabulary, inventory, default_ttl, digest })
+        Ok(Self { compiled, vocabulary, functions, inventory, default_ttl, digest })
     }
 
     /// Decides a request: every account × action on its own, offers never mixed, any forbid or error denies.
