@@ -5,9 +5,11 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    ActionConstraint, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
+};
 use cedar_policy_core::ast::Expr;
-use jit_ssh_proto::Span;
+use jit_ssh_proto::{Action, Span};
 use miette::Diagnostic;
 use serde_json::Value;
 
@@ -22,8 +24,8 @@ pub(super) const SCHEMA: &str = include_str!("schema.cedarschema");
 /// Validated policies and what their annotations say.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    /// What each policy asks, as one expression.
-    pub(super) conditions: Vec<(PolicyId, Expr)>,
+    /// What each policy asks.
+    pub(super) conditions: Vec<Condition>,
     /// What each policy is.
     pub(super) rules: BTreeMap<PolicyId, Rule>,
     /// If a policy looks at `context.duration`: every length that an offer gives, the longest first. Else empty: then
@@ -31,6 +33,36 @@ pub(super) struct Compiled {
     pub(super) lengths: Vec<Span>,
     /// What policies look at of the context.
     pub(super) looked: Looked,
+}
+
+/// When a policy matches.
+#[derive(Debug)]
+pub(super) struct Condition {
+    pub(super) id: PolicyId,
+    /// Of which actions it speaks: no need to ask it about others.
+    pub(super) actions: BTreeSet<Action>,
+    /// All else that it asks, as one expression.
+    pub(super) holds: Expr,
+}
+
+impl Condition {
+    fn of(policy: &Policy) -> Self {
+        // No action is in a group of actions here, so that what is in a list is one of it.
+        let named = |uid: &EntityUid, action: &Action| *uid.id().unescaped() == *action.as_str();
+        let constraint = policy.action_constraint();
+        let speaks_of = |action: &Action| match &constraint {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(uid) => named(uid, action),
+            ActionConstraint::In(uids) => uids.iter().any(|uid| named(uid, action)),
+        };
+        let of: &cedar_policy_core::ast::Policy = policy.as_ref();
+        let when = of.non_scope_constraints().cloned().unwrap_or_else(|| Expr::val(true));
+        let holds = Expr::and(
+            of.principal_constraint().as_expr(),
+            Expr::and(of.resource_constraint().as_expr(), when),
+        );
+        Self { id: policy.id().clone(), actions: Action::ALL.into_iter().filter(speaks_of).collect(), holds }
+    }
 }
 
 /// Where a policy stands.
@@ -153,11 +185,7 @@ impl Compiled {
         }
         let looked = looked(policies);
         let lengths = if looked.at("duration") { lengths(&rules) } else { Vec::new() };
-        let condition = |policy: &Policy| {
-            let policy: &cedar_policy_core::ast::Policy = policy.as_ref();
-            policy.condition()
-        };
-        let conditions = policies.iter().map(|policy| (policy.id().clone(), condition(policy))).collect();
+        let conditions = policies.iter().map(Condition::of).collect();
         Ok(Self { conditions, rules, lengths, looked })
     }
 }

@@ -15,6 +15,7 @@ use cedar_policy_core::extensions::Extensions;
 use jit_ssh_proto::{Account, Action, Code, Span, UserKey};
 
 use super::annotations::{Approvals, Offer, Rule};
+use super::compile::Condition;
 use super::facts::{self, Asked, Untold};
 use super::{Allowed, Circumstances, Decision, Rules, refusal};
 use crate::identity::VerifiedIdentity;
@@ -176,7 +177,7 @@ impl<'a> Question<'a> {
 
     /// Puts one question to Cedar. Any error in any policy is a no, also where Cedar alone would go on without it.
     fn ask(&self, account: &Account, action: Action, context: Context) -> Result<Offers<'a>, Verdict<'a>> {
-        let matched = self.matched(self.put(account, action, context)?)?;
+        let matched = self.matched(action, self.put(account, action, context)?)?;
         let compiled = &self.rules.compiled;
         let forbids: BTreeSet<PolicyId> = matched
             .iter()
@@ -192,13 +193,15 @@ impl<'a> Question<'a> {
     }
 
     /// The policies whose condition holds, by id.
-    fn matched(&self, request: Request) -> Result<BTreeSet<&'a PolicyId>, Verdict<'a>> {
+    fn matched(&self, action: Action, request: Request) -> Result<BTreeSet<&'a PolicyId>, Verdict<'a>> {
         let evaluator = Evaluator::new(request, &self.entities, Extensions::all_available());
         // No policy of ours is a template with slots to fill.
         let slots = SlotEnv::new();
         let (mut matched, mut errors) = (BTreeSet::new(), BTreeSet::new());
-        for (id, condition) in &self.rules.compiled.conditions {
-            match evaluator.interpret(condition, &slots) {
+        let conditions = self.rules.compiled.conditions.iter();
+        for Condition { id, holds, .. } in conditions.filter(|condition| condition.actions.contains(&action))
+        {
+            match evaluator.interpret(holds, &slots) {
                 Ok(Value { value: ValueKind::Lit(Literal::Bool(holds)), loc: _ }) => {
                     if holds {
                         matched.insert(id);
@@ -277,7 +280,7 @@ pub(super) fn judge(
     let principal = rules.vocabulary.principal(asked.identity);
     let question = Question { rules, asked: *asked, accounts, principal, entities };
     let context = question.context(action, asked.request.duration()).unwrap();
-    match question.matched(question.put(account, action, context).unwrap()) {
+    match question.matched(action, question.put(account, action, context).unwrap()) {
         Ok(matched) => Ok(names(matched)),
         Err(Verdict::Failed(errors)) => Err(names(errors.iter().collect())),
         Err(other) => panic!("{other:?}"),

@@ -196,11 +196,13 @@ fn policies() -> impl Strategy<Value = Vec<String>> {
         &["resource", "resource in HostGroup::\"prod\"", "resource in Host::\"web-2\""][..],
     );
     let condition = prop_oneof![
-        4 => prop::sample::select(&CONDITIONS[..]).prop_map(|of| ("[Action::\"shell\", Action::\"exec\"]", of)),
-        1 => prop::sample::select(&OF_COMMANDS[..]).prop_map(|of| ("[Action::\"exec\"]", of)),
+        4 => prop::sample::select(&CONDITIONS[..]).prop_map(|of| ("in [Action::\"shell\", Action::\"exec\"]", of)),
+        1 => prop::sample::select(&CONDITIONS[..]).prop_map(|of| ("== Action::\"agent\"", of)),
+        1 => prop::sample::select(&CONDITIONS[..]).prop_map(|of| ("", of)),
+        1 => prop::sample::select(&OF_COMMANDS[..]).prop_map(|of| ("in [Action::\"exec\"]", of)),
     ];
     let policy = (effect, who, place, condition).prop_map(|(effect, who, place, (action, condition))| {
-        format!("{effect} ({who}, action in {action}, {place}) when {{ {condition} }};")
+        format!("{effect} ({who}, action {action}, {place}) when {{ {condition} }};")
     });
     prop::collection::vec(policy, 1..5)
 }
