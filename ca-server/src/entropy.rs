@@ -1,6 +1,6 @@
 //! The one place where randomness is drawn: the operating system's generator.
 
-use jit_ssh_proto::{Salt, Timestamp};
+use jit_ssh_proto::Salt;
 use rand::RngCore;
 use rand::rngs::OsRng;
 
@@ -18,8 +18,8 @@ pub fn salt() -> Salt {
     Salt::from_bytes(bytes())
 }
 
-/// The two parts of a ULID for `now`: milliseconds and 80 random bits.
+/// The two parts of a ULID of this millisecond: so what is made later sorts later. And 80 random bits.
 #[must_use]
-pub fn ulid_parts(now: Timestamp) -> (u64, u128) {
-    (now.seconds().saturating_mul(1000), u128::from_be_bytes(bytes()) >> 48)
+pub fn ulid_parts(milliseconds: u64) -> (u64, u128) {
+    (milliseconds, u128::from_be_bytes(bytes()) >> 48)
 }

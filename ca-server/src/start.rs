@@ -17,7 +17,7 @@ use crate::http::App;
 use crate::oidc::Provider;
 use crate::service::{Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer};
-use crate::store::{Change, RecordEvent, Store};
+use crate::store::{Change, Options as StoreOptions, RecordEvent, Store};
 
 /// A CA that is ready to be served.
 pub struct Started {
@@ -44,11 +44,20 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
     let keys = Keys::open(&layout.keys(), passphrase)?;
     let key_derivation = began.elapsed();
     let clock = Arc::new(SystemClock);
-    let store = Store::open(&config.store_url, &keys.ca_id, false).await?;
+    let options = StoreOptions {
+        url: config.store_url.clone(),
+        ca: keys.ca_id,
+        create: false,
+        seen: layout.seen(),
+        clock: Some(Arc::<SystemClock>::clone(&clock)),
+        keep: config.store_keep,
+    };
+    let store = Store::open(options).await?;
     let loaded = PolicyLoaded {
         digest: rules.digest().to_owned(),
         policies: u64::try_from(rules.len())?,
         hosts: u64::try_from(rules.inventory().hosts().count())?,
+        previous: None,
     };
     tracing::info!(digest = %loaded.digest, policies = loaded.policies, hosts = loaded.hosts, "rules loaded");
     let record = RecordEvent { actor: Actor::Ca, what: What::PolicyLoaded(loaded) };
@@ -72,6 +81,7 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         clock,
         store,
         signer: Arc::new(keys.user),
+        ledger: Arc::new(keys.ledger),
         rules: Arc::new(rules),
         providers,
         limits: config.limits,
@@ -108,7 +118,7 @@ fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<Sig
         url: config.url.as_str().trim_end_matches('/').to_owned(),
         issued: clock.now(),
         authorities: vec![authority(keys.user.authority()), authority(&keys.host)],
-        ledger_key: keys.ledger.to_openssh()?,
+        ledger_key: keys.ledger.public_key().to_openssh()?,
         issuers: issuers.collect(),
         host_patterns: Vec::new(),
     };

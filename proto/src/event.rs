@@ -1,8 +1,20 @@
 //! What the ledger records: one typed, versioned event for each thing that happens (DESIGN 7).
 //!
 //! The canonical form of an event is compact JSON with the fields in the order written here, absent options left
-//! out. A leaf is SHA-256(salt ‖ canonical form). The forms of version 1 never change; new needs get new kinds
-//! or a new version.
+//! out. A leaf is SHA-256(salt ‖ canonical form). The forms of version 1 never change: `proto/golden/events` holds
+//! one of each; new needs get new kinds, optional fields or a new version. `docs/EVENTS.md` says every field. Readers
+//! that must cope with what later versions write go through [`Reading`].
+
+mod filter;
+mod operation;
+mod reading;
+
+pub use filter::FilterError;
+pub use operation::{
+    CertificateRevoked, ConfigChanged, EventErased, KeyUsed, LogExported, LogFilter, SerialJump, StoreMoved,
+    StoreRestored,
+};
+pub use reading::{Common, Reading, Unreadable};
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -80,9 +92,48 @@ pub enum What {
     /// A certificate was determined. Its signature follows only after this event is durable.
     #[serde(rename = "certificate.issued")]
     CertificateIssued(Box<CertificateIssued>),
+    /// A certificate is no longer good.
+    #[serde(rename = "certificate.revoked")]
+    CertificateRevoked(CertificateRevoked),
+    /// A key that is no authority's signed something.
+    #[serde(rename = "key.used")]
+    KeyUsed(KeyUsed),
+    /// The CA runs with another `ca.toml`.
+    #[serde(rename = "config.changed")]
+    ConfigChanged(ConfigChanged),
+    /// Part of the record was streamed to somebody.
+    #[serde(rename = "log.exported")]
+    LogExported(Box<LogExported>),
+    /// The body of an event was taken out.
+    #[serde(rename = "event.erased")]
+    EventErased(EventErased),
+    /// The store came back from a backup.
+    #[serde(rename = "store.restored")]
+    StoreRestored(StoreRestored),
+    /// The store moved to another engine.
+    #[serde(rename = "store.moved")]
+    StoreMoved(StoreMoved),
 }
 
 impl What {
+    /// Every `type` there is.
+    pub const KINDS: [&str; 14] = [
+        "ca.initialised",
+        "policy.loaded",
+        "session.opened",
+        "session.refused",
+        "session.ended",
+        "request.decided",
+        "certificate.issued",
+        "certificate.revoked",
+        "key.used",
+        "config.changed",
+        "log.exported",
+        "event.erased",
+        "store.restored",
+        "store.moved",
+    ];
+
     /// The event's `type`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -94,6 +145,13 @@ impl What {
             Self::SessionEnded(_) => "session.ended",
             Self::RequestDecided(_) => "request.decided",
             Self::CertificateIssued(_) => "certificate.issued",
+            Self::CertificateRevoked(_) => "certificate.revoked",
+            Self::KeyUsed(_) => "key.used",
+            Self::ConfigChanged(_) => "config.changed",
+            Self::LogExported(_) => "log.exported",
+            Self::EventErased(_) => "event.erased",
+            Self::StoreRestored(_) => "store.restored",
+            Self::StoreMoved(_) => "store.moved",
         }
     }
 }
@@ -116,6 +174,9 @@ pub struct PolicyLoaded {
     pub policies: u64,
     /// How many hosts.
     pub hosts: u64,
+    /// The digest that was in force before, if the ledger knows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
 }
 
 /// `session.opened`

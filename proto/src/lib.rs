@@ -1,7 +1,7 @@
 //! What crosses a process in jit-ssh: names and their alphabets, wire types, error codes, signed
 //! envelopes and the files of a host. Everything here is a value; no I/O, no clock, no randomness.
-// utoipa's derive needs the prelude of std.
-#![cfg_attr(not(feature = "openapi"), no_std)]
+// utoipa's derive needs the prelude of std, and the crates of the log need std.
+#![cfg_attr(not(any(feature = "openapi", feature = "log")), no_std)]
 extern crate alloc;
 
 mod bundle;
@@ -10,6 +10,8 @@ pub mod event;
 mod host_files;
 mod id;
 mod key;
+#[cfg(feature = "log")]
+pub mod log;
 mod mode;
 mod name;
 mod nonce;

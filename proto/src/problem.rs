@@ -169,6 +169,8 @@ codes! {
     StoreReadOnly = "store_read_only", 503, Server, "The store cannot be written";
     /// The clock is behind the ledger.
     ClockBehind = "clock_behind", 503, Server, "The CA's clock is behind its own records";
+    /// The server's clock and its database's do not agree.
+    ClockOff = "clock_off", 503, Server, "The CA's clock is off its database's";
     /// The signer failed, or signed something else.
     SignerFailed = "signer_failed", 503, Server, "The signer failed";
     /// Too much at once.

@@ -115,9 +115,27 @@ pub struct Issued {
     pub policies: Vec<String>,
     /// Where the ledger has the certificate's event: its leaf, counted from 0.
     pub leaf_index: u64,
+    /// The proof that it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
     /// How to reach each host whose address the inventory knows: host name → `ADDRESS[:PORT]`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<String, String>,
+}
+
+/// The proof that the ledger holds a certificate's event, for the one it was issued to: nothing in it is news to them.
+/// What checks it is `Receipt::verify` (feature `log`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Receipt {
+    /// The certificate's own event, the canonical JSON text that is hashed.
+    pub event: String,
+    /// The salt that is hashed before it: 32 bytes in unpadded base64url.
+    pub salt: String,
+    /// The inclusion proof: sibling hashes from leaf to root, each 32 bytes in standard base64.
+    pub proof: Vec<String>,
+    /// The signed checkpoint of the tree that the proof is in: a C2SP signed note.
+    pub checkpoint: String,
 }
 
 /// A request, as its owner sees it (`GET /v1/requests/{id}`).

@@ -8,6 +8,7 @@
 
 mod authorisation;
 mod bad_input;
+mod campaign;
 mod certificates;
 mod crash;
 mod documents;

@@ -12,10 +12,11 @@ use jit_ssh_proto::CaId;
 use jit_ssh_proto::event::{CertificateIssued, Event, What};
 use jit_ssh_proto::wire::{OpenSession, SessionOpened};
 use jit_ssh_tests::api::{Call, Issuer, Key, Session, Signing, access_body, login_body};
+use jit_ssh_tests::database::{Database, Row};
 use jit_ssh_tests::http::{Answer, send};
+use jit_ssh_tests::ledger::Leaf;
 use jit_ssh_tests::process::{self, Output, Process, Stream};
 use serde_json::Value;
-use sqlx::{Connection, Row, SqliteConnection};
 use tempfile::TempDir;
 
 /// What the keys of every CA here are encrypted with: long and odd enough to be looked for in what a CA writes.
@@ -158,46 +159,39 @@ impl Site {
         }
     }
 
-    /// Every row of a query, read from the database file beside whoever writes it.
-    pub(crate) fn query<T>(&self, sql: &'static str, row: impl Fn(&sqlx::sqlite::SqliteRow) -> T) -> Vec<T> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let url = format!("sqlite://{}?mode=ro", self.dir.join("ca.db").display());
-        runtime.block_on(async {
-            let mut conn = SqliteConnection::connect(&url).await.unwrap();
-            let rows = sqlx::query(sql).fetch_all(&mut conn).await.unwrap();
-            conn.close().await.unwrap();
-            rows.iter().map(row).collect()
-        })
+    /// Its database.
+    pub(crate) fn database(&self) -> Database {
+        Database::Sqlite(self.dir.join("ca.db"))
+    }
+
+    /// Every row of a query, read from the database beside whoever writes it.
+    pub(crate) fn query(&self, sql: &str) -> Vec<Row> {
+        self.database().query(sql).unwrap()
     }
 
     /// Changes the database of a stopped server.
-    pub(crate) fn execute(&self, sql: &'static str, values: &[&str]) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let url = format!("sqlite://{}?mode=rw", self.dir.join("ca.db").display());
-        runtime.block_on(async {
-            let mut conn = SqliteConnection::connect(&url).await.unwrap();
-            let query = values.iter().fold(sqlx::query(sql), |query, value| query.bind(*value));
-            query.execute(&mut conn).await.unwrap();
-            conn.close().await.unwrap();
-        });
+    pub(crate) fn execute(&self, sql: &str) {
+        self.database().execute(sql).unwrap();
+    }
+
+    /// The ledger as it is stored, unchecked.
+    pub(crate) fn leaves(&self) -> Vec<Leaf> {
+        let rows = self.query("SELECT leaf, body, salt, hash FROM events ORDER BY leaf");
+        let leaf = |row: &Row| {
+            let bytes = |at: usize| row.bytes(at).unwrap();
+            Leaf {
+                index: row.int(0).unwrap().try_into().unwrap(),
+                body: bytes(1),
+                salt: bytes(2),
+                hash: bytes(3),
+            }
+        };
+        rows.iter().map(leaf).collect()
     }
 
     /// The ledger, each leaf recomputed and each event in canonical form.
     pub(crate) fn ledger(&self) -> Vec<Event> {
-        let rows = self.query("SELECT leaf, body, salt, hash FROM events ORDER BY leaf", |row| {
-            let bytes = |at: usize| row.get::<Vec<u8>, _>(at);
-            (row.get::<i64, _>(0), bytes(1), bytes(2), bytes(3))
-        });
-        let mut events = Vec::new();
-        for (at, (leaf, body, salt, hash)) in rows.into_iter().enumerate() {
-            assert_eq!(usize::try_from(leaf).unwrap(), at, "leaves are counted through");
-            let salt = jit_ssh_proto::Salt::from_bytes(salt.try_into().unwrap());
-            assert_eq!(Event::leaf(&salt, &body).as_slice(), hash, "leaf {at}");
-            let event: Event = serde_json::from_slice(&body).unwrap();
-            assert_eq!(event.canonical().unwrap(), body, "event {at} is not in canonical form");
-            events.push(event);
-        }
-        events
+        self.leaves().iter().enumerate().map(|(at, leaf)| leaf.event(at).unwrap()).collect()
     }
 
     /// The certificates of the ledger, in order.
@@ -209,7 +203,14 @@ impl Site {
             | What::SessionOpened(_)
             | What::SessionRefused(_)
             | What::SessionEnded(_)
-            | What::RequestDecided(_) => None,
+            | What::RequestDecided(_)
+            | What::CertificateRevoked(_)
+            | What::KeyUsed(_)
+            | What::ConfigChanged(_)
+            | What::LogExported(_)
+            | What::EventErased(_)
+            | What::StoreRestored(_)
+            | What::StoreMoved(_) => None,
         };
         self.ledger().into_iter().filter_map(issued).collect()
     }
@@ -221,9 +222,8 @@ impl Site {
              UNION ALL SELECT 'requests', COUNT(*) FROM requests UNION ALL SELECT 'certificates', COUNT(*) FROM certificates \
              UNION ALL SELECT 'call_ids', COUNT(*) FROM call_ids UNION ALL SELECT 'identities', COUNT(*) FROM identities \
              UNION ALL SELECT 'serials', COALESCE(SUM(next), 0) FROM serials",
-            |row| (row.get::<String, _>(0), row.get::<i64, _>(1)),
         );
-        counts.into_iter().collect()
+        counts.iter().map(|row| (row.text(0).unwrap().to_owned(), row.int(1).unwrap())).collect()
     }
 
     /// `jit-ssh-ca log show`, as an operator reads it.

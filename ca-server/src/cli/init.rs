@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use jit_ssh_proto::event::{Actor, CaInitialised, What};
@@ -13,7 +14,7 @@ use super::{runtime, say};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Layout, load_rules};
 use crate::signer::{Passphrase, create_keys};
-use crate::store::{Change, RecordEvent, Store};
+use crate::store::{Change, Options as StoreOptions, RecordEvent, Store};
 
 /// The files that a new CA begins with.
 pub(super) const CONFIG: &str = include_str!("../../starter/ca.toml");
@@ -137,7 +138,15 @@ async fn fill(draft: &Path, contents: &Contents<'_>, passphrase: &Passphrase) ->
         .find(|(name, _)| name.as_str() == "trust")
         .map(|(_, key)| key.fingerprint(HashAlg::Sha256).to_string())
         .context("the trust key was not made")?;
-    let store = Store::open(&config.store_url, &ca_id, true).await?;
+    let options = StoreOptions {
+        url: config.store_url,
+        ca: ca_id,
+        create: true,
+        seen: layout.seen(),
+        clock: Some(Arc::new(SystemClock)),
+        keep: config.store_keep,
+    };
+    let store = Store::open(options).await?;
     let mut lines = Vec::with_capacity(keys.len());
     for (name, key) in keys {
         lines.push((name, key.to_openssh()?));

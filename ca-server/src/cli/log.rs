@@ -49,13 +49,20 @@ async fn show(layout: &Layout, json: bool) -> anyhow::Result<()> {
 }
 
 fn as_json(stored: &StoredEvent) -> anyhow::Result<String> {
-    let event: serde_json::Value = serde_json::from_slice(&stored.body)?;
     let leaf = data_encoding::HEXLOWER.encode(&stored.leaf);
-    Ok(serde_json::json!({ "index": stored.index, "leaf": leaf, "event": event }).to_string())
+    let line = match &stored.content {
+        Some(content) => {
+            let event: serde_json::Value = serde_json::from_slice(&content.body)?;
+            serde_json::json!({ "index": stored.index, "leaf": leaf, "event": event })
+        }
+        None => serde_json::json!({ "index": stored.index, "leaf": leaf, "erased": true }),
+    };
+    Ok(line.to_string())
 }
 
 fn as_text(stored: &StoredEvent) -> anyhow::Result<String> {
-    let event: Event = serde_json::from_slice(&stored.body)?;
+    let Some(content) = &stored.content else { return Ok(format!("{:>6}  erased", stored.index)) };
+    let event: Event = serde_json::from_slice(&content.body)?;
     let time = time(event.time);
     let actor = match &event.actor {
         Actor::Identity { issuer, name, .. } => format!("{issuer}/{name}"),
@@ -101,6 +108,15 @@ fn describe(what: &What) -> String {
                 if e.asked.reason.is_empty() { String::new() } else { format!(" ({})", e.asked.reason) };
             format!("{} {} {accounts} {outcome}{reason}", e.request, e.asked.mode)
         }
+        What::CertificateRevoked(e) => format!("{} serial {}: {}", e.authority, e.serial, e.reason),
+        What::KeyUsed(e) => format!("{} for {} ({})", e.key, e.purpose, e.fingerprint),
+        What::ConfigChanged(e) => format!("digest {:.16}…", e.after),
+        What::LogExported(e) => format!("by {}", e.session),
+        What::EventErased(e) => format!("event {}: {}", e.leaf, e.reason),
+        What::StoreRestored(e) => {
+            format!("{} events from {}, {} certificates revoked", e.leaves, e.from, e.revoked)
+        }
+        What::StoreMoved(e) => format!("{} events from {} to {}", e.leaves, e.from, e.to),
         What::CertificateIssued(e) => {
             format!(
                 "serial {} {} until {} for {} [{}]",

@@ -93,6 +93,12 @@ impl Layout {
         self.root.join("policies")
     }
 
+    /// `ledger.seen`: the last checkpoint that was seen, outside the database
+    #[must_use]
+    pub fn seen(&self) -> PathBuf {
+        self.root.join("ledger.seen")
+    }
+
     /// `inventory/`
     #[must_use]
     pub fn inventory(&self) -> PathBuf {
@@ -127,6 +133,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// The store.
     pub store_url: String,
+    /// How long ended requests and certificates stay in the hot tables.
+    pub store_keep: Span,
     /// The zone of `context.local`.
     pub timezone: TimeZone,
     /// Limits.
@@ -205,6 +213,7 @@ impl Config {
         })?;
         let limits = limits(&raw.limits).map_err(|(key, what)| bad(key, what))?;
         let store_url = store_url(raw.store.url.as_deref(), layout).map_err(|what| bad("store.url", what))?;
+        let store_keep = store_keep(raw.store.keep.as_deref()).map_err(|what| bad("store.keep", what))?;
         let mut issuers: Vec<IssuerConfig> = Vec::with_capacity(raw.issuer.len());
         for entry in raw.issuer {
             let name = entry.name.clone();
@@ -224,6 +233,7 @@ impl Config {
             transport,
             trusted_proxies: raw.trusted_proxies,
             store_url,
+            store_keep,
             timezone,
             limits,
             issuers,
@@ -277,13 +287,23 @@ fn limits(raw: &raw::RawLimits) -> Result<Limits, (&'static str, String)> {
     Ok(limits)
 }
 
+fn store_keep(keep: Option<&str>) -> Result<Span, String> {
+    let Some(keep) = keep else { return Ok(crate::store::KEEP) };
+    let keep: Span = keep.parse().map_err(|e| format!("{e}"))?;
+    if keep < HARD_MAX { Err(format!("is less than {HARD_MAX}: write more")) } else { Ok(keep) }
+}
+
 fn store_url(url: Option<&str>, layout: &Layout) -> Result<String, String> {
+    const FORMS: &str = "is not of the form sqlite:PATH or postgres://USER@HOST/DATABASE";
     let relative = match url {
         None => "ca.db",
-        Some(url) => url.strip_prefix("sqlite:").ok_or("is not of the form sqlite:PATH".to_owned())?,
+        Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+            return Ok(url.to_owned());
+        }
+        Some(url) => url.strip_prefix("sqlite:").ok_or(FORMS.to_owned())?,
     };
     if relative.is_empty() || relative.contains(['?', '#']) {
-        return Err("is not of the form sqlite:PATH".to_owned());
+        return Err(FORMS.to_owned());
     }
     Ok(format!("sqlite:{}", layout.root().join(relative).display()))
 }

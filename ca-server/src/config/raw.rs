@@ -43,6 +43,7 @@ pub(super) struct RawTls {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawStore {
     pub(super) url: Option<String>,
+    pub(super) keep: Option<String>,
 }
 
 /// `[limits]`

@@ -37,6 +37,10 @@ pub(super) fn store(error: StoreError) -> Problem {
             Code::StoreReadOnly,
             "The CA cannot write its records, so it issues nothing: try again; if it stays so, tell the CA's operator.",
         ),
+        StoreError::ClockOff { .. } => Problem::new(
+            Code::ClockOff,
+            "The CA's clock is not its database's, so this server issues nothing: try again; if it stays so, tell the CA's operator.",
+        ),
         StoreError::ClockBehind { .. } => Problem::new(
             Code::ClockBehind,
             "The CA's clock is behind its own records, so it issues nothing: tell the CA's operator to set the clock.",

@@ -13,13 +13,13 @@ use jit_ssh_proto::{Code, SessionId, Span, Timestamp};
 use super::StoreError;
 use super::change::{
     CallId, Change, DecideRequest, Decided, EndSession, IssueCertificate, OpenSession, Outcome, RecordEvent,
-    Refusal, RefuseSession,
+    Recorded, Refusal, RefuseSession,
 };
 use super::facts::{Facts, GrantFact, Head, SessionFact};
 use super::rows::{
     CallRow, CertificateRow, EventRow, IdentityRow, RequestRow, Rows, SessionRow, SessionUpdate, call_key,
-    replay_key,
 };
+use super::tree::TreeHead;
 
 /// How far a clock may be behind the ledger. A little is lifted to the ledger's time; more means that one of the
 /// two is wrong, and then nothing is decided (invariant 12).
@@ -85,10 +85,13 @@ impl Batch {
     fn open(&mut self, time: Timestamp, open: OpenSession) -> Result<Outcome, Refusal> {
         self.unused(&open.call)?;
         let (issuer, sub) = (open.issuer.to_string(), open.claims.sub.clone());
-        let id = open.session.to_string();
-        let replay = replay_key(open.issued, &open.replay);
-        let again = match self.facts.replays.get(&replay) {
-            Some(opened) if *opened == id => Some(self.live(open.session, time, &issuer, &sub)?.clone()),
+        let session_id = open.session();
+        let id = session_id.to_string();
+        let key = open.key.to_string();
+        let again = match self.facts.sessions.get(&id) {
+            Some(session) if session.replay == open.replay && session.key == key => {
+                Some(self.live(session_id, time, &issuer, &sub)?.clone())
+            }
             Some(_) => return Err(Refusal::Precondition(Code::TokenUsed)),
             None => None,
         };
@@ -105,9 +108,9 @@ impl Batch {
         if let Some(session) = again {
             // The same token from the same key: the same session, whose event there is already.
             self.use_up(open.call);
-            self.opened = Some(open.session);
-            self.rows.updates.push(SessionUpdate::Token(open.session, open.token_hash));
-            return Ok(Outcome { leaf: session.leaf, time: session.opened, prepared: None });
+            self.opened = Some(session_id);
+            self.rows.updates.push(SessionUpdate::Token(session_id, open.token_hash));
+            return Ok(Outcome { leaf: session.leaf, time: session.opened, prepared: None, recorded: None });
         }
         if open.expires <= time {
             return Err(Refusal::Precondition(Code::SessionExpired));
@@ -115,7 +118,7 @@ impl Batch {
         let claims = serde_json::to_string(&open.claims).map_err(|_| internal())?;
         let actor = Actor::Identity { issuer: open.issuer, sub: sub.clone(), name: open.name };
         let what = What::SessionOpened(SessionOpened {
-            session: open.session,
+            session: session_id,
             key: open.key.fingerprint(),
             login: open.login,
             email: open.email,
@@ -128,7 +131,7 @@ impl Batch {
 
         let leaf = event.leaf;
         self.use_up(open.call);
-        self.opened = Some(open.session);
+        self.opened = Some(session_id);
         for name in names {
             // The name and the login are usually the same: the second finds the first.
             let owner = (issuer.clone(), sub.clone());
@@ -141,19 +144,26 @@ impl Batch {
                 });
             }
         }
-        self.facts.replays.insert(replay.clone(), id.clone());
-        let (opened, expires) = (time, open.expires);
-        let fact =
-            SessionFact { issuer: issuer.clone(), sub: sub.clone(), opened, expires, ended: false, leaf };
+        let (opened, expires, replay) = (time, open.expires, open.replay);
+        let fact = SessionFact {
+            issuer: issuer.clone(),
+            sub: sub.clone(),
+            opened,
+            expires,
+            ended: false,
+            leaf,
+            replay,
+            key: key.clone(),
+        };
         self.facts.sessions.insert(id, fact);
         self.rows.sessions.push(SessionRow {
-            id: open.session,
+            id: session_id,
             token_hash: open.token_hash,
             replay,
             issuer,
             sub,
             claims,
-            key: open.key.to_string(),
+            key,
             opened,
             expires,
             keep_until: open.replay_until.max(expires).plus(SESSION_KEPT),
@@ -278,8 +288,15 @@ impl Batch {
             valid_before: record.valid_before,
             leaf: event.leaf,
         });
+        let recorded = Recorded {
+            event: event.body.clone(),
+            salt: event.salt,
+            proof: Vec::new(),
+            head: TreeHead::EMPTY,
+        };
         let mut outcome = self.keep(event);
         outcome.prepared = Some(prepared);
+        outcome.recorded = Some(recorded);
         Ok(outcome)
     }
 
@@ -332,7 +349,7 @@ impl Batch {
     }
 
     fn keep(&mut self, event: EventRow) -> Outcome {
-        let outcome = Outcome { leaf: event.leaf, time: event.time, prepared: None };
+        let outcome = Outcome { leaf: event.leaf, time: event.time, prepared: None, recorded: None };
         self.head.next_leaf = event.leaf.saturating_add(1);
         self.head.time = event.time;
         self.rows.events.push(event);

@@ -2,32 +2,41 @@
 
 mod batch;
 pub mod change;
+mod engine;
 mod error;
 mod facts;
 mod migrate;
 mod place;
 mod prune;
 mod read;
+mod readers;
 mod rows;
-mod sql;
+mod seen;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod writer;
 
 pub use change::{
     CallId, Change, DecideRequest, Decided, EndSession, IssueCertificate, OpenSession, Outcome, Prepare,
-    RecordEvent, Refusal, RefuseSession,
+    RecordEvent, Recorded, Refusal, RefuseSession,
 };
+pub use tree::{NodeHash, TreeHead};
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jit_ssh_core::identity::Claims;
-use jit_ssh_proto::{CaId, Name, SessionId, Timestamp, UserKey};
-use sqlx::AnyPool;
+use jit_ssh_proto::{CaId, Name, SessionId, Span, Timestamp, UserKey};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock::Clock;
 use place::Place;
+use readers::Readers;
 use writer::{Job, Seen, Writer};
+
+/// How long ended requests and certificates stay in the hot tables unless told otherwise.
+pub const KEEP: Span = Span::from_seconds(30 * 24 * 3600);
 
 /// Why the store as a whole could not do it. Nothing of the batch was kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +54,12 @@ pub enum StoreError {
         clock: Timestamp,
         /// The last event's time.
         ledger: Timestamp,
+    },
+    /// The clock is too far off the database's for two processes to agree on what has ended.
+    #[error("the clock of this machine is {off_ms} ms off the database's: set both by NTP")]
+    ClockOff {
+        /// By how much, in milliseconds.
+        off_ms: u64,
     },
     /// Made by a later version, another CA's, or damaged.
     #[error("{0}")]
@@ -75,12 +90,36 @@ pub struct StoredSession {
 pub struct StoredEvent {
     /// The leaf's index, from 0.
     pub index: u64,
+    /// What it says; none where it was erased.
+    pub content: Option<Content>,
+    /// SHA-256(salt ‖ body).
+    pub leaf: [u8; 32],
+}
+
+/// What an event says.
+#[derive(Clone, Debug)]
+pub struct Content {
     /// The canonical event.
     pub body: Vec<u8>,
     /// Its salt.
     pub salt: [u8; 32],
-    /// SHA-256(salt ‖ body).
-    pub leaf: [u8; 32],
+}
+
+/// Which database, whose, and what else the store needs to know.
+#[derive(Clone)]
+pub struct Options {
+    /// `sqlite:PATH` or `postgres://…`.
+    pub url: String,
+    /// The CA.
+    pub ca: CaId,
+    /// Whether to make what is not there.
+    pub create: bool,
+    /// Where the last checkpoint that was seen is remembered, outside the database.
+    pub seen: PathBuf,
+    /// This machine's clock, to be compared with that of a database server; none to take any.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// How long requests and certificates stay in the hot tables after they ended.
+    pub keep: Span,
 }
 
 /// A handle on the store; clones share it.
@@ -92,30 +131,26 @@ pub struct Store {
 #[derive(Debug)]
 struct Shared {
     place: Place,
-    readers: AnyPool,
+    readers: Readers,
     /// None if it was opened to be read only.
     writer: Option<mpsc::Sender<Job>>,
     seen: Arc<Seen>,
 }
 
 impl Store {
-    /// Opens (creating if `create`) `sqlite:PATH`: WAL, full durability, one writer. Refuses another CA's data and a
-    /// newer schema. Holds an exclusive lock against a second server until it is closed, or until the last handle is
-    /// gone and what waited is done.
+    /// Opens (creating if told) the database: every commit flushed, one writer a process. Refuses another CA's data, a
+    /// newer schema, and a ledger that does not extend the last checkpoint seen. A SQLite file is locked against a
+    /// second process until this is closed, or until the last handle is gone and what waited is done.
     ///
     /// # Errors
     /// In one sentence, what is wrong with the database.
-    pub async fn open(url: &str, ca: &CaId, create: bool) -> Result<Self, StoreError> {
-        let place = Place::parse(url)?;
-        let lock = place.lock()?;
-        place.ensure(create)?;
-        let mut conn = place.writer().await?;
-        migrate::migrate(&mut conn, &place, ca, create).await?;
+    pub async fn open(options: Options) -> Result<Self, StoreError> {
+        let place = Place::parse(&options.url)?;
         let seen = Arc::new(Seen::default());
-        let writer = Writer::new(place.clone(), *ca, conn, lock, Arc::clone(&seen)).await?;
         let (jobs, waiting) = mpsc::channel(writer::WAITING);
-        tokio::spawn(writer.run(waiting));
-        let readers = place.readers()?;
+        let (at, sight) = (place.clone(), Arc::clone(&seen));
+        blocking(move || Writer::open(at, &options, sight)?.start(waiting)).await?;
+        let readers = Readers::new(place.clone());
         let shared = Shared { place, readers, writer: Some(jobs), seen };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -128,8 +163,9 @@ impl Store {
     pub async fn open_read_only(url: &str, ca: &CaId) -> Result<Self, StoreError> {
         let place = Place::parse(url)?;
         place.ensure(false)?;
-        place.check(ca).await?;
-        let readers = place.readers()?;
+        let (at, ca) = (place.clone(), *ca);
+        blocking(move || at.check(&ca)).await?;
+        let readers = Readers::new(place.clone());
         let shared = Shared { place, readers, writer: None, seen: Arc::default() };
         let store = Self { shared: Arc::new(shared) };
         store.shared.seen.set_time(store.newest_time().await?);
@@ -192,4 +228,12 @@ impl Store {
         writer.send(job(reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())
     }
+}
+
+/// Runs what blocks where it may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| StoreError::Unavailable(format!("the store could not be opened: {e}")))?
 }

@@ -1,37 +1,34 @@
-//! Where the database is and how connections to it are made: the file, its lock, and what each connection is told.
+//! Where the database is and how connections to it are made: a SQLite file with its lock, or a PostgreSQL server.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Row};
-
+use super::engine::{Access, Conn, EngineError, Postgres, PostgresConn, SqliteConn};
 use super::error::explain;
 use super::{StoreError, migrate};
 
-/// Readers beside the writer. Each costs a thread and a page cache of 2 MB at most.
-const READERS: u32 = 3;
-
-/// What the writer's connection is told. FULL flushes the log at every commit; the limit gives back what one long
-/// reader made it grow by.
-const PRAGMAS: [&str; 4] = [
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA busy_timeout = 5000",
-    "PRAGMA journal_size_limit = 67108864",
-];
-
-/// A SQLite file.
+/// A database.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    path: PathBuf,
-    /// As the operator knows it, for messages.
-    shown: String,
+    engine: Engine,
     /// Statements that each new writing connection runs, to make the trouble that a test is about.
     #[cfg(test)]
     pub(super) trouble: std::sync::Arc<std::sync::Mutex<Option<&'static str>>>,
+}
+
+#[derive(Clone, Debug)]
+enum Engine {
+    Sqlite(SqliteFile),
+    Postgres(Postgres),
+}
+
+/// A SQLite file.
+#[derive(Clone, Debug)]
+struct SqliteFile {
+    path: PathBuf,
+    /// As the operator knows it, for messages.
+    shown: String,
 }
 
 /// One file on this machine, whatever it is called.
@@ -41,22 +38,131 @@ pub(super) struct FileId {
     inode: u64,
 }
 
-/// What a connection may do.
-#[derive(Clone, Copy, Debug)]
-enum Access {
-    Write,
-    Read,
-}
-
 impl Place {
-    /// Reads `sqlite:PATH` and makes the path absolute.
+    /// Reads `sqlite:PATH`, whose path it makes absolute, or `postgres://…`.
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
-        let Some(path) = url.strip_prefix("sqlite:") else {
+        let engine = if let Some(path) = url.strip_prefix("sqlite:") {
+            Engine::Sqlite(SqliteFile::parse(path, url)?)
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            // The URL may hold a password: it is not repeated.
+            let place = Postgres::parse(url);
+            Engine::Postgres(place.map_err(|e| StoreError::Unusable(format!("[store] url {e}")))?)
+        } else {
             let scheme = url.split(':').next().unwrap_or_default();
             return Err(StoreError::Unusable(format!(
-                "[store] url has the scheme {scheme:?}, which is not supported: write sqlite:PATH"
+                "[store] url has the scheme {scheme:?}, which is not supported: write sqlite:PATH or postgres://USER@HOST/DATABASE"
             )));
         };
+        Ok(Self {
+            engine,
+            #[cfg(test)]
+            trouble: std::sync::Arc::default(),
+        })
+    }
+
+    /// The database as the operator knows it.
+    pub(super) fn shown(&self) -> &str {
+        match &self.engine {
+            Engine::Sqlite(file) => &file.shown,
+            Engine::Postgres(place) => place.shown(),
+        }
+    }
+
+    /// `sqlite` or `postgres`.
+    pub(super) fn scheme(&self) -> &'static str {
+        match &self.engine {
+            Engine::Sqlite(_) => "sqlite",
+            Engine::Postgres(_) => "postgres",
+        }
+    }
+
+    /// Explains an error of this database.
+    pub(super) fn explain(&self, error: &EngineError) -> StoreError {
+        explain(self.shown(), error)
+    }
+
+    /// Creates the file, readable by its owner only, or makes sure that it is there. A database on a server is made
+    /// there.
+    pub(super) fn ensure(&self, create: bool) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Sqlite(file) => file.ensure(create),
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Which file is there now. An open connection goes on writing into a file that was moved away or deleted, so
+    /// the writer looks before each transaction: what is recorded there would be lost.
+    pub(super) fn file(&self) -> Result<Option<FileId>, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(file) => file.id().map(Some),
+            Engine::Postgres(_) => Ok(None),
+        }
+    }
+
+    /// Makes sure that the file is still the one that was opened.
+    pub(super) fn same_file(&self, opened: Option<FileId>) -> Result<(), StoreError> {
+        if self.file()? == opened {
+            return Ok(());
+        }
+        Err(StoreError::Unusable(format!(
+            "{} was replaced while it was in use: put the one that was there back, or restart jit-ssh-ca",
+            self.shown()
+        )))
+    }
+
+    /// Takes the lock that keeps a second process from writing a file. It is the operating system's: it ends with
+    /// the process, however that ends, and the file that stays behind means nothing. A server keeps order itself.
+    pub(super) fn lock(&self) -> Result<Option<File>, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(file) => file.lock().map(Some),
+            Engine::Postgres(_) => Ok(None),
+        }
+    }
+
+    /// A connection that writes.
+    pub(super) fn writer(&self) -> Result<Box<dyn Conn>, StoreError> {
+        #[cfg_attr(not(test), expect(unused_mut, reason = "a test makes trouble"))]
+        let mut conn = self.connect(Access::Write)?;
+        #[cfg(test)]
+        {
+            let trouble = *self.trouble.lock().unwrap();
+            if let Some(statement) = trouble {
+                conn.select(statement, &[]).unwrap();
+            }
+        }
+        Ok(conn)
+    }
+
+    /// A connection that only reads.
+    pub(super) fn reader(&self) -> Result<Box<dyn Conn>, StoreError> {
+        self.connect(Access::Read)
+    }
+
+    fn connect(&self, access: Access) -> Result<Box<dyn Conn>, StoreError> {
+        let explain = |e| self.explain(&e);
+        Ok(match &self.engine {
+            Engine::Sqlite(file) => Box::new(SqliteConn::open(&file.path, access).map_err(explain)?),
+            Engine::Postgres(place) => {
+                let mut conn = PostgresConn::open(place).map_err(explain)?;
+                if access == Access::Read {
+                    conn.only_read().map_err(explain)?;
+                }
+                Box::new(conn)
+            }
+        })
+    }
+
+    /// Checks a database that is only read: schema and CA.
+    pub(super) fn check(&self, ca: &jit_ssh_proto::CaId) -> Result<(), StoreError> {
+        let mut conn = self.reader()?;
+        let checked = migrate::check(conn.as_mut(), self, ca);
+        conn.close();
+        checked
+    }
+}
+
+impl SqliteFile {
+    fn parse(path: &str, url: &str) -> Result<Self, StoreError> {
         let path = path.strip_prefix("//").unwrap_or(path);
         if path.is_empty() || path.contains([':', '?', '#', '\0']) {
             return Err(StoreError::Unusable(format!(
@@ -65,26 +171,10 @@ impl Place {
         }
         let real = real_path(Path::new(path))
             .map_err(|e| StoreError::Unavailable(format!("the directory of {path} cannot be opened: {e}")))?;
-        Ok(Self {
-            path: real,
-            shown: path.to_owned(),
-            #[cfg(test)]
-            trouble: std::sync::Arc::default(),
-        })
+        Ok(Self { path: real, shown: path.to_owned() })
     }
 
-    /// The file as the operator knows it.
-    pub(super) fn shown(&self) -> &str {
-        &self.shown
-    }
-
-    /// Explains an error of this database.
-    pub(super) fn explain(&self, error: &sqlx::Error) -> StoreError {
-        explain(&self.shown, error)
-    }
-
-    /// Creates the file, readable by its owner only, or makes sure that it is there.
-    pub(super) fn ensure(&self, create: bool) -> Result<(), StoreError> {
+    fn ensure(&self, create: bool) -> Result<(), StoreError> {
         if self.path.exists() {
             return Ok(());
         }
@@ -103,29 +193,14 @@ impl Place {
             .map_err(|e| StoreError::ReadOnly(format!("the database {} cannot be created: {e}", self.shown)))
     }
 
-    /// Which file is there now. An open connection goes on writing into a file that was moved away or deleted, so
-    /// the writer looks before each transaction: what is recorded there would be lost.
-    pub(super) fn file(&self) -> Result<FileId, StoreError> {
+    fn id(&self) -> Result<FileId, StoreError> {
         match std::fs::metadata(&self.path) {
             Ok(file) => Ok(FileId { device: file.dev(), inode: file.ino() }),
             Err(e) => Err(StoreError::Unavailable(format!("{} is gone: put it back ({e})", self.shown))),
         }
     }
 
-    /// Makes sure that the file is still the one that was opened.
-    pub(super) fn same_file(&self, opened: FileId) -> Result<(), StoreError> {
-        if self.file()? == opened {
-            return Ok(());
-        }
-        Err(StoreError::Unusable(format!(
-            "{} was replaced while it was in use: put the one that was there back, or restart jit-ssh-ca",
-            self.shown
-        )))
-    }
-
-    /// Takes the lock that keeps a second server away. It is the operating system's: it ends with the process,
-    /// however that ends, and the file that stays behind means nothing.
-    pub(super) fn lock(&self) -> Result<File, StoreError> {
+    fn lock(&self) -> Result<File, StoreError> {
         let mut path = self.path.clone().into_os_string();
         path.push(".lock");
         let path = PathBuf::from(path);
@@ -148,71 +223,6 @@ impl Place {
             }
         }
     }
-
-    /// The writer's connection: WAL, every commit flushed before it is acknowledged.
-    pub(super) async fn writer(&self) -> Result<AnyConnection, StoreError> {
-        let options = self.options(Access::Write)?;
-        let mut conn = options.connect().await.map_err(|e| self.explain(&e))?;
-        self.pragmas(&mut conn).await?;
-        #[cfg(test)]
-        {
-            let trouble = *self.trouble.lock().unwrap();
-            if let Some(statement) = trouble {
-                conn.execute(statement).await.unwrap();
-            }
-        }
-        Ok(conn)
-    }
-
-    async fn pragmas(&self, conn: &mut AnyConnection) -> Result<(), StoreError> {
-        let mode = conn.fetch_one("PRAGMA journal_mode = WAL").await.map_err(|e| self.explain(&e))?;
-        let mode: String = mode.try_get(0).map_err(|e| self.explain(&e))?;
-        if mode != "wal" {
-            return Err(StoreError::Unusable(format!(
-                "{} cannot use write-ahead logging (its mode stays {mode}): put it on a local disk",
-                self.shown
-            )));
-        }
-        for pragma in PRAGMAS {
-            conn.execute(pragma).await.map_err(|e| self.explain(&e))?;
-        }
-        Ok(())
-    }
-
-    /// Connections that can only read; opened when they are first needed.
-    pub(super) fn readers(&self) -> Result<AnyPool, StoreError> {
-        let options = self.options(Access::Read)?;
-        Ok(AnyPoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(Duration::from_secs(5))
-            .test_before_acquire(false)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .connect_lazy_with(options))
-    }
-
-    /// Checks a database that is only read: schema and CA.
-    pub(super) async fn check(&self, ca: &jit_ssh_proto::CaId) -> Result<(), StoreError> {
-        let mut conn = self.options(Access::Read)?.connect().await.map_err(|e| self.explain(&e))?;
-        let checked = migrate::check(&mut conn, self, ca).await;
-        // Nothing is lost if closing fails: it only read.
-        let _closed = conn.close().await;
-        checked
-    }
-
-    fn options(&self, access: Access) -> Result<AnyConnectOptions, StoreError> {
-        sqlx::any::install_default_drivers();
-        let path = self.path.to_str().ok_or_else(|| {
-            StoreError::Unusable(format!("the path of {} is not UTF-8: move it to one that is", self.shown))
-        })?;
-        let mode = match access {
-            Access::Write => "rw",
-            Access::Read => "ro",
-        };
-        let url = format!("sqlite://{}?mode={mode}", percent_encoded(path));
-        let options: AnyConnectOptions = url.parse().map_err(|e: sqlx::Error| self.explain(&e))?;
-        Ok(options.disable_statement_logging())
-    }
 }
 
 /// The path that the same file has for everybody, so that its lock is the same too.
@@ -226,18 +236,4 @@ fn real_path(path: &Path) -> std::io::Result<PathBuf> {
         Some(_) | None => Path::new("."),
     };
     Ok(parent.canonicalize()?.join(name))
-}
-
-/// The driver takes the path out of a URL: nothing in it may mean anything there.
-fn percent_encoded(path: &str) -> String {
-    use std::fmt::Write;
-    path.bytes().fold(String::with_capacity(path.len()), |mut out, b| {
-        if b.is_ascii_alphanumeric() || b"/._-".contains(&b) {
-            out.push(char::from(b));
-        } else {
-            // Writing to a String does not fail.
-            let _infallible = write!(out, "%{b:02X}");
-        }
-        out
-    })
 }

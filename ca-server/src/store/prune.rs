@@ -2,9 +2,10 @@
 //! run anyway. The ledger keeps everything.
 
 use jit_ssh_proto::{MAX_CLOCK_SKEW_SECONDS, Span, Timestamp};
-use sqlx::AnyConnection;
 
-use super::rows::{calls_of, int};
+use super::engine::{Conn, EngineError, Value};
+use super::facts::Head;
+use super::rows::calls_of;
 
 /// Pruning is due after so many new call ids …
 const EVERY_CALLS: usize = 256;
@@ -19,44 +20,69 @@ const ROWS: i64 = 1024;
 /// ledger; past three times the skew, by any clock that the ledger still takes.
 const CALL_KEPT: Span = Span::from_seconds(3 * MAX_CLOCK_SKEW_SECONDS);
 
+const CALLS: &str = "DELETE \
+    FROM call_ids \
+    WHERE id IN \
+    (SELECT id \
+    FROM call_ids \
+    WHERE id < $1 \
+    ORDER BY id LIMIT $2)";
+
+// Rows lie in the order they came, so the oldest come first.
+const SESSIONS: &str = "DELETE \
+    FROM sessions \
+    WHERE keep_until < $1 AND leaf IN \
+    (SELECT leaf \
+    FROM sessions \
+    ORDER BY leaf LIMIT $2)";
+
+// Ids begin with a time.
+const REQUESTS: &str = "DELETE \
+    FROM requests \
+    WHERE time < $1 AND (not_after IS NULL OR not_after < $1) AND id IN \
+    (SELECT id \
+    FROM requests \
+    ORDER BY id LIMIT $2)";
+
+const CERTIFICATES: &str = "DELETE \
+    FROM certificates \
+    WHERE authority = $3 AND valid_before < $1 AND serial IN \
+    (SELECT serial \
+    FROM certificates \
+    WHERE authority = $3 \
+    ORDER BY serial LIMIT $2)";
+
 /// When it was last done.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pruning {
+    keep: Span,
     last: Timestamp,
     calls: usize,
 }
 
 impl Pruning {
-    /// Prunes if it is due. `time` is the ledger's, `calls` how many call ids come now.
-    pub(super) async fn run(
-        &mut self,
-        conn: &mut AnyConnection,
-        time: Timestamp,
-        calls: usize,
-    ) -> Result<(), sqlx::Error> {
+    /// Requests and certificates stay for so long after they ended.
+    pub(super) fn new(keep: Span) -> Self {
+        Self { keep, last: Timestamp::default(), calls: 0 }
+    }
+
+    /// Prunes if it is due, by the ledger's time. `calls` is how many call ids come now.
+    pub(super) fn run(&mut self, conn: &mut dyn Conn, head: &Head, calls: usize) -> Result<(), EngineError> {
         self.calls = self.calls.saturating_add(calls);
+        let time = head.time;
         if self.calls < EVERY_CALLS && time < self.last.plus(EVERY) {
             return Ok(());
         }
         self.calls = 0;
         self.last = time;
-        let calls = "DELETE \
-            FROM call_ids \
-            WHERE id IN \
-            (SELECT id \
-            FROM call_ids \
-            WHERE id < $1 \
-            ORDER BY id LIMIT $2)";
-        let stale = calls_of(time.minus(CALL_KEPT));
-        sqlx::query(calls).bind(stale).bind(ROWS).execute(&mut *conn).await?;
-        // Ids begin with a time, so the oldest come first.
-        let sessions = "DELETE \
-            FROM sessions \
-            WHERE keep_until < $1 AND id IN \
-            (SELECT id \
-            FROM sessions \
-            ORDER BY id LIMIT $2)";
-        sqlx::query(sessions).bind(int(time.seconds())).bind(ROWS).execute(&mut *conn).await?;
+        let rows = || Value::Int(ROWS);
+        conn.execute(CALLS, &[calls_of(time.minus(CALL_KEPT)).into(), rows()])?;
+        conn.execute(SESSIONS, &[time.into(), rows()])?;
+        let ended = || Value::from(time.minus(self.keep));
+        conn.execute(REQUESTS, &[ended(), rows()])?;
+        for authority in head.serials.keys() {
+            conn.execute(CERTIFICATES, &[ended(), rows(), authority.clone().into()])?;
+        }
         Ok(())
     }
 }

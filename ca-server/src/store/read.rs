@@ -4,13 +4,11 @@
 use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::wire::{RequestInfo, RequestState};
 use jit_ssh_proto::{Code, Name, RequestId, SessionId, Timestamp};
-use sqlx::Row;
-use sqlx::any::AnyRow;
 use subtle::ConstantTimeEq;
 
-use super::facts::{number, time};
-use super::rows::int;
-use super::{Store, StoreError, StoredEvent, StoredSession};
+use super::engine::{Conn, EngineError, Row, Value, first};
+use super::tree::{NodeHash, StoredTree, TreeHead, last_leaf, read_entries};
+use super::{Content, Store, StoreError, StoredEvent, StoredSession};
 
 const SESSION: &str =
     "SELECT id, issuer, claims, session_key, opened, expires, ended, token_hash FROM sessions WHERE id = $1";
@@ -21,6 +19,8 @@ const REQUESTS: &str = "SELECT id, time, asked, refused, grant_id \
     WHERE issuer = $1 AND sub = $2 AND id < $3 \
     ORDER BY id DESC LIMIT $4";
 const EVENTS: &str = "SELECT leaf, body, salt, hash FROM events WHERE leaf >= $1 ORDER BY leaf LIMIT $2";
+
+const LEAVES: &str = "SELECT hash FROM events WHERE leaf >= $1 AND leaf < $2 ORDER BY leaf";
 
 /// After every request id: 'r' is followed by 's'.
 const AFTER_ALL_REQUESTS: &str = "s";
@@ -35,14 +35,12 @@ impl Store {
         id: &SessionId,
         token_hash: &[u8; 32],
     ) -> Result<Option<StoredSession>, StoreError> {
-        let query = sqlx::query(SESSION).bind(id.to_string());
-        let row = query.fetch_optional(&self.shared.readers).await.map_err(|e| self.failed(&e))?;
-        let Some(row) = row else { return Ok(None) };
-        let held = bytes(&row, 7).map_err(|e| self.failed(&e))?;
-        if !bool::from(held.ct_eq(token_hash)) {
-            return Ok(None);
-        }
-        session(&row).map(Some).map_err(|e| self.failed(&e))
+        let (id, token_hash) = (id.to_string(), *token_hash);
+        self.read(move |conn| {
+            let Some(row) = first(conn, SESSION, &[id.into()])? else { return Ok(None) };
+            if bool::from(row.hash(7)?.ct_eq(&token_hash)) { session(&row).map(Some) } else { Ok(None) }
+        })
+        .await
     }
 
     /// A request of this session's identity.
@@ -55,9 +53,8 @@ impl Store {
         sub: &str,
         id: &RequestId,
     ) -> Result<Option<RequestInfo>, StoreError> {
-        let query = sqlx::query(REQUEST).bind(issuer.to_string()).bind(sub.to_owned()).bind(id.to_string());
-        let row = query.fetch_optional(&self.shared.readers).await.map_err(|e| self.failed(&e))?;
-        row.map(|row| request(&row)).transpose().map_err(|e| self.failed(&e))
+        let args = [issuer.to_string().into(), sub.to_owned().into(), id.to_string().into()];
+        self.read(move |conn| first(conn, REQUEST, &args)?.map(|row| request(&row)).transpose()).await
     }
 
     /// Requests of this identity, newest first, at most `limit`, older than `before` if given.
@@ -72,13 +69,9 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<RequestInfo>, StoreError> {
         let before = before.map_or_else(|| AFTER_ALL_REQUESTS.to_owned(), ToString::to_string);
-        let query = sqlx::query(REQUESTS)
-            .bind(issuer.to_string())
-            .bind(sub.to_owned())
-            .bind(before)
-            .bind(i64::from(limit));
-        let rows = query.fetch_all(&self.shared.readers).await.map_err(|e| self.failed(&e))?;
-        rows.iter().map(request).collect::<Result<_, _>>().map_err(|e| self.failed(&e))
+        let args =
+            [issuer.to_string().into(), sub.to_owned().into(), before.into(), Value::from(u64::from(limit))];
+        self.read(move |conn| conn.select(REQUESTS, &args)?.iter().map(request).collect()).await
     }
 
     /// Events from index `from`, at most `limit`, in order.
@@ -86,85 +79,142 @@ impl Store {
     /// # Errors
     /// When the store does not answer.
     pub async fn events(&self, from: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        let query = sqlx::query(EVENTS).bind(int(from)).bind(i64::from(limit));
-        let rows = query.fetch_all(&self.shared.readers).await.map_err(|e| self.failed(&e))?;
-        rows.iter().map(event).collect::<Result<_, _>>().map_err(|e| self.failed(&e))
+        let args = [Value::from(from), Value::from(u64::from(limit))];
+        self.read(move |conn| conn.select(EVENTS, &args)?.iter().map(event).collect()).await
+    }
+
+    /// Size and root of the ledger as it is now, whoever appended last.
+    ///
+    /// # Errors
+    /// When the store does not answer or its tree is damaged.
+    pub async fn tree_head(&self) -> Result<TreeHead, StoreError> {
+        let known = self.shared.seen.head();
+        self.read(move |conn| {
+            let size = size(conn)?;
+            if size == known.size {
+                return Ok(known);
+            }
+            Ok(TreeHead { size, root: StoredTree::new(conn, size).root()? })
+        })
+        .await
+    }
+
+    /// Hashes of one level of the tree's tiles: `count` from `first` on; at level 0 those of leaves. None if not all
+    /// of them are there.
+    ///
+    /// # Errors
+    /// When the store does not answer or its tree is damaged.
+    pub async fn tree_hashes(
+        &self,
+        level: u8,
+        first: u64,
+        count: u64,
+    ) -> Result<Option<Vec<NodeHash>>, StoreError> {
+        self.read(move |conn| {
+            let complete = size(conn)?.checked_shr(u32::from(level).saturating_mul(8)).unwrap_or(0);
+            if first.checked_add(count).is_none_or(|end| end > complete) {
+                return Ok(None);
+            }
+            read_entries(conn, level, first, count).map(Some)
+        })
+        .await
+    }
+
+    /// What leaves are made of, SHA-256(salt ‖ event): `count` from `first` on. None if not all of them are there.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn leaves(&self, first: u64, count: u64) -> Result<Option<Vec<[u8; 32]>>, StoreError> {
+        let args = [Value::from(first), Value::from(first.saturating_add(count))];
+        self.read(move |conn| {
+            let rows = conn.select(LEAVES, &args)?;
+            let leaves = rows.iter().map(|row| row.hash(0)).collect::<Result<Vec<_>, _>>()?;
+            Ok((u64::try_from(leaves.len()).ok() == Some(count)).then_some(leaves))
+        })
+        .await
+    }
+
+    /// That a leaf is in the ledger as it was when it had `size` leaves: the path to the root. None if there is no
+    /// such leaf or size.
+    ///
+    /// # Errors
+    /// When the store does not answer or its tree is damaged.
+    pub async fn prove(&self, leaf: u64, of: u64) -> Result<Option<Vec<NodeHash>>, StoreError> {
+        self.read(move |conn| {
+            if leaf >= of || of > size(conn)? {
+                return Ok(None);
+            }
+            StoredTree::new(conn, of).prove(leaf).map(Some)
+        })
+        .await
     }
 
     /// The time of the newest event.
     pub(super) async fn newest_time(&self) -> Result<Timestamp, StoreError> {
-        let query = sqlx::query("SELECT time FROM events ORDER BY leaf DESC LIMIT 1");
-        let row = query.fetch_optional(&self.shared.readers).await.map_err(|e| self.failed(&e))?;
-        row.map_or(Ok(Timestamp::default()), |row| time(&row, 0)).map_err(|e| self.failed(&e))
+        self.read(|conn| last_leaf(conn)?.map_or(Ok(Timestamp::default()), |row| row.time(1))).await
     }
 
     /// Reads the least there is.
     pub(super) async fn answers(&self) -> Result<(), StoreError> {
-        let query = sqlx::query("SELECT value FROM meta WHERE name = $1").bind("schema");
-        query.fetch_one(&self.shared.readers).await.map(drop).map_err(|e| self.failed(&e))
+        self.read(|conn| {
+            conn.select("SELECT value FROM meta WHERE name = $1", &[Value::from("schema")]).map(drop)
+        })
+        .await
     }
 
-    fn failed(&self, error: &sqlx::Error) -> StoreError {
-        self.shared.place.explain(error)
+    /// Reads on a connection of its own.
+    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Conn) -> Result<T, EngineError> + Send + 'static,
+    {
+        self.shared.readers.read(work).await
     }
 }
 
-fn session(row: &AnyRow) -> Result<StoredSession, sqlx::Error> {
+fn size(conn: &mut dyn Conn) -> Result<u64, EngineError> {
+    last_leaf(conn)?.map_or(Ok(0), |row| row.number(0).map(|leaf| leaf.saturating_add(1)))
+}
+
+fn session(row: &Row) -> Result<StoredSession, EngineError> {
     Ok(StoredSession {
-        id: parsed(row, 0)?,
-        issuer: parsed(row, 1)?,
-        claims: serde_json::from_str(row.try_get(2)?).map_err(|e| undecodable(2, e))?,
-        key: parsed(row, 3)?,
-        opened: time(row, 4)?,
-        expires: time(row, 5)?,
-        ended: row.try_get::<Option<i64>, _>(6)?.is_some(),
+        id: row.parsed(0)?,
+        issuer: row.parsed(1)?,
+        claims: serde_json::from_str(row.text(2)?).map_err(|e| EngineError::row(2, &e.to_string()))?,
+        key: row.parsed(3)?,
+        opened: row.time(4)?,
+        expires: row.time(5)?,
+        ended: row.maybe_number(6)?.is_some(),
     })
 }
 
-fn request(row: &AnyRow) -> Result<RequestInfo, sqlx::Error> {
-    let asked: Asked = serde_json::from_str(row.try_get(2)?).map_err(|e| undecodable(2, e))?;
-    let refused: Option<String> = row.try_get(3)?;
-    let refused = refused.map(|code| code_of(&code)).transpose()?;
+fn request(row: &Row) -> Result<RequestInfo, EngineError> {
+    let asked: Asked = serde_json::from_str(row.text(2)?).map_err(|e| EngineError::row(2, &e.to_string()))?;
+    let refused = row.maybe_text(3)?.map(code_of).transpose()?;
     Ok(RequestInfo {
-        id: row.try_get(0)?,
+        id: row.text(0)?.to_owned(),
         state: if refused.is_some() { RequestState::Denied } else { RequestState::Granted },
-        time: time(row, 1)?,
+        time: row.time(1)?,
         accounts: asked.accounts.iter().map(ToString::to_string).collect(),
         mode: asked.mode,
         modifiers: asked.modifiers,
         reason: asked.reason.to_string(),
         ticket: asked.ticket.to_string(),
         refused,
-        grant: row.try_get(4)?,
+        grant: row.maybe_text(4)?.map(str::to_owned),
     })
 }
 
-fn event(row: &AnyRow) -> Result<StoredEvent, sqlx::Error> {
-    Ok(StoredEvent {
-        index: number(row, 0)?,
-        body: row.try_get(1)?,
-        salt: bytes(row, 2)?,
-        leaf: bytes(row, 3)?,
-    })
+fn event(row: &Row) -> Result<StoredEvent, EngineError> {
+    let body = row.maybe_bytes(1)?.map(<[u8]>::to_vec);
+    let content = match body {
+        Some(body) => Some(Content { body, salt: row.hash(2)? }),
+        None => None,
+    };
+    Ok(StoredEvent { index: row.number(0)?, content, leaf: row.hash(3)? })
 }
 
-fn code_of(text: &str) -> Result<Code, sqlx::Error> {
+fn code_of(text: &str) -> Result<Code, EngineError> {
     let code = Code::ALL.iter().copied().find(|code| code.as_str() == text);
-    code.ok_or_else(|| undecodable(3, format!("unknown code {text:?}")))
-}
-
-fn bytes(row: &AnyRow, at: usize) -> Result<[u8; 32], sqlx::Error> {
-    row.try_get::<Vec<u8>, _>(at)?.try_into().map_err(|_| undecodable(at, "is not of 32 bytes"))
-}
-
-fn parsed<T>(row: &AnyRow, at: usize) -> Result<T, sqlx::Error>
-where
-    T: std::str::FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    row.try_get::<&str, _>(at)?.parse().map_err(|e: T::Err| undecodable(at, e))
-}
-
-fn undecodable(at: usize, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
-    sqlx::Error::ColumnDecode { index: at.to_string(), source: why.into() }
+    code.ok_or_else(|| EngineError::row(3, &format!("is the unknown code {text:?}")))
 }

@@ -1,27 +1,18 @@
-//! The rows that a batch adds, and how many of one kind are written in one statement.
+//! The rows that a batch adds.
 
 use jit_ssh_proto::event::{Actor, Event, What};
 use jit_ssh_proto::{SessionId, Timestamp};
-use sqlx::AnyConnection;
 
 use super::change::CallId;
-use super::sql::{Part, Query, Texts, insert_size};
+use super::engine::{Conn, EngineError, Insert, Kind, Value};
+use super::tree::NewTile;
 
-/// A number as the database holds it. Times fit by construction; leaves and serials would take 10^11 years.
-pub(super) fn int(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
+use Kind::{Bytes, Int, Text};
 
-/// A kind of row: where it goes and what it binds, in that order.
-pub(super) trait Row {
-    /// `INSERT INTO table (columns)`.
-    const INSERT: &'static str;
-    /// How many columns.
-    const COLUMNS: usize;
-    /// What follows the rows.
-    const AFTER: &'static str = "";
-    /// Binds its values.
-    fn bind(self, query: Query) -> Query;
+/// A kind of row: where it goes, and its values in that order.
+trait Row {
+    const INSERT: Insert;
+    fn cells(self, cells: &mut Vec<Value>);
 }
 
 /// An event, ready to be written.
@@ -30,9 +21,9 @@ pub(super) struct EventRow {
     pub(super) time: Timestamp,
     kind: &'static str,
     index: Index,
-    body: Vec<u8>,
-    salt: [u8; 32],
-    hash: [u8; 32],
+    pub(super) body: Vec<u8>,
+    pub(super) salt: [u8; 32],
+    pub(super) hash: [u8; 32],
 }
 
 /// What an event can be found by. Taken from the event alone, so that it can be made again from it.
@@ -74,7 +65,18 @@ impl Index {
             Actor::Operator | Actor::Ca => {}
         }
         match &event.what {
-            What::CaInitialised(_) | What::PolicyLoaded(_) | What::SessionRefused(_) => {}
+            What::CaInitialised(_)
+            | What::PolicyLoaded(_)
+            | What::SessionRefused(_)
+            | What::KeyUsed(_)
+            | What::ConfigChanged(_)
+            | What::EventErased(_)
+            | What::StoreRestored(_)
+            | What::StoreMoved(_) => {}
+            What::LogExported(exported) => index.session = Some(exported.session.to_string()),
+            What::CertificateRevoked(revoked) => {
+                index.certificate = Some((revoked.authority.to_string(), revoked.serial));
+            }
             What::SessionOpened(opened) => index.session = Some(opened.session.to_string()),
             What::SessionEnded(ended) => index.session = Some(ended.session.to_string()),
             What::RequestDecided(decided) => {
@@ -96,31 +98,49 @@ impl Index {
 }
 
 impl Row for EventRow {
-    const INSERT: &'static str = "INSERT INTO events \
-        (leaf, time, kind, issuer, sub, name, session, request, grant_id, authority, serial, body, salt, hash)";
-    const COLUMNS: usize = 14;
+    const INSERT: Insert = Insert {
+        table: "events",
+        columns: &[
+            ("leaf", Int),
+            ("time", Int),
+            ("kind", Text),
+            ("issuer", Text),
+            ("sub", Text),
+            ("name", Text),
+            ("session", Text),
+            ("request", Text),
+            ("grant_id", Text),
+            ("authority", Text),
+            ("serial", Int),
+            ("body", Bytes),
+            ("salt", Bytes),
+            ("hash", Bytes),
+        ],
+        after: "",
+    };
 
-    fn bind(self, query: Query) -> Query {
+    fn cells(self, cells: &mut Vec<Value>) {
         let (issuer, sub, name) = match self.index.identity {
             Some((issuer, sub, name)) => (Some(issuer), Some(sub), Some(name)),
             None => (None, None, None),
         };
         let (authority, serial) = self.index.certificate.unzip();
-        query
-            .bind(int(self.leaf))
-            .bind(int(self.time.seconds()))
-            .bind(self.kind)
-            .bind(issuer)
-            .bind(sub)
-            .bind(name)
-            .bind(self.index.session)
-            .bind(self.index.request)
-            .bind(self.index.grant)
-            .bind(authority)
-            .bind(serial.map(int))
-            .bind(self.body)
-            .bind(self.salt.to_vec())
-            .bind(self.hash.to_vec())
+        cells.extend([
+            self.leaf.into(),
+            self.time.into(),
+            self.kind.into(),
+            issuer.into(),
+            sub.into(),
+            name.into(),
+            self.index.session.into(),
+            self.index.request.into(),
+            self.index.grant.into(),
+            authority.into(),
+            serial.into(),
+            self.body.into(),
+            self.salt.into(),
+            self.hash.into(),
+        ]);
     }
 }
 
@@ -128,11 +148,10 @@ impl Row for EventRow {
 pub(super) struct CallRow(pub(super) CallId);
 
 impl Row for CallRow {
-    const INSERT: &'static str = "INSERT INTO call_ids (id)";
-    const COLUMNS: usize = 1;
+    const INSERT: Insert = Insert { table: "call_ids", columns: &[("id", Text)], after: "" };
 
-    fn bind(self, query: Query) -> Query {
-        query.bind(call_key(&self.0))
+    fn cells(self, cells: &mut Vec<Value>) {
+        cells.push(call_key(&self.0).into());
     }
 }
 
@@ -147,13 +166,6 @@ pub(super) fn calls_of(time: Timestamp) -> String {
     format!("{:020}", time.seconds())
 }
 
-/// How a replay key is stored: the time that the token was issued at comes first, so that new ones lie together.
-pub(super) fn replay_key(issued: Timestamp, replay: &[u8; 32]) -> Vec<u8> {
-    let mut key = issued.seconds().to_be_bytes().to_vec();
-    key.extend_from_slice(replay);
-    key
-}
-
 /// The next serial of an authority.
 pub(super) struct SerialRow {
     authority: String,
@@ -161,12 +173,14 @@ pub(super) struct SerialRow {
 }
 
 impl Row for SerialRow {
-    const INSERT: &'static str = "INSERT INTO serials (authority, next)";
-    const COLUMNS: usize = 2;
-    const AFTER: &'static str = " ON CONFLICT (authority) DO UPDATE SET next = excluded.next";
+    const INSERT: Insert = Insert {
+        table: "serials",
+        columns: &[("authority", Text), ("next", Int)],
+        after: " ON CONFLICT (authority) DO UPDATE SET next = excluded.next",
+    };
 
-    fn bind(self, query: Query) -> Query {
-        query.bind(self.authority).bind(int(self.next))
+    fn cells(self, cells: &mut Vec<Value>) {
+        cells.extend([self.authority.into(), self.next.into()]);
     }
 }
 
@@ -179,11 +193,14 @@ pub(super) struct IdentityRow {
 }
 
 impl Row for IdentityRow {
-    const INSERT: &'static str = "INSERT INTO identities (name, issuer, sub, leaf)";
-    const COLUMNS: usize = 4;
+    const INSERT: Insert = Insert {
+        table: "identities",
+        columns: &[("name", Text), ("issuer", Text), ("sub", Text), ("leaf", Int)],
+        after: "",
+    };
 
-    fn bind(self, query: Query) -> Query {
-        query.bind(self.name).bind(self.issuer).bind(self.sub).bind(int(self.leaf))
+    fn cells(self, cells: &mut Vec<Value>) {
+        cells.extend([self.name.into(), self.issuer.into(), self.sub.into(), self.leaf.into()]);
     }
 }
 
@@ -191,7 +208,7 @@ impl Row for IdentityRow {
 pub(super) struct SessionRow {
     pub(super) id: SessionId,
     pub(super) token_hash: [u8; 32],
-    pub(super) replay: Vec<u8>,
+    pub(super) replay: [u8; 32],
     pub(super) issuer: String,
     pub(super) sub: String,
     pub(super) claims: String,
@@ -203,23 +220,38 @@ pub(super) struct SessionRow {
 }
 
 impl Row for SessionRow {
-    const INSERT: &'static str = "INSERT INTO sessions \
-        (id, token_hash, replay, issuer, sub, claims, session_key, opened, expires, keep_until, leaf)";
-    const COLUMNS: usize = 11;
+    const INSERT: Insert = Insert {
+        table: "sessions",
+        columns: &[
+            ("leaf", Int),
+            ("id", Text),
+            ("token_hash", Bytes),
+            ("replay", Bytes),
+            ("issuer", Text),
+            ("sub", Text),
+            ("claims", Text),
+            ("session_key", Text),
+            ("opened", Int),
+            ("expires", Int),
+            ("keep_until", Int),
+        ],
+        after: "",
+    };
 
-    fn bind(self, query: Query) -> Query {
-        query
-            .bind(self.id.to_string())
-            .bind(self.token_hash.to_vec())
-            .bind(self.replay)
-            .bind(self.issuer)
-            .bind(self.sub)
-            .bind(self.claims)
-            .bind(self.key)
-            .bind(int(self.opened.seconds()))
-            .bind(int(self.expires.seconds()))
-            .bind(int(self.keep_until.seconds()))
-            .bind(int(self.leaf))
+    fn cells(self, cells: &mut Vec<Value>) {
+        cells.extend([
+            self.leaf.into(),
+            self.id.to_string().into(),
+            self.token_hash.into(),
+            self.replay.into(),
+            self.issuer.into(),
+            self.sub.into(),
+            self.claims.into(),
+            self.key.into(),
+            self.opened.into(),
+            self.expires.into(),
+            self.keep_until.into(),
+        ]);
     }
 }
 
@@ -246,28 +278,44 @@ pub(super) struct RequestRow {
 }
 
 impl Row for RequestRow {
-    const INSERT: &'static str = "INSERT INTO requests \
-        (id, session, issuer, sub, time, asked, refused, grant_id, not_before, not_after, policy_digest, leaf)";
-    const COLUMNS: usize = 12;
+    const INSERT: Insert = Insert {
+        table: "requests",
+        columns: &[
+            ("id", Text),
+            ("session", Text),
+            ("issuer", Text),
+            ("sub", Text),
+            ("time", Int),
+            ("asked", Text),
+            ("refused", Text),
+            ("grant_id", Text),
+            ("not_before", Int),
+            ("not_after", Int),
+            ("policy_digest", Text),
+            ("leaf", Int),
+        ],
+        after: "",
+    };
 
-    fn bind(self, query: Query) -> Query {
+    fn cells(self, cells: &mut Vec<Value>) {
         let (grant, from, to) = match self.grant {
-            Some((grant, from, to)) => (Some(grant), Some(int(from.seconds())), Some(int(to.seconds()))),
+            Some((grant, from, to)) => (Some(grant), Some(from), Some(to)),
             None => (None, None, None),
         };
-        query
-            .bind(self.id)
-            .bind(self.session)
-            .bind(self.issuer)
-            .bind(self.sub)
-            .bind(int(self.time.seconds()))
-            .bind(self.asked)
-            .bind(self.refused)
-            .bind(grant)
-            .bind(from)
-            .bind(to)
-            .bind(self.policy_digest)
-            .bind(int(self.leaf))
+        cells.extend([
+            self.id.into(),
+            self.session.into(),
+            self.issuer.into(),
+            self.sub.into(),
+            self.time.into(),
+            self.asked.into(),
+            self.refused.into(),
+            grant.into(),
+            from.into(),
+            to.into(),
+            self.policy_digest.into(),
+            self.leaf.into(),
+        ]);
     }
 }
 
@@ -286,22 +334,45 @@ pub(super) struct CertificateRow {
 }
 
 impl Row for CertificateRow {
-    const INSERT: &'static str = "INSERT INTO certificates \
-        (authority, serial, grant_id, request, session, fingerprint, tbs_sha256, valid_after, valid_before, leaf)";
-    const COLUMNS: usize = 10;
+    const INSERT: Insert = Insert {
+        table: "certificates",
+        columns: &[
+            ("authority", Text),
+            ("serial", Int),
+            ("grant_id", Text),
+            ("request", Text),
+            ("session", Text),
+            ("fingerprint", Text),
+            ("tbs_sha256", Text),
+            ("valid_after", Int),
+            ("valid_before", Int),
+            ("leaf", Int),
+        ],
+        after: "",
+    };
 
-    fn bind(self, query: Query) -> Query {
-        query
-            .bind(self.authority)
-            .bind(int(self.serial))
-            .bind(self.grant)
-            .bind(self.request)
-            .bind(self.session)
-            .bind(self.fingerprint)
-            .bind(self.tbs_sha256)
-            .bind(int(self.valid_after.seconds()))
-            .bind(int(self.valid_before.seconds()))
-            .bind(int(self.leaf))
+    fn cells(self, cells: &mut Vec<Value>) {
+        cells.extend([
+            self.authority.into(),
+            self.serial.into(),
+            self.grant.into(),
+            self.request.into(),
+            self.session.into(),
+            self.fingerprint.into(),
+            self.tbs_sha256.into(),
+            self.valid_after.into(),
+            self.valid_before.into(),
+            self.leaf.into(),
+        ]);
+    }
+}
+
+impl Row for NewTile {
+    const INSERT: Insert =
+        Insert { table: "tiles", columns: &[("level", Int), ("idx", Int), ("hash", Bytes)], after: "" };
+
+    fn cells(self, cells: &mut Vec<Value>) {
+        cells.extend([self.level.into(), self.index.into(), self.hash.into()]);
     }
 }
 
@@ -309,6 +380,7 @@ impl Row for CertificateRow {
 #[derive(Default)]
 pub(super) struct Rows {
     pub(super) events: Vec<EventRow>,
+    pub(super) tiles: Vec<NewTile>,
     pub(super) calls: Vec<CallRow>,
     pub(super) identities: Vec<IdentityRow>,
     pub(super) sessions: Vec<SessionRow>,
@@ -326,105 +398,42 @@ impl Rows {
         self.events.is_empty() && self.calls.is_empty() && self.updates.is_empty()
     }
 
-    /// Writes everything, and commits if told to: as many rows a statement and statements a call as there are.
-    pub(super) async fn write(
-        self,
-        conn: &mut AnyConnection,
-        texts: &mut Texts,
-        commit: bool,
-    ) -> Result<(), sqlx::Error> {
-        // What changes a session comes after all new ones: it may be of this batch.
-        let commit_with_rows = commit && self.updates.is_empty();
-        let mut calls = Left::new(self.calls);
-        let mut identities = Left::new(self.identities);
-        let mut sessions = Left::new(self.sessions);
-        let mut requests = Left::new(self.requests);
-        let mut certificates = Left::new(self.certificates);
-        let mut events = Left::new(self.events);
+    /// Writes everything.
+    pub(super) fn write(self, conn: &mut dyn Conn) -> Result<(), EngineError> {
+        add(conn, self.calls)?;
+        add(conn, self.identities)?;
+        add(conn, self.sessions)?;
+        add(conn, self.requests)?;
+        add(conn, self.certificates)?;
+        add(conn, self.events)?;
+        add(conn, self.tiles)?;
         let serials = self.serials.into_iter().map(|(authority, next)| SerialRow { authority, next });
-        let mut serials = Left::new(serials.collect());
-        loop {
-            let mut parts = Vec::with_capacity(8);
-            parts.extend(calls.part());
-            parts.extend(identities.part());
-            parts.extend(sessions.part());
-            parts.extend(requests.part());
-            parts.extend(certificates.part());
-            parts.extend(events.part());
-            parts.extend(serials.part());
-            let last = calls.ends()
-                && identities.ends()
-                && sessions.ends()
-                && requests.ends()
-                && certificates.ends()
-                && events.ends()
-                && serials.ends();
-            if last && commit_with_rows {
-                parts.push(Part::Plain("COMMIT"));
-            }
-            if parts.is_empty() {
-                break;
-            }
-            let mut query = texts.script(parts);
-            query = calls.bind(query);
-            query = identities.bind(query);
-            query = sessions.bind(query);
-            query = requests.bind(query);
-            query = certificates.bind(query);
-            query = events.bind(query);
-            query = serials.bind(query);
-            query.execute(&mut *conn).await?;
-            if last {
-                break;
-            }
-        }
+        add(conn, serials.collect())?;
+        // What changes a session comes after all new ones: it may be of this batch.
         for update in self.updates {
-            let query = match update {
+            match update {
                 SessionUpdate::Token(id, hash) => {
-                    sqlx::query("UPDATE sessions SET token_hash = $1 WHERE id = $2")
-                        .bind(hash.to_vec())
-                        .bind(id.to_string())
+                    let args = [hash.into(), id.to_string().into()];
+                    conn.execute("UPDATE sessions SET token_hash = $1 WHERE id = $2", &args)?;
                 }
-                SessionUpdate::Ended(id, at) => sqlx::query("UPDATE sessions SET ended = $1 WHERE id = $2")
-                    .bind(int(at.seconds()))
-                    .bind(id.to_string()),
-            };
-            query.execute(&mut *conn).await?;
-        }
-        if commit && !commit_with_rows {
-            sqlx::query("COMMIT").execute(conn).await?;
+                SessionUpdate::Ended(id, at) => {
+                    let args = [at.into(), id.to_string().into()];
+                    conn.execute("UPDATE sessions SET ended = $1 WHERE id = $2", &args)?;
+                }
+            }
         }
         Ok(())
     }
 }
 
-/// Rows of one kind that are still to be written.
-struct Left<R>(std::vec::IntoIter<R>);
-
-impl<R: Row> Left<R> {
-    fn new(rows: Vec<R>) -> Self {
-        Self(rows.into_iter())
+fn add<R: Row>(conn: &mut dyn Conn, rows: Vec<R>) -> Result<(), EngineError> {
+    if rows.is_empty() {
+        return Ok(());
     }
-
-    /// How many go into the next statement.
-    fn size(&self) -> usize {
-        insert_size(self.0.len())
+    let insert: &'static Insert = const { &R::INSERT };
+    let mut cells = Vec::with_capacity(rows.len().saturating_mul(insert.columns.len()));
+    for row in rows {
+        row.cells(&mut cells);
     }
-
-    /// Whether the next statement is the last one.
-    fn ends(&self) -> bool {
-        self.size() == self.0.len()
-    }
-
-    /// The next statement, if there is one.
-    fn part(&self) -> Option<Part> {
-        let rows = self.size();
-        (rows > 0).then_some(Part::Insert { insert: R::INSERT, rows, columns: R::COLUMNS, after: R::AFTER })
-    }
-
-    /// Binds its rows.
-    fn bind(&mut self, query: Query) -> Query {
-        let size = self.size();
-        self.0.by_ref().take(size).fold(query, |query, row| row.bind(query))
-    }
+    conn.insert(insert, cells)
 }

@@ -308,6 +308,7 @@ fn issue(
         valid_before: Timestamp::from_seconds(end),
         policies: vec!["p".into()],
         leaf_index: 0,
+        receipt: None,
         addresses: BTreeMap::from([(host, "127.0.0.1:2222".to_owned())]),
     })
 }

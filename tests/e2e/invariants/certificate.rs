@@ -144,7 +144,14 @@ fn decision(site: &Site, request: &str) -> RequestDecided {
         | What::SessionRefused(_)
         | What::SessionEnded(_)
         | What::RequestDecided(_)
-        | What::CertificateIssued(_) => None,
+        | What::CertificateIssued(_)
+        | What::CertificateRevoked(_)
+        | What::KeyUsed(_)
+        | What::ConfigChanged(_)
+        | What::LogExported(_)
+        | What::EventErased(_)
+        | What::StoreRestored(_)
+        | What::StoreMoved(_) => None,
     });
     decided.unwrap()
 }

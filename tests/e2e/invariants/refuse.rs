@@ -1,6 +1,7 @@
 //! Invariant 10: what cannot be understood denies, at the start and in every decision.
 
 use jit_ssh_tests::api::Key;
+use jit_ssh_tests::database::Database;
 use serde_json::Value;
 
 use crate::stand::{POLICY, Site};
@@ -107,17 +108,15 @@ fn invariant_10_what_the_store_holds_and_nobody_understands_is_not_a_session() {
         "UPDATE sessions SET session_key = 'ssh-unknown AAAA'",
         "UPDATE sessions SET claims = replace(claims, '\"code\"', '\"another-flow\"')",
     ] {
-        let saved = site.query("SELECT claims, session_key FROM sessions", |row| {
-            (sqlx::Row::get::<String, _>(row, 0), sqlx::Row::get::<String, _>(row, 1))
-        });
-        site.execute(damage, &[]);
+        let saved = site.query("SELECT claims, session_key FROM sessions");
+        site.execute(damage);
         let server = site.serve();
         let answer = server.send(&session.access(&site.ca, &Key::new().unwrap()).unwrap());
         let problem: Value = answer.json().unwrap();
         assert!(answer.status >= 400 && problem["code"].is_string(), "{damage}: {}", answer.text());
         server.stop();
-        let (claims, key) = &saved[0];
-        site.execute("UPDATE sessions SET claims = $1, session_key = $2", &[claims, key]);
+        let [claims, key] = [0, 1].map(|at| Database::quoted(saved[0].text(at).unwrap()));
+        site.execute(&format!("UPDATE sessions SET claims = {claims}, session_key = {key}"));
     }
     let server = site.serve();
     assert_eq!(server.send(&session.access(&site.ca, &Key::new().unwrap()).unwrap()).status, 201);

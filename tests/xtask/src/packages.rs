@@ -1,5 +1,6 @@
 //! Debian packages that the tests and the demo need: installed where we may, named where we may not.
 
+use std::fs;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,7 +9,7 @@ use anyhow::{Result, bail};
 
 use crate::shell;
 
-/// A package and the file or program that shows that it is there.
+/// A package and what shows that it is there: a program, or a file's path, in which one folder may be any (`*`).
 pub(crate) struct Package {
     name: &'static str,
     shown_by: &'static str,
@@ -20,7 +21,10 @@ impl Package {
     }
 
     fn is_there(&self) -> bool {
-        if self.shown_by.starts_with('/') {
+        if let Some((above, below)) = self.shown_by.split_once("/*/") {
+            let folders = fs::read_dir(above).into_iter().flatten().flatten();
+            folders.map(|folder| folder.path().join(below)).any(|file| file.exists())
+        } else if self.shown_by.starts_with('/') {
             Path::new(self.shown_by).exists()
         } else {
             shell::find(self.shown_by).is_some()
@@ -32,13 +36,14 @@ impl Package {
 pub(crate) const DEMO: &[Package] =
     &[Package::new("openssh-server", "sshd"), Package::new("openssh-client", "ssh-keygen")];
 
-/// What the tests run beside that: a certified OpenID Connect provider on Node, and what the documents' commands use
-/// (`script` is the terminal at which they ask).
+/// What the tests run beside that: a certified OpenID Connect provider on Node, PostgreSQL (only its programs: tests
+/// start servers of their own), and what the documents' commands use (`script` is the terminal at which they ask).
 pub(crate) const TEST: &[Package] = &[
     Package::new("openssh-server", "sshd"),
     Package::new("openssh-client", "ssh-keygen"),
     Package::new("nodejs", "node"),
     Package::new("npm", "npm"),
+    Package::new("postgresql", "/usr/lib/postgresql/*/bin/initdb"),
     Package::new("curl", "curl"),
     Package::new("bsdutils", "script"),
 ];
@@ -125,13 +130,16 @@ mod tests {
 
     #[test]
     fn what_is_there_is_not_installed_again() {
-        ensure(&[Package::new("never-asked-for", "sh"), Package::new("nor-this", "/dev/null")]).unwrap();
+        let there = [("never-asked-for", "sh"), ("nor-this", "/dev/null"), ("nor-that", "/proc/*/fd")];
+        ensure(&there.map(|(name, shown_by)| Package::new(name, shown_by))).unwrap();
     }
 
     #[test]
     fn what_is_missing_is_seen() {
         assert!(!Package::new("some-package", "no-such-program-at-all").is_there());
         assert!(!Package::new("some-package", "/no/such/file").is_there());
+        assert!(!Package::new("some-package", "/no/*/file").is_there());
+        assert!(!Package::new("some-package", "/proc/*/no-such-file").is_there());
     }
 
     #[test]

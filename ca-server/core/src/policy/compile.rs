@@ -6,16 +6,22 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use cedar_policy::{
-    ActionConstraint, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
+    ActionConstraint, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
 };
-use cedar_policy_core::ast::Expr;
-use jit_ssh_proto::{Action, Span};
+use cedar_policy_core::ast::{
+    self, Context, EntityUID, EntityUIDEntry, Expr, Literal, Request, SlotEnv, ValueKind,
+};
+use cedar_policy_core::entities::Entities;
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::extensions::Extensions;
+use jit_ssh_proto::Span;
 use miette::Diagnostic;
 use serde_json::Value;
 
 use super::annotations::{self, Rule};
 use super::facts::Looked;
 use super::scan::{self, Statement, position};
+use super::verb::{self, Scope};
 use super::{PolicyError, PolicySource};
 
 /// The schema, as `docs/` shows it.
@@ -24,8 +30,12 @@ pub(super) const SCHEMA: &str = include_str!("schema.cedarschema");
 /// Validated policies and what their annotations say.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    /// What each policy asks.
-    pub(super) conditions: Vec<Condition>,
+    /// Every policy.
+    pub(super) all: Vec<Condition>,
+    /// The permits for logins without their actions and conditions: whether somebody has any part in a host.
+    pub(super) parts: Vec<Condition>,
+    /// The permits whose action scope names one of the CA's own verbs: no other counts for these.
+    pub(super) verbs: Vec<Condition>,
     /// What each policy is.
     pub(super) rules: BTreeMap<PolicyId, Rule>,
     /// If a policy looks at `context.duration`: every length that an offer gives, the longest first. Else empty: then
@@ -38,31 +48,44 @@ pub(super) struct Compiled {
 /// When a policy matches.
 #[derive(Debug)]
 pub(super) struct Condition {
-    pub(super) id: PolicyId,
-    /// Of which actions it speaks: no need to ask it about others.
-    pub(super) actions: BTreeSet<Action>,
+    id: PolicyId,
+    /// The actions that it speaks of, if not of all: no need to ask it about others.
+    actions: Option<BTreeSet<EntityUID>>,
     /// All else that it asks, as one expression.
-    pub(super) holds: Expr,
+    holds: Expr,
 }
 
 impl Condition {
     fn of(policy: &Policy) -> Self {
-        // No action is in a group of actions here, so that what is in a list is one of it.
-        let named = |uid: &EntityUid, action: &Action| *uid.id().unescaped() == *action.as_str();
-        let constraint = policy.action_constraint();
-        let speaks_of = |action: &Action| match &constraint {
-            ActionConstraint::Any => true,
-            ActionConstraint::Eq(uid) => named(uid, action),
-            ActionConstraint::In(uids) => uids.iter().any(|uid| named(uid, action)),
+        let ast: &ast::Policy = policy.as_ref();
+        // No action is in another here, so that what is in a list is one of it.
+        let actions = match policy.action_constraint() {
+            ActionConstraint::Any => None,
+            ActionConstraint::Eq(uid) => Some(BTreeSet::from([uid.into()])),
+            ActionConstraint::In(uids) => Some(uids.into_iter().map(Into::into).collect()),
         };
-        let of: &cedar_policy_core::ast::Policy = policy.as_ref();
-        let when = of.non_scope_constraints().cloned().unwrap_or_else(|| Expr::val(true));
-        let holds = Expr::and(
-            of.principal_constraint().as_expr(),
-            Expr::and(of.resource_constraint().as_expr(), when),
-        );
-        Self { id: policy.id().clone(), actions: Action::ALL.into_iter().filter(speaks_of).collect(), holds }
+        let when = ast.non_scope_constraints().cloned().unwrap_or_else(|| Expr::val(true));
+        Self { id: policy.id().clone(), actions, holds: Expr::and(scope(ast), when) }
     }
+
+    /// The same for any action and without conditions: what is left says who has a part in what.
+    fn part(policy: &Policy) -> Self {
+        Self { id: policy.id().clone(), actions: None, holds: scope(policy.as_ref()) }
+    }
+}
+
+/// Whom and which accounts a policy is about.
+fn scope(policy: &ast::Policy) -> Expr {
+    Expr::and(policy.principal_constraint().as_expr(), policy.resource_constraint().as_expr())
+}
+
+/// One question to all policies.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub(super) principal: EntityUID,
+    pub(super) action: EntityUID,
+    pub(super) resource: EntityUID,
+    pub(super) context: Context,
 }
 
 /// Where a policy stands.
@@ -99,6 +122,40 @@ fn one_line(text: &str) -> String {
 }
 
 impl Compiled {
+    /// The policies of a set that match. Cedar's own authorizer would go on without those that fail, and say nothing of
+    /// permits where something forbids.
+    ///
+    /// # Errors
+    /// Those that failed.
+    pub(super) fn matched<'a>(
+        policies: &'a [Condition],
+        question: Question,
+        entities: &Entities,
+    ) -> Result<BTreeSet<&'a PolicyId>, BTreeSet<PolicyId>> {
+        let Question { principal, action, resource, context } = question;
+        let speaks_of = |policy: &&Condition| policy.actions.as_ref().is_none_or(|of| of.contains(&action));
+        let policies: Vec<&Condition> = policies.iter().filter(speaks_of).collect();
+        let known = |uid| EntityUIDEntry::known(uid, None);
+        let request = Request::new_unchecked(known(principal), known(action), known(resource), Some(context));
+        let evaluator = Evaluator::new(request, entities, Extensions::all_available());
+        // No policy of ours is a template with slots to fill.
+        let slots = SlotEnv::new();
+        let (mut matched, mut errors) = (BTreeSet::new(), BTreeSet::new());
+        for policy in policies {
+            match evaluator.interpret(&policy.holds, &slots) {
+                Ok(ast::Value { value: ValueKind::Lit(Literal::Bool(true)), loc: _ }) => {
+                    matched.insert(&policy.id);
+                }
+                Ok(ast::Value { value: ValueKind::Lit(Literal::Bool(false)), loc: _ }) => {}
+                // Cedar takes nothing for a condition but yes and no.
+                Ok(_) | Err(_) => {
+                    errors.insert(policy.id.clone());
+                }
+            }
+        }
+        if errors.is_empty() { Ok(matched) } else { Err(errors) }
+    }
+
     /// Parses, names, validates.
     ///
     /// # Errors
@@ -161,6 +218,9 @@ impl Compiled {
             Vec::from([PolicyError { file: "policies".into(), line: 1, column: 1, what: one_line(&what) }])
         };
         let all = PolicySet::from_policies(policies.iter().cloned()).map_err(|e| nowhere(e.to_string()))?;
+        let permits = || policies.iter().filter(|p| p.effect() == Effect::Permit);
+        let verbs = permits().filter(|p| verb::scope(p).names_verbs()).map(Condition::of).collect();
+        let parts = permits().filter(|p| verb::scope(p) != Scope::Verbs).map(Condition::part).collect();
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|e| nowhere(e.to_string()))?;
         let result = Validator::new(schema).validate(&all, ValidationMode::Strict);
         let place = |id: &PolicyId, found: &dyn Diagnostic| match origins.get(id) {
@@ -184,9 +244,9 @@ impl Compiled {
             return Err(errors);
         }
         let looked = looked(policies);
-        let lengths = if looked.at("duration") { lengths(&rules) } else { Vec::new() };
-        let conditions = policies.iter().map(Condition::of).collect();
-        Ok(Self { conditions, rules, lengths, looked })
+        let lengths = if looked.at("duration") { lengths(policies, &rules) } else { Vec::new() };
+        let all = policies.iter().map(Condition::of).collect();
+        Ok(Self { all, parts, verbs, rules, lengths, looked })
     }
 }
 
@@ -202,6 +262,13 @@ fn one(
         let at = statement.annotations.iter().find(|(name, _)| *name == wrong.name).map_or(0, |(_, at)| *at);
         Vec::from([fault(origin.source, at.max(origin.start), wrong.what)])
     })?;
+    if let Some((name, at)) = terms_of_a_verb(&policy, statement) {
+        let what = format!(
+            "@{name} is a term of access to hosts and means nothing for the CA's own verbs: give them a policy of \
+             their own, without it"
+        );
+        return Err(Vec::from([fault(origin.source, at.max(origin.start), what)]));
+    }
     // A name has no ':', so that no @id can pose as a policy without one.
     let id = match &read.id {
         Some(id) => id.to_string(),
@@ -210,11 +277,21 @@ fn one(
     Ok((policy.new_id(PolicyId::new(id)), read.rule))
 }
 
+/// A term on a permit that names one of the CA's own verbs, and where it stands: what it demands would not be asked.
+fn terms_of_a_verb<'a>(policy: &Policy, statement: &Statement<'a>) -> Option<(&'a str, usize)> {
+    if !verb::scope(policy).names_verbs() {
+        return None;
+    }
+    let is_term = |name: &str| matches!(name, "ttl" | "approvals" | "source" | "verify" | "break_glass");
+    statement.annotations.iter().find(|(name, _)| is_term(name)).copied()
+}
+
 /// The different lengths of offers, the longest first.
-fn lengths(rules: &BTreeMap<PolicyId, Rule>) -> Vec<Span> {
-    let mut lengths: Vec<Span> = rules
-        .values()
-        .filter_map(|rule| match rule {
+fn lengths(policies: &[Policy], rules: &BTreeMap<PolicyId, Rule>) -> Vec<Span> {
+    let mut lengths: Vec<Span> = policies
+        .iter()
+        .filter(|policy| verb::scope(policy) != Scope::Verbs)
+        .filter_map(|policy| match rules.get(policy.id())? {
             Rule::Permit(offer) => Some(offer.ttl),
             Rule::Forbid(_) => None,
         })

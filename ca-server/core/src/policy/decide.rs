@@ -6,17 +6,13 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use cedar_policy::PolicyId;
-use cedar_policy_core::ast::{
-    Context, EntityUID, EntityUIDEntry, Literal, Request, SlotEnv, Value, ValueKind,
-};
+use cedar_policy_core::ast::{Context, EntityUID};
 use cedar_policy_core::entities::Entities;
-use cedar_policy_core::evaluator::Evaluator;
-use cedar_policy_core::extensions::Extensions;
 use jit_ssh_proto::{Account, Action, Code, Span, UserKey};
 
 use super::annotations::{Approvals, Offer, Rule};
-use super::compile::Condition;
-use super::facts::{self, Asked, Untold};
+use super::compile::{Compiled, Question as Put};
+use super::facts::{self, Asking, Untold};
 use super::{Allowed, Circumstances, Decision, Rules, refusal};
 use crate::identity::VerifiedIdentity;
 use crate::inventory::{Host, PrincipalStyle};
@@ -59,7 +55,10 @@ type Offers<'a> = Vec<(&'a PolicyId, &'a Offer)>;
 /// Everything about a request that is the same for each of its pairs.
 struct Question<'a> {
     rules: &'a Rules,
-    asked: Asked<'a>,
+    identity: &'a VerifiedIdentity,
+    request: &'a AccessRequest,
+    key: &'a UserKey,
+    at: &'a Circumstances,
     accounts: Vec<(&'a Account, &'a Host)>,
     principal: EntityUID,
     entities: Entities,
@@ -91,8 +90,7 @@ pub(super) fn decide(
         return Decision::Denied(refusal::failed(&BTreeSet::new()));
     };
     let principal = rules.vocabulary.principal(identity);
-    let asked = Asked { identity, request, key, at };
-    let question = Question { rules, asked, accounts, principal, entities };
+    let question = Question { rules, identity, request, key, at, accounts, principal, entities };
 
     // 2. How long: what was asked, or what the offers give.
     match (request.duration(), rules.compiled.lengths.as_slice()) {
@@ -121,7 +119,7 @@ impl<'a> Question<'a> {
         let mut verdicts = Vec::new();
         let mut contexts = BTreeMap::new();
         for (account, _) in &self.accounts {
-            for action in self.asked.request.actions() {
+            for action in self.request.actions() {
                 let verdict = self.pair(account, action, asked, &mut contexts);
                 verdicts.push(Judged { account, action, verdict });
             }
@@ -159,61 +157,69 @@ impl<'a> Question<'a> {
     }
 
     fn context(&self, action: Action, asked: Option<Span>) -> Result<Context, Untold> {
-        let rules = self.rules;
         // Without a length here, no policy looks at it.
-        let length = asked.unwrap_or(rules.default_ttl);
-        facts::context(&rules.functions, &rules.compiled.looked, &self.asked, action, length)
+        let length = asked.unwrap_or(self.rules.default_ttl);
+        let asking = Asking::of(self.request, action);
+        facts::context(self.rules.telling(), self.identity, &asking, length, self.key, self.at)
     }
 
-    fn put(&self, account: &Account, action: Action, context: Context) -> Result<Request, Untold> {
+    /// The policies that match one account and one action.
+    fn matched(
+        &self,
+        account: &Account,
+        action: Action,
+        context: Context,
+    ) -> Result<BTreeSet<&'a PolicyId>, Verdict<'a>> {
         let vocabulary = &self.rules.vocabulary;
-        Ok(Request::new_unchecked(
-            EntityUIDEntry::known(self.principal.clone(), None),
-            EntityUIDEntry::known(vocabulary.action(action)?, None),
-            EntityUIDEntry::known(vocabulary.account(account), None),
-            Some(context),
-        ))
+        let question = Put {
+            principal: self.principal.clone(),
+            action: vocabulary.action(action)?,
+            resource: vocabulary.account(account),
+            context,
+        };
+        Compiled::matched(&self.rules.compiled.all, question, &self.entities).map_err(Verdict::Failed)
     }
 
     /// Puts one question to Cedar. Any error in any policy is a no, also where Cedar alone would go on without it.
     fn ask(&self, account: &Account, action: Action, context: Context) -> Result<Offers<'a>, Verdict<'a>> {
-        let matched = self.matched(action, self.put(account, action, context)?)?;
-        let compiled = &self.rules.compiled;
-        let forbids: BTreeSet<PolicyId> = matched
-            .iter()
-            .filter(|id| matches!(compiled.rules.get(*id), Some(Rule::Forbid(_)) | None))
-            .map(|id| (*id).clone())
-            .collect();
-        let offers = self.offers(&matched);
+        let matched = self.matched(account, action, context)?;
+        let is_forbid = |id: &&&PolicyId| match self.rules.compiled.rules.get(**id) {
+            Some(Rule::Permit(_)) => false,
+            Some(Rule::Forbid(_)) | None => true,
+        };
+        let forbids: BTreeSet<PolicyId> = matched.iter().filter(is_forbid).map(|id| (*id).clone()).collect();
         if forbids.is_empty() {
-            return Ok(offers);
+            return Ok(self.offers(&matched));
         }
-        // Somebody without any part in the account is told what they are told of every other: nothing.
-        Err(if offers.is_empty() { Verdict::NoAccess } else { Verdict::Forbidden(forbids) })
+        // Somebody without any part in the host is told what they are told of every other: nothing.
+        Err(if self.has_part(account, action)? { Verdict::Forbidden(forbids) } else { Verdict::NoAccess })
     }
 
-    /// The policies whose condition holds, by id.
-    fn matched(&self, action: Action, request: Request) -> Result<BTreeSet<&'a PolicyId>, Verdict<'a>> {
-        let evaluator = Evaluator::new(request, &self.entities, Extensions::all_available());
-        // No policy of ours is a template with slots to fill.
-        let slots = SlotEnv::new();
-        let (mut matched, mut errors) = (BTreeSet::new(), BTreeSet::new());
-        let conditions = self.rules.compiled.conditions.iter();
-        for Condition { id, holds, .. } in conditions.filter(|condition| condition.actions.contains(&action))
-        {
-            match evaluator.interpret(holds, &slots) {
-                Ok(Value { value: ValueKind::Lit(Literal::Bool(holds)), loc: _ }) => {
-                    if holds {
-                        matched.insert(id);
-                    }
-                }
-                // Cedar takes nothing for a condition but yes and no.
-                Ok(_) | Err(_) => {
-                    errors.insert(id.clone());
-                }
+    /// Whether some permit is for this caller and for any login of the account's host, whatever its action and
+    /// conditions.
+    fn has_part(&self, account: &Account, action: Action) -> Result<bool, Verdict<'a>> {
+        let Rules { vocabulary, compiled, inventory, .. } = self.rules;
+        let Some(host) = inventory.account(account) else { return Ok(false) };
+        let logins: Vec<Account> = host
+            .logins
+            .iter()
+            .map(|login| Account { login: login.clone(), place: account.place.clone() })
+            .collect();
+        let accounts = logins.iter().map(|account| (account, host));
+        let entities = vocabulary.entities(self.identity, accounts)?;
+        for login in &logins {
+            let question = Put {
+                principal: self.principal.clone(),
+                action: vocabulary.action(action)?,
+                resource: vocabulary.account(login),
+                context: Context::empty(),
+            };
+            let parts = Compiled::matched(&compiled.parts, question, &entities).map_err(Verdict::Failed)?;
+            if !parts.is_empty() {
+                return Ok(true);
             }
         }
-        if errors.is_empty() { Ok(matched) } else { Err(Verdict::Failed(errors)) }
+        Ok(false)
     }
 
     /// The permits among what matched that this caller can take.
@@ -224,7 +230,7 @@ impl<'a> Question<'a> {
                 (id, Rule::Permit(offer)) => Some((id, offer)),
                 (_, Rule::Forbid(_)) => None,
             })
-            .filter(|(_, offer)| !offer.break_glass && (!offer.verify || self.asked.key.is_fido()))
+            .filter(|(_, offer)| !offer.break_glass && (!offer.verify || self.key.is_fido()))
             .collect()
     }
 
@@ -251,9 +257,9 @@ impl<'a> Question<'a> {
         }
         match duration {
             Some(duration) => Decision::Allowed(Allowed {
-                issuer: self.asked.identity.issuer().clone(),
-                name: self.asked.identity.name().clone(),
-                request: self.asked.request.clone(),
+                issuer: self.identity.issuer().clone(),
+                name: self.identity.name().clone(),
+                request: self.request.clone(),
                 duration,
                 pin_source,
                 verify_required,
@@ -269,18 +275,18 @@ impl<'a> Question<'a> {
 #[cfg(test)]
 pub(super) fn judge(
     rules: &Rules,
-    asked: &Asked<'_>,
+    (identity, request, key, at): (&VerifiedIdentity, &AccessRequest, &UserKey, &Circumstances),
     account: &Account,
     action: Action,
 ) -> Result<BTreeSet<alloc::string::String>, BTreeSet<alloc::string::String>> {
     let names = |ids: BTreeSet<&PolicyId>| ids.into_iter().map(ToString::to_string).collect();
-    let accounts = asked.request.accounts().iter();
-    let accounts: Vec<_> = accounts.filter_map(|a| Some((a, rules.inventory.account(a)?))).collect();
-    let entities = rules.vocabulary.entities(asked.identity, accounts.iter().copied()).unwrap();
-    let principal = rules.vocabulary.principal(asked.identity);
-    let question = Question { rules, asked: *asked, accounts, principal, entities };
-    let context = question.context(action, asked.request.duration()).unwrap();
-    match question.matched(action, question.put(account, action, context).unwrap()) {
+    let accounts: Vec<_> =
+        request.accounts().iter().filter_map(|a| Some((a, rules.inventory.account(a)?))).collect();
+    let entities = rules.vocabulary.entities(identity, accounts.iter().copied()).unwrap();
+    let principal = rules.vocabulary.principal(identity);
+    let question = Question { rules, identity, request, key, at, accounts, principal, entities };
+    let context = question.context(action, request.duration()).unwrap();
+    match question.matched(account, action, context) {
         Ok(matched) => Ok(names(matched)),
         Err(Verdict::Failed(errors)) => Err(names(errors.iter().collect())),
         Err(other) => panic!("{other:?}"),

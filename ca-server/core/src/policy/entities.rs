@@ -14,6 +14,7 @@ use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
 use cedar_policy_core::extensions::Extensions;
 use jit_ssh_proto::{Account, Action, Name};
 
+use super::Verb;
 use super::facts::Untold;
 use crate::identity::{IdentityKind, VerifiedIdentity};
 use crate::inventory::{Host, Inventory};
@@ -28,6 +29,8 @@ pub(super) struct Vocabulary {
     host: EntityType,
     host_group: EntityType,
     actions: BTreeMap<Action, EntityUID>,
+    action: EntityType,
+    request: EntityType,
     /// Each group with those above it, itself first.
     groups: BTreeMap<Name, Vec<Arc<Entity>>>,
 }
@@ -68,6 +71,8 @@ impl Vocabulary {
             account: kind("Account")?,
             host: kind("Host")?,
             actions: Action::ALL.into_iter().map(|a| (a, uid(&action, a.as_str()))).collect(),
+            action,
+            request: kind("Request")?,
             groups: groups(&host_group, inventory)?,
             host_group,
         })
@@ -75,6 +80,11 @@ impl Vocabulary {
 
     pub(super) fn action(&self, action: Action) -> Result<EntityUID, Untold> {
         self.actions.get(&action).cloned().ok_or(Untold)
+    }
+
+    /// A verb of the CA's own, and what it is done to.
+    pub(super) fn verb(&self, verb: Verb) -> (EntityUID, EntityUID) {
+        (uid(&self.action, verb.as_str()), uid(&self.request, verb.object()))
     }
 
     pub(super) fn account(&self, account: &Account) -> EntityUID {

@@ -87,27 +87,34 @@ fn record(members: Vec<Member>) -> Value {
     Value::record(members, None)
 }
 
-/// What is asked, as far as the circumstances are concerned.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
-    pub(super) identity: &'a VerifiedIdentity,
-    pub(super) request: &'a AccessRequest,
-    pub(super) key: &'a UserKey,
-    pub(super) at: &'a Circumstances,
+/// What a request says for itself: nothing, for the CA's own verbs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asking<'a> {
+    pub(super) reason: &'a str,
+    pub(super) ticket: &'a str,
+    pub(super) command: Option<&'a Command>,
 }
 
-/// The context of one action of a request: `exec` is told the command, no other action is.
+impl<'a> Asking<'a> {
+    /// One action of a request: `exec` is told the command, no other action is.
+    pub(super) fn of(request: &'a AccessRequest, action: Action) -> Self {
+        let command = if action == Action::Exec { request.command() } else { None };
+        Self { reason: request.reason().as_str(), ticket: request.ticket().as_str(), command }
+    }
+}
+
+/// The context of one question, of what policies look at.
 ///
 /// # Errors
-/// When a fact cannot be told, whether or not a policy looks at it.
+/// When the time or the duration cannot be told, whether or not a policy looks at it.
 pub(super) fn context(
-    functions: &Functions,
-    looked: &Looked,
-    asked: &Asked<'_>,
-    action: Action,
+    (functions, looked): (&Functions, &Looked),
+    identity: &VerifiedIdentity,
+    asking: &Asking<'_>,
     duration: Span,
+    key: &UserKey,
+    at: &Circumstances,
 ) -> Result<Context, Untold> {
-    let Asked { identity, request, key, at } = *asked;
     if at.now.seconds() > LAST_INSTANT || duration.seconds() > LONGEST {
         return Err(Untold);
     }
@@ -128,16 +135,14 @@ pub(super) fn context(
         ])))
     })?;
     tell("source_ip", &|| functions.address(at.source_ip))?;
-    tell("reason", &|| Ok(request.reason().as_str().into()))?;
-    tell("ticket", &|| Ok(request.ticket().as_str().into()))?;
+    tell("reason", &|| Ok(asking.reason.into()))?;
+    tell("ticket", &|| Ok(asking.ticket.into()))?;
     tell("duration", &|| functions.span(duration))?;
     tell("starts_in", &|| functions.span(Span::from_seconds(0)))?;
     tell("break_glass", &|| Ok(false.into()))?;
     tell("auth", &|| auth(functions, identity, at.now))?;
     tell("key", &|| Ok(record(Vec::from([("type", key.algorithm().as_str().into())]))))?;
-    if action == Action::Exec
-        && let Some(command) = request.command()
-    {
+    if let Some(command) = asking.command {
         let facts = command_facts(command)?;
         members.extend(facts.into_iter().filter(|(name, _)| looked.at(name)));
     }

@@ -9,6 +9,7 @@ mod refusal;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod verb;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -20,7 +21,8 @@ use sha2::{Digest, Sha256};
 
 use self::compile::Compiled;
 use self::entities::Vocabulary;
-use self::facts::Functions;
+use self::facts::{Functions, Looked};
+pub use self::verb::{Leave, Verb};
 
 use crate::identity::VerifiedIdentity;
 use crate::inventory::Inventory;
@@ -153,6 +155,18 @@ impl Rules {
         at: &Circumstances,
     ) -> Decision {
         decide::decide(self, identity, request, key, at)
+    }
+
+    /// Decides whether somebody may do what is the CA's own, now: permits count whose action scope names the verb, any
+    /// forbid or error denies. `key` is the session's.
+    #[must_use]
+    pub fn may(&self, identity: &VerifiedIdentity, verb: Verb, key: &UserKey, at: &Circumstances) -> Leave {
+        verb::may(self, identity, verb, key, at)
+    }
+
+    /// What a context is made with: the extension functions, and which members policies look at.
+    fn telling(&self) -> (&Functions, &Looked) {
+        (&self.functions, &self.compiled.looked)
     }
 
     /// SHA-256 over policies and inventory, lower-case hex: which set decided.

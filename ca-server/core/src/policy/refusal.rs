@@ -41,7 +41,10 @@ pub(super) fn of(verdicts: &[Judged<'_>], compiled: &Compiled) -> Option<Denial>
     if let Some(ids) = errors {
         Some(failed(&ids))
     } else if !forbidden.is_empty() {
-        Some(forbid(&forbidden, compiled))
+        let each = forbidden.iter().flat_map(|(judged, ids)| {
+            ids.iter().map(|id| (format!("{} on {}", judged.action, judged.account), id))
+        });
+        Some(self::forbidden(each, compiled))
     } else if unknown {
         Some(no_access())
     } else if let Some(longest) = longest {
@@ -83,18 +86,20 @@ pub(super) fn login_style(host: &Name) -> Denial {
     }
 }
 
-fn forbid(forbidden: &[(&Judged<'_>, &BTreeSet<PolicyId>)], compiled: &Compiled) -> Denial {
+/// What each of these policies forbids, and its message.
+pub(super) fn forbidden<'a>(
+    found: impl Iterator<Item = (String, &'a PolicyId)>,
+    compiled: &Compiled,
+) -> Denial {
     let mut reasons: Vec<String> = Vec::new();
     let mut policies = BTreeSet::new();
-    for (judged, ids) in forbidden {
-        for id in *ids {
-            policies.insert(id.to_string());
-            let why = match compiled.rules.get(id) {
-                Some(Rule::Forbid(Some(message))) => message.clone(),
-                Some(Rule::Forbid(None) | Rule::Permit(_)) | None => format!("policy {id} forbids it"),
-            };
-            reasons.push(format!("{} on {}: {why}", judged.action, judged.account));
-        }
+    for (what, id) in found {
+        policies.insert(id.to_string());
+        let why = match compiled.rules.get(id) {
+            Some(Rule::Forbid(Some(message))) => message.clone(),
+            Some(Rule::Forbid(None) | Rule::Permit(_)) | None => format!("policy {id} forbids it"),
+        };
+        reasons.push(format!("{what}: {why}"));
     }
     Denial {
         code: Code::Forbidden,

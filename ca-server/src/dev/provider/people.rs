@@ -21,6 +21,7 @@ pub const PEOPLE: &[Person] = &[
     Person { login: "bob", name: "Bob Baker", sub: "dev-7f3a02", groups: &["dev"] },
     Person { login: "carol", name: "Carol Chen", sub: "dev-7f3a03", groups: &["contractors"] },
     Person { login: "dave", name: "Dave Diaz", sub: "dev-7f3a04", groups: &[] },
+    Person { login: "grace", name: "Grace Gray", sub: "dev-7f3a05", groups: &["auditors"] },
 ];
 
 /// The person with that login.

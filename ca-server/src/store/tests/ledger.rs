@@ -10,9 +10,15 @@ async fn verified(store: &Store) -> Vec<Event> {
     let mut events: Vec<Event> = Vec::new();
     for (at, stored) in store.events(0, 1_000_000).await.unwrap().into_iter().enumerate() {
         assert_eq!(stored.index, u64::try_from(at).unwrap());
-        let event: Event = serde_json::from_slice(&stored.body).unwrap();
-        assert_eq!(event.canonical().unwrap(), stored.body, "not canonical");
-        assert_eq!(Event::leaf(&Salt::from_bytes(stored.salt), &stored.body), stored.leaf);
+        let event: Event = serde_json::from_slice(&stored.content.as_ref().unwrap().body).unwrap();
+        assert_eq!(event.canonical().unwrap(), stored.content.as_ref().unwrap().body, "not canonical");
+        assert_eq!(
+            Event::leaf(
+                &Salt::from_bytes(stored.content.as_ref().unwrap().salt),
+                &stored.content.as_ref().unwrap().body
+            ),
+            stored.leaf
+        );
         assert!(events.last().is_none_or(|last| last.time <= event.time), "time went back at {at}");
         events.push(event);
     }
@@ -48,7 +54,7 @@ async fn events_never_hold_a_bearer_token_or_its_hash() {
     let home = Home::new();
     let store = home.open().await;
     results(&store, 0, vec![ALICE.opens(1)]).await;
-    let body = store.events(0, 1).await.unwrap().remove(0).body;
+    let body = store.events(0, 1).await.unwrap().remove(0).content.unwrap().body;
     let text = String::from_utf8(body).unwrap();
     assert!(!text.contains(&data_encoding::HEXLOWER.encode(&hash("bearer", 1))), "{text}");
     assert!(text.contains(&data_encoding::HEXLOWER.encode(&hash("token", 1))), "{text}");
@@ -60,7 +66,8 @@ async fn salts_are_fresh() {
     let store = home.open().await;
     results(&store, 0, (0..100).map(|_| policy_loaded()).collect()).await;
     let events = store.events(0, 100).await.unwrap();
-    let salts: std::collections::BTreeSet<_> = events.iter().map(|event| event.salt).collect();
+    let salts: std::collections::BTreeSet<_> =
+        events.iter().map(|event| event.content.as_ref().unwrap().salt).collect();
     let leaves: std::collections::BTreeSet<_> = events.iter().map(|event| event.leaf).collect();
     assert_eq!((salts.len(), leaves.len()), (100, 100));
 }
@@ -151,6 +158,7 @@ async fn of_many_who_present_one_token_one_key_wins_and_of_one_call_one_is_made(
             tokio::spawn(async move {
                 let mut open = ALICE.open(n);
                 open.replay = hash("token", 1);
+                open.key = user_key(u8::try_from(n).unwrap());
                 if n % 2 == 0 {
                     open.call = call("the same");
                 }

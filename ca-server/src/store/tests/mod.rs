@@ -16,6 +16,7 @@ use jit_ssh_proto::{CaId, Code, Mode, RequestId, SessionId, Span, Timestamp, Use
 use ssh_key::PublicKey;
 use ssh_key::public::{Ed25519PublicKey, KeyData};
 
+use super::engine::Conn;
 use super::*;
 
 /// When the tests happen.
@@ -39,7 +40,7 @@ impl Home {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self) -> std::path::PathBuf {
+    fn path(&self) -> PathBuf {
         self.0.path().join("ca.db")
     }
 
@@ -47,13 +48,19 @@ impl Home {
         format!("sqlite:{}", self.path().display())
     }
 
+    /// Of this CA, made if it is not there; with no clock to compare, because the tests' time is their own.
+    fn options(&self) -> Options {
+        let seen = self.0.path().join("ledger.seen");
+        Options { url: self.url(), ca: ca(), create: true, seen, clock: None, keep: KEEP }
+    }
+
     async fn open(&self) -> Store {
-        Store::open(&self.url(), &ca(), true).await.unwrap()
+        Store::open(self.options()).await.unwrap()
     }
 }
 
 fn session_id(n: u64) -> SessionId {
-    SessionId::from_parts(T0 * 1000, u128::from(n))
+    OpenSession::session_of(at(0), &hash("token", n))
 }
 
 fn request_id(n: u64) -> RequestId {
@@ -97,7 +104,6 @@ impl Person {
     fn open(self, n: u64) -> OpenSession {
         OpenSession {
             call: call(&format!("open-{n}")),
-            session: session_id(n),
             token_hash: hash("bearer", n),
             issuer: self.issuer.parse().unwrap(),
             claims: Claims {
@@ -182,6 +188,7 @@ fn policy_loaded() -> Change {
     Change::Record(RecordEvent {
         actor: Actor::Ca,
         what: jit_ssh_proto::event::What::PolicyLoaded(jit_ssh_proto::event::PolicyLoaded {
+            previous: None,
             digest: "00".repeat(32),
             policies: 1,
             hosts: 2,
@@ -207,43 +214,50 @@ async fn leaves(store: &Store) -> usize {
     store.events(0, 1_000_000).await.unwrap().len()
 }
 
-/// Runs one statement on the file, past the store.
-async fn sql(home: &Home, statement: &'static str) {
-    use sqlx::{AnyConnection, Connection, Executor};
-    sqlx::any::install_default_drivers();
-    let mut conn = AnyConnection::connect(&format!("sqlite://{}", home.path().display())).await.unwrap();
-    conn.execute(statement).await.unwrap();
-    conn.close().await.unwrap();
+/// A connection past the store.
+fn connect(home: &Home) -> Box<dyn Conn> {
+    Place::parse(&home.url()).unwrap().writer().unwrap()
+}
+
+/// Runs one statement past the store.
+fn sql(home: &Home, statement: &str) {
+    connect(home).execute(statement, &[]).unwrap();
+}
+
+/// A row where the next session would go: only the database itself sees that.
+fn in_the_way(home: &Home) {
+    let row = "INSERT INTO sessions \
+        (leaf, id, token_hash, replay, issuer, sub, claims, session_key, opened, expires, keep_until) \
+        SELECT COUNT(*), 'in the way', $1, $1, 'corp', 'nobody', '', '', 0, 0, 9000000000 FROM events";
+    connect(home).execute(row, &[hash("nothing", 0).into()]).unwrap();
 }
 
 /// How many rows a table has.
-async fn count(home: &Home, table: &str) -> i64 {
-    use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
-    sqlx::any::install_default_drivers();
-    let mut conn = AnyConnection::connect(&format!("sqlite://{}", home.path().display())).await.unwrap();
-    let query = sqlx::query(AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")));
-    let count = query.fetch_one(&mut conn).await.unwrap().get(0);
-    conn.close().await.unwrap();
-    count
+fn count(home: &Home, table: &str) -> u64 {
+    connect(home).select(&format!("SELECT COUNT(*) FROM {table}"), &[]).unwrap()[0].number(0).unwrap()
 }
 
-const TABLES: &[&str] =
-    &["meta", "events", "serials", "identities", "call_ids", "sessions", "requests", "certificates"];
+/// The tables and what their rows are ordered by.
+const TABLES: &[(&str, &str)] = &[
+    ("meta", "name"),
+    ("events", "leaf"),
+    ("tiles", "level, idx"),
+    ("serials", "authority"),
+    ("identities", "name"),
+    ("call_ids", "id"),
+    ("sessions", "leaf"),
+    ("requests", "id"),
+    ("certificates", "authority, serial"),
+];
 
 /// Everything that every table holds.
-async fn content(home: &Home) -> String {
-    use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
-    sqlx::any::install_default_drivers();
-    let mut conn = AnyConnection::connect(&format!("sqlite://{}", home.path().display())).await.unwrap();
+fn content(home: &Home) -> String {
+    let mut conn = connect(home);
     let mut all = String::new();
-    for table in TABLES {
-        let query = sqlx::query(AssertSqlSafe(format!("SELECT * FROM {table}")));
-        for row in query.fetch_all(&mut conn).await.unwrap() {
-            let values: Vec<_> =
-                (0..row.len()).map(|at| format!("{:?}", row.try_get_raw(at).unwrap())).collect();
-            all.push_str(&format!("{table}: {values:?}\n"));
+    for (table, order) in TABLES {
+        for row in conn.select(&format!("SELECT * FROM {table} ORDER BY {order}"), &[]).unwrap() {
+            all.push_str(&format!("{table}: {row:?}\n"));
         }
     }
-    conn.close().await.unwrap();
     all
 }

@@ -4,7 +4,16 @@ use super::*;
 
 /// The sentence that refuses.
 async fn refusal(url: &str, ca: &CaId, create: bool) -> String {
-    Store::open(url, ca, create).await.unwrap_err().to_string()
+    let seen = tempfile::tempdir().unwrap();
+    let options = Options {
+        url: url.to_owned(),
+        ca: *ca,
+        create,
+        seen: seen.path().join("seen"),
+        clock: None,
+        keep: KEEP,
+    };
+    Store::open(options).await.unwrap_err().to_string()
 }
 
 #[tokio::test]
@@ -13,7 +22,7 @@ async fn state_serials_and_order_survive_being_closed() {
     let store = home.open().await;
     results(&store, 0, vec![ALICE.opens(1)]).await;
     store.close().await;
-    let store = Store::open(&home.url(), &ca(), false).await.unwrap();
+    let store = Store::open(Options { create: false, ..home.options() }).await.unwrap();
     assert_eq!(results(&store, 1, vec![ALICE.is_denied(1, 1)]).await, [Ok(1)]);
     store.ready().await.unwrap();
 }
@@ -31,7 +40,8 @@ async fn a_database_that_is_not_there_is_not_made_unless_told() {
 #[tokio::test]
 async fn urls_that_name_no_file_are_refused() {
     for (url, says) in [
-        ("postgres://localhost/ca", "\"postgres\""),
+        ("mysql://localhost/ca", "\"mysql\""),
+        ("postgres://localhost:port/ca", "is no URL"),
         ("ca.db", "sqlite:PATH"),
         ("sqlite:", "names no file"),
         ("sqlite::memory:", "names no file"),
@@ -49,7 +59,12 @@ async fn a_path_may_hold_anything_that_a_path_may() {
     let folder = dir.path().join("a b%41&ü..");
     std::fs::create_dir(&folder).unwrap();
     let url = format!("sqlite:{}", folder.join("c+a;db").display());
-    Store::open(&url, &ca(), true).await.unwrap().close().await;
+    let seen = dir.path().join("seen");
+    Store::open(Options { url, ca: ca(), create: true, seen, clock: None, keep: KEEP })
+        .await
+        .unwrap()
+        .close()
+        .await;
     assert!(folder.join("c+a;db").is_file());
 }
 
@@ -82,15 +97,15 @@ async fn another_cas_database_is_refused() {
 async fn a_newer_schema_is_refused_and_left_alone() {
     let home = Home::new();
     home.open().await.close().await;
-    sql(&home, "UPDATE meta SET value = '99' WHERE name = 'schema'").await;
-    let before = content(&home).await;
+    sql(&home, "UPDATE meta SET value = '99' WHERE name = 'schema'");
+    let before = content(&home);
     for text in [
         refusal(&home.url(), &ca(), true).await,
         Store::open_read_only(&home.url(), &ca()).await.unwrap_err().to_string(),
     ] {
         assert!(text.contains("schema 99") && text.contains("later jit-ssh-ca"), "{text}");
     }
-    assert_eq!(content(&home).await, before);
+    assert_eq!(content(&home), before);
 }
 
 #[tokio::test]
@@ -103,7 +118,7 @@ async fn somebody_elses_file_is_refused() {
 
     let home = Home::new();
     std::fs::write(home.path(), "").unwrap();
-    sql(&home, "CREATE TABLE recipes (name TEXT)").await;
+    sql(&home, "CREATE TABLE recipes (name TEXT)");
     let text = refusal(&home.url(), &ca(), true).await;
     assert!(text.contains("is not a database of jit-ssh-ca"), "{text}");
 }
@@ -157,18 +172,15 @@ async fn readers_need_no_lock_and_write_nothing() {
 
 #[tokio::test]
 async fn the_writer_flushes_at_every_commit_and_readers_cannot_write() {
-    use sqlx::{Executor, Row};
     let home = Home::new();
     let store = home.open().await;
-    let mut writer = store.shared.place.writer().await.unwrap();
+    let mut writer = store.shared.place.writer().unwrap();
     for (pragma, expected) in
-        [("PRAGMA synchronous", 2_i64), ("PRAGMA foreign_keys", 1), ("PRAGMA busy_timeout", 5000)]
+        [("PRAGMA synchronous", 2), ("PRAGMA foreign_keys", 1), ("PRAGMA busy_timeout", 5000)]
     {
-        let value: i64 = writer.fetch_one(pragma).await.unwrap().get(0);
-        assert_eq!(value, expected, "{pragma}");
+        assert_eq!(writer.select(pragma, &[]).unwrap()[0].number(0), Ok(expected), "{pragma}");
     }
-    let mode: String = writer.fetch_one("PRAGMA journal_mode").await.unwrap().get(0);
-    assert_eq!(mode, "wal");
-    let error = store.shared.readers.execute("DELETE FROM meta").await.unwrap_err();
+    assert_eq!(writer.select("PRAGMA journal_mode", &[]).unwrap()[0].text(0), Ok("wal"));
+    let error = store.read(|conn| conn.execute("DELETE FROM meta", &[])).await.unwrap_err();
     assert!(error.to_string().contains("readonly"), "{error}");
 }

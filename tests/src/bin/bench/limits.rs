@@ -8,7 +8,6 @@ use anyhow::{anyhow, bail};
 use jit_ssh_proto::{CaId, Namespace, Salt, possession_message, sign, verify};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use signature::{Signer, Verifier};
-use sqlx::{Connection, Executor};
 
 use jit_ssh_tests::api::{Issuer, Key, random};
 
@@ -83,21 +82,19 @@ fn signatures() -> anyhow::Result<(f64, f64)> {
 /// Durable commits of one small row a second, one after the other: SQLite, WAL, `synchronous = FULL`.
 fn single_commits(dir: &Path) -> anyhow::Result<f64> {
     let path = dir.join("single.db");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut db = sqlx::SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", path.display())).await?;
-        db.execute("PRAGMA journal_mode = WAL").await?;
-        db.execute("PRAGMA synchronous = FULL").await?;
-        db.execute("CREATE TABLE event (id INTEGER PRIMARY KEY, body BLOB)").await?;
-        let row = vec![9_u8; 340];
-        let began = Instant::now();
-        let mut count = 0_u32;
-        while began.elapsed() < Duration::from_secs(2) {
-            sqlx::query("INSERT INTO event (body) VALUES ($1)").bind(&row).execute(&mut db).await?;
-            count += 1;
-        }
-        Ok(f64::from(count) / began.elapsed().as_secs_f64())
-    })
+    let db = rusqlite::Connection::open(path)?;
+    db.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE event (id INTEGER PRIMARY KEY, body BLOB)",
+    )?;
+    let mut insert = db.prepare("INSERT INTO event (body) VALUES ($1)")?;
+    let row = vec![9_u8; 340];
+    let began = Instant::now();
+    let mut count = 0_u32;
+    while began.elapsed() < Duration::from_secs(2) {
+        insert.execute([&row])?;
+        count += 1;
+    }
+    Ok(f64::from(count) / began.elapsed().as_secs_f64())
 }
 
 /// `ssh-keygen -s`, one process a certificate.

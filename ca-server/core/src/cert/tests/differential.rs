@@ -90,3 +90,19 @@ fn ssh_keygen_reads_every_kind_of_key_and_option() {
         assert!(lines.iter().any(|l| l == wanted), "{wanted} in {lines:?}");
     }
 }
+
+#[test]
+fn invariant_1_the_event_alone_gives_the_signed_bytes_again() {
+    for recorded in [
+        include_bytes!("../../../../../proto/golden/events/certificate.issued.json").as_slice(),
+        include_bytes!("../../../../../proto/golden/events/certificate.issued.full.json"),
+    ] {
+        let event: jit_ssh_proto::event::Event = serde_json::from_slice(recorded).unwrap();
+        let jit_ssh_proto::event::What::CertificateIssued(record) = event.what else {
+            panic!("{:?}", event.what)
+        };
+        let tbs = crate::cert::encode_tbs(&record).unwrap();
+        let digest = data_encoding::HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(tbs));
+        assert_eq!(digest, record.tbs_sha256);
+    }
+}

@@ -4,7 +4,7 @@ use cedar_policy::{Entities, EntityUid, Request, Schema};
 use jit_ssh_proto::Action;
 
 use super::super::compile::SCHEMA;
-use super::super::facts::{Asked, Looked, context};
+use super::super::facts::{Asking, Looked, context};
 use super::*;
 
 /// Whether the condition holds for this question.
@@ -39,11 +39,16 @@ fn what_is_told_fits_the_schema() {
             let accounts = request.accounts().iter().map(|a| (a, rules.inventory.account(a).unwrap()));
             let told = Entities::from(vocabulary.entities(&identity, accounts).unwrap());
             Entities::from_entities(told.iter().cloned(), Some(&schema)).unwrap();
-            let (key, at) = (key(), circumstances());
-            let asked = Asked { identity: &identity, request: &request, key: &key, at: &at };
             for action in Action::ALL {
-                let length = Span::from_seconds(300);
-                let context = context(&rules.functions, &Looked::Everything, &asked, action, length).unwrap();
+                let context = context(
+                    (&rules.functions, &Looked::Everything),
+                    &identity,
+                    &Asking::of(&request, action),
+                    Span::from_seconds(300),
+                    &key(),
+                    &circumstances(),
+                )
+                .unwrap();
                 let uid = |uid| EntityUid::from(uid);
                 Request::new(
                     uid(vocabulary.principal(&identity)),

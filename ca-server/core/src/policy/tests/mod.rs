@@ -6,6 +6,7 @@ mod narrowing;
 mod offers;
 mod reference;
 mod starter;
+mod verbs;
 
 use alloc::format;
 use alloc::string::{String, ToString};

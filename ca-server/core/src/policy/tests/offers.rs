@@ -149,6 +149,53 @@ fn nothing_tells_an_unknown_account_from_one_without_a_part() {
 }
 
 #[test]
+fn a_forbid_is_told_to_those_who_have_a_part_in_the_host() {
+    let forbid = "@message(\"no root\") forbid (principal, action, resource) when { resource is Account && resource.login == \"root\" };";
+    for (permit, told) in [
+        // Any action, any login, any condition, any terms: a part is a part.
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"sftp\", resource in Host::\"web-1\");",
+            true,
+        ),
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource == Account::\"www@web-1\");",
+            true,
+        ),
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource in HostGroup::\"prod\") when { context.reason == \"x\" };",
+            true,
+        ),
+        (
+            "@approvals(\"2 of leads\") permit (principal in Group::\"sre\", action == Action::\"shell\", resource in HostGroup::\"web\");",
+            true,
+        ),
+        ("permit (principal == User::\"corp/amy\", action, resource is Account);", true),
+        ("permit (principal, action, resource);", true),
+        // Another's, another host's, or the CA's own.
+        (
+            "permit (principal in Group::\"dev\", action == Action::\"shell\", resource in Host::\"web-1\");",
+            false,
+        ),
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource in Host::\"db-1\");",
+            false,
+        ),
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource in HostGroup::\"lab\");",
+            false,
+        ),
+        ("permit (principal == User::\"other/amy\", action, resource is Account);", false),
+        ("permit (principal in Group::\"sre\", action == Action::\"audit\", resource);", false),
+        ("", false),
+    ] {
+        let rules = rules(&format!("{permit} {forbid}"));
+        let denial = denied(decide(&rules, &person("amy", &["sre"]), "shell root@web-1"));
+        let expected = if told { Code::Forbidden } else { Code::NoAccess };
+        assert_eq!((denial.code, denial.detail.contains("no root")), (expected, told), "{permit}");
+    }
+}
+
+#[test]
 fn login_style_hosts_are_not_available_to_those_who_would_be_allowed() {
     let rules = rules("permit (principal in Group::\"sre\", action == Action::\"shell\", resource);");
     for (groups, expected) in [(&["sre"][..], "not_available"), (&["dev"][..], "no_access")] {

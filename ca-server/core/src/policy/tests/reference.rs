@@ -13,7 +13,7 @@ use jit_ssh_proto::{Account, Action};
 use proptest::prelude::*;
 
 use super::super::decide::judge;
-use super::super::facts::{Asked, Looked, context};
+use super::super::facts::{Asking, Looked, context};
 use super::*;
 
 const HARDER: &str = r#"
@@ -44,6 +44,15 @@ const HARDER: &str = r#"
     name = "none-1"
     logins = ["deploy"]
 "#;
+
+/// Who asks what, with which key, in which circumstances.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    identity: &'a VerifiedIdentity,
+    request: &'a AccessRequest,
+    key: &'a UserKey,
+    at: &'a Circumstances,
+}
 
 fn uid(kind: &str, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(EntityTypeName::from_str(kind).unwrap(), EntityId::new(id))
@@ -308,12 +317,12 @@ proptest! {
                     for action in request.actions() {
                         let length = request.duration().unwrap_or(rules.default_ttl);
                         let whole =
-                            context(&rules.functions, &Looked::Everything, &asked, action, length).unwrap();
+                            context((&rules.functions, &Looked::Everything), identity, &Asking::of(&request, action), length, &key, at).unwrap();
                         let every = every_fact(&asked, action, length);
                         prop_assert_eq!(&whole, every.as_ref());
                         for account in request.accounts() {
                             let said = by_cedar(&all, &rules, &asked, account, action);
-                            prop_assert_eq!(judge(&rules, &asked, account, action), said);
+                            prop_assert_eq!(judge(&rules, (identity, &request, &key, at), account, action), said);
                         }
                     }
                 }

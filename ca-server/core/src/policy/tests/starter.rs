@@ -41,8 +41,10 @@ fn it_decides_as_its_comments_say() {
         (contractor, 1, 12, "sftp www-data@web-1 for 1h ticket OPS-7", "duration_denied"),
         (contractor, 1, 12, "shell www-data@web-1 ticket OPS-7", "no_access"),
         (&[], 1, 12, "shell deploy@web-1 because OPS-7", "no_access"),
-        // Nobody offers root, so nobody is told more than that.
-        (sre, 1, 12, "shell root@web-1 because OPS-7", "no_access"),
+        // Who has a part in the host is told what forbids it, and nobody else.
+        (sre, 1, 12, "shell root@web-1 because OPS-7", "forbidden"),
+        (contractor, 1, 12, "shell root@web-2", "no_access"),
+        (&[], 1, 12, "shell root@web-1", "no_access"),
     ] {
         let mut at = circumstances();
         (at.local.weekday, at.local.hour) = (weekday, hour);
@@ -126,6 +128,14 @@ fn the_development_policy_shows_one_answer_of_each_kind() {
         text: include_str!("../../../../starter/dev-policy.cedar").into(),
     };
     let rules = Rules::load(&[source], inventory, &[0; 32], Span::from_seconds(3600)).unwrap();
+    let may = |rules: &Rules, groups: &[&str]| {
+        rules.may(&person("grace", groups), crate::policy::Verb::Audit, &key(), &circumstances())
+    };
+    for (groups, given) in [(&["auditors"][..], true), (&["sre", "dev", "contractors", "sre-leads"], false)] {
+        for rules in [&rules, &starter("")] {
+            assert_eq!(matches!(may(rules, groups), crate::policy::Leave::Given(_)), given, "{groups:?}");
+        }
+    }
     for (groups, what, expected) in [
         (&["sre"][..], "shell+agent root@web-1", "1h by sre-everything"),
         (&["sre"], "shell root@web-1 for 2h", "duration_denied"),

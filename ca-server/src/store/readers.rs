@@ -1,0 +1,67 @@
+//! Reading beside the writer: a few connections that cannot write, on threads that may block.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use super::StoreError;
+use super::engine::{Conn, EngineError};
+use super::place::Place;
+
+/// How many read at once. Each costs a page cache of 2 MB at most, or a connection to the server.
+const READERS: usize = 3;
+
+/// The readers; opened when they are first needed.
+pub(super) struct Readers {
+    place: Place,
+    idle: Arc<Mutex<Vec<Box<dyn Conn>>>>,
+    turns: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Readers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Readers").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Readers {
+    pub(super) fn new(place: Place) -> Self {
+        Self { place, idle: Arc::default(), turns: Arc::new(Semaphore::new(READERS)) }
+    }
+
+    /// Reads on a connection of its own. One that failed is not used again.
+    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Conn) -> Result<T, EngineError> + Send + 'static,
+    {
+        let closed = || StoreError::Unavailable(format!("{} was closed", self.place.shown()));
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| closed())?;
+        let (idle, place) = (Arc::clone(&self.idle), self.place.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let held = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut conn = match held {
+                Some(conn) => conn,
+                None => place.reader()?,
+            };
+            let done = work(conn.as_mut());
+            match &done {
+                Ok(_) => idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn),
+                Err(_) => conn.close(),
+            }
+            drop(turn);
+            done.map_err(|e| place.explain(&e))
+        });
+        read.await.map_err(|_| closed())?
+    }
+
+    /// Waits for whoever reads, and closes.
+    pub(super) async fn close(&self) {
+        let all = u32::try_from(READERS).unwrap_or(u32::MAX);
+        let _all = self.turns.acquire_many(all).await;
+        self.turns.close();
+        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        let _closed =
+            tokio::task::spawn_blocking(move || idle.into_iter().for_each(|conn| conn.close())).await;
+    }
+}

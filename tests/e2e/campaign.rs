@@ -1,0 +1,48 @@
+//! The crash campaign: callers ask for certificates without pause while servers are killed, again and again, at
+//! moments that nobody chose. Afterwards the ledger must hold every certificate that anybody ever received, number
+//! them without a gap, and each caller must have its certificate or a clear reason why not.
+#![expect(clippy::print_stdout, reason = "what a campaign came to is its result")]
+
+mod callers;
+mod checks;
+mod fleet;
+
+use std::time::Instant;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::campaign::fleet::Fleet;
+use crate::stand::Site;
+
+/// Who asks at the same time.
+const CALLERS: usize = 6;
+
+#[test]
+fn killed_at_any_moment_a_server_on_sqlite_loses_nothing_that_it_gave() {
+    run("sqlite, 1 server", Fleet::one(Site::new()), 10);
+}
+
+#[test]
+#[ignore = "long: hundreds of kills"]
+fn killed_hundreds_of_times_a_server_on_sqlite_loses_nothing_that_it_gave() {
+    run("sqlite, 1 server", Fleet::one(Site::new()), 300);
+}
+
+/// Kills one server of the fleet `kills` times under load, and checks what is left.
+fn run(name: &str, fleet: Fleet, kills: usize) {
+    let seed: u64 = rand::thread_rng().r#gen();
+    println!("campaign {name}: seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let began = Instant::now();
+    let attempts = callers::ask(&fleet, CALLERS, || {
+        for _ in 0..kills {
+            fleet.kill_one(&mut random);
+        }
+    });
+    let took = began.elapsed();
+    // What it left, after one more kill, before anything touches it again.
+    fleet.kill_all();
+    let counts = checks::check(fleet.site(), &attempts);
+    println!("campaign {name}: {kills} kills in {:.1} s, {counts}", took.as_secs_f64());
+}
