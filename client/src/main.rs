@@ -21,6 +21,7 @@ mod session;
 mod sweeper;
 #[cfg(test)]
 mod testing;
+mod when;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,12 @@
 //! `jit-ssh log …`: the CA's ledger.
 
+mod csv;
+mod entry;
+mod follow;
+mod monitor;
+mod report;
+mod search;
+mod tally;
 mod verify;
 
 use crate::cli::{LogArgs, LogCommand};
@@ -7,6 +14,9 @@ use crate::error::Result;
 
 pub(super) fn run(args: &LogArgs) -> Result<()> {
     match &args.command {
-        LogCommand::Verify(args) => verify::run(args),
+        None => search::run(&args.search),
+        Some(LogCommand::Report(args)) => report::run(args),
+        Some(LogCommand::Monitor(args)) => monitor::run(args),
+        Some(LogCommand::Verify(args)) => verify::run(args),
     }
 }
