@@ -1,10 +1,12 @@
 //! The CA's ledger as this machine has seen it. What was shown once must stay: every checkpoint is remembered until a
 //! later one has been proven to go on from it, and what contradicts itself is kept as evidence.
 
+mod entries;
 mod memory;
 mod proving;
 mod tiles;
 
+pub(crate) use entries::hold_all;
 pub(crate) use memory::Memory;
 pub(crate) use proving::{Proven, prove, recompute};
 pub(crate) use tiles::LogTiles;
