@@ -55,6 +55,7 @@ fn a_certificate_that_its_proof_does_not_hold_for_is_thrown_away() {
             "does not verify",
         ),
         (|l| l.signer = 5, "not signed by the ledger key"),
+        (|l| l.receipts = false, "it came without a receipt"),
         (|l| l.change_event = |e| e.serial += 1, "the recorded serial"),
         (|l| l.change_event = |e| e.principals = vec!["shell:root@web-1".into()], "the recorded principals"),
         (|l| l.change_event = |e| e.tbs_sha256 = "00".repeat(32), "the recorded tbs_sha256"),
@@ -74,7 +75,7 @@ fn a_certificate_that_its_proof_does_not_hold_for_is_thrown_away() {
         let [file] = kept.as_slice() else { panic!("{why}: {kept:?}") };
         let answer: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
         let named = ended.err.contains(file.to_str().unwrap());
-        assert!(answer["receipt"]["event"].is_string() && named, "{}", ended.err);
+        assert!(answer["certificate"].is_string() && named, "{}", ended.err);
     }
     fake.set(|s| s.ledger = Ledger::new());
     assert_eq!(machine.run(&["login", "deploy@web-1"]).code, 0);
