@@ -81,6 +81,7 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         clock,
         store,
         signer: Arc::new(keys.user),
+        ledger: Arc::new(keys.ledger),
         rules: Arc::new(rules),
         providers,
         limits: config.limits,
@@ -117,7 +118,7 @@ fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<Sig
         url: config.url.as_str().trim_end_matches('/').to_owned(),
         issued: clock.now(),
         authorities: vec![authority(keys.user.authority()), authority(&keys.host)],
-        ledger_key: keys.ledger.to_openssh()?,
+        ledger_key: keys.ledger.public_key().to_openssh()?,
         issuers: issuers.collect(),
         host_patterns: Vec::new(),
     };

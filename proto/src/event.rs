@@ -5,9 +5,11 @@
 //! one of each; new needs get new kinds, optional fields or a new version. `docs/EVENTS.md` says every field. Readers
 //! that must cope with what later versions write go through [`Reading`].
 
+mod filter;
 mod operation;
 mod reading;
 
+pub use filter::FilterError;
 pub use operation::{
     CertificateRevoked, ConfigChanged, EventErased, KeyUsed, LogExported, LogFilter, SerialJump, StoreMoved,
     StoreRestored,

@@ -4,6 +4,7 @@
 mod caller;
 mod health;
 mod incoming;
+mod log;
 mod openapi;
 mod patience;
 mod problem;

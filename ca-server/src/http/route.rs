@@ -12,7 +12,7 @@ use jit_ssh_proto::Problem;
 use super::caller::{Anyone, Caller, CallerKind, NewSession, Session, SignedSession};
 use super::incoming::Incoming;
 use super::problem::respond;
-use super::{App, health, openapi, requests, sessions, trust};
+use super::{App, health, log, openapi, requests, sessions, trust};
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub(super) fn routes() -> Vec<Route> {
         route::<Anyone, _, _>(GET, "/.well-known/jit-ssh", trust::bundle),
         route::<Anyone, _, _>(GET, "/healthz", health::healthz),
         route::<Anyone, _, _>(GET, "/readyz", health::readyz),
+        route::<Anyone, _, _>(GET, "/log/checkpoint", log::checkpoint),
+        route::<Anyone, _, _>(GET, "/log/tile/{*tile}", log::tile),
         route::<Anyone, _, _>(GET, "/v1/openapi.json", openapi::document),
         route::<NewSession, _, _>(POST, "/v1/sessions", sessions::open),
         route::<Session, _, _>(GET, "/v1/sessions/current", sessions::current),

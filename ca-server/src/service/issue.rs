@@ -177,6 +177,8 @@ impl Service {
     async fn sign(&self, grant: &Grant, outcome: Outcome) -> Result<Issued, Problem> {
         let prepared =
             outcome.prepared.ok_or_else(|| refusal::internal("an issued certificate without its bytes"))?;
+        let recorded =
+            outcome.recorded.ok_or_else(|| refusal::internal("an issued certificate without its record"))?;
         let (serial, valid_before) = (prepared.record().serial, prepared.record().valid_before);
         // 5. sign
         let signature = self.signer.sign(&prepared).await.map_err(|e| refusal::signer(&e))?;
@@ -184,6 +186,7 @@ impl Service {
         // 6. verify
         let certificate = prepared.finish(&signature).map_err(|e| refusal::bad_signature(&e))?;
         // 7. reply
+        let receipt = self.receipt(recorded)?;
         let certificate = certificate.to_openssh().map_err(refusal::internal)?;
         tracing::info!(request = %grant.request(), grant = %grant.id(), name = %grant.name(), serial, leaf = outcome.leaf, "certificate issued");
         let addresses = grant.asked().accounts().iter().filter_map(|account| match &account.place {
@@ -200,7 +203,7 @@ impl Service {
             valid_before,
             policies: grant.policies().to_vec(),
             leaf_index: outcome.leaf,
-            receipt: None,
+            receipt: Some(receipt),
             addresses: addresses.collect(),
         })
     }

@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use jit_ssh_core::identity::VerifiedIdentity;
 use jit_ssh_proto::wire::SessionOpened;
-use jit_ssh_proto::{Code, Problem, Salt, SessionId, Timestamp, UserKey, oidc_nonce, wire};
-use sha2::{Digest, Sha256};
+use jit_ssh_proto::{Code, Problem, Salt, UserKey, oidc_nonce, wire};
 
 use super::issue::{Opening, parse_key};
 use super::session::{hash_token, info, new_token};
@@ -41,11 +40,15 @@ impl Service {
         })?;
         // 5. the session, and what was asked with it
         let expires = token.issued.min(now).plus(self.limits.session);
-        let who = Who { identity, session: session_id(&token), expires, source: call.source };
+        let who = Who {
+            identity,
+            session: OpenSession::session_of(token.issued, &token.replay),
+            expires,
+            source: call.source,
+        };
         let bearer = new_token(&who.session);
         let opening = Box::new(OpenSession {
             call: signed.id,
-            session: who.session,
             token_hash: hash_token(&bearer),
             issuer: who.identity.issuer().clone(),
             claims: token.claims.clone(),
@@ -120,16 +123,4 @@ impl Service {
             tracing::error!(%error, "a refused login could not be recorded");
         }
     }
-}
-
-/// A function of the token, so that a token names one session: the same one from the same key again, and none from
-/// another key (DESIGN 9).
-fn session_id(token: &VerifiedToken) -> SessionId {
-    let digest = Sha256::new().chain_update("jit-ssh-session-v2").chain_update(token.replay).finalize();
-    let random = digest.iter().take(10).fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte));
-    SessionId::from_parts(milliseconds(token.issued), random)
-}
-
-fn milliseconds(time: Timestamp) -> u64 {
-    time.seconds().saturating_mul(1000)
 }

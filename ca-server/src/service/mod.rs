@@ -2,6 +2,7 @@
 
 mod call;
 mod issue;
+mod ledger;
 mod login;
 mod refusal;
 mod requests;
@@ -22,7 +23,7 @@ pub use session::{LiveSession, SessionCache};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::oidc::Provider;
-use crate::signer::Signer;
+use crate::signer::{LedgerSigner, Signer};
 use crate::store::Store;
 
 /// Everything the services work with.
@@ -35,6 +36,8 @@ pub struct Service {
     pub store: Store,
     /// The user authority's signer.
     pub signer: Arc<dyn Signer>,
+    /// The ledger key's signer.
+    pub ledger: Arc<LedgerSigner>,
     /// Policies and inventory in force.
     pub rules: Arc<Rules>,
     /// Identity providers.

@@ -10,7 +10,7 @@ use jit_ssh_proto::{BundleError, CaId, Name, SignedBundle, TrustBundle, UserKey}
 use rand::rngs::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey};
 
-use super::{FileSigner, Passphrase};
+use super::{FileSigner, LedgerSigner, Passphrase};
 use crate::entropy;
 
 /// The keys of every CA: who they are and what they are for (DESIGN 9).
@@ -58,8 +58,8 @@ pub struct Keys {
     pub user: FileSigner,
     /// The host authority's public side; nothing signs with it yet.
     pub host: Authority,
-    /// The ledger key's public half.
-    pub ledger: PublicKey,
+    /// Signs checkpoints.
+    pub ledger: LedgerSigner,
     trust: PrivateKey,
 }
 
@@ -78,11 +78,13 @@ impl Keys {
         })
         .map(|opened| opened.unwrap_or_else(|_| Err(KeyError::Malformed(folder.to_path_buf()))));
         let user = user?;
+        let ca_id = ca_id(folder)?;
+        let malformed = || KeyError::Malformed(folder.join("ledger"));
         Ok(Self {
-            ca_id: ca_id(folder)?,
+            ca_id,
             user: FileSigner::new(authority(folder, "user", CertKind::User, user.public_key())?, user),
             host: authority(folder, "host", CertKind::Host, host?.public_key())?,
-            ledger: PublicKey::from(ledger?.public_key().key_data().clone()),
+            ledger: LedgerSigner::new(&ca_id, &ledger?).ok_or_else(malformed)?,
             trust: trust?,
         })
     }

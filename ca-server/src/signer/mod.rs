@@ -3,6 +3,7 @@
 
 mod file;
 mod keys;
+mod ledger;
 mod passphrase;
 
 use std::future::Future;
@@ -14,6 +15,7 @@ use ssh_key::Signature;
 
 pub use file::FileSigner;
 pub use keys::{KEY_NAMES, KeyError, Keys, ca_id, create_keys};
+pub use ledger::LedgerSigner;
 pub use passphrase::{Passphrase, PassphraseError};
 
 /// Why a signer did not sign.

@@ -85,11 +85,12 @@ impl Batch {
     fn open(&mut self, time: Timestamp, open: OpenSession) -> Result<Outcome, Refusal> {
         self.unused(&open.call)?;
         let (issuer, sub) = (open.issuer.to_string(), open.claims.sub.clone());
-        let id = open.session.to_string();
+        let session_id = open.session();
+        let id = session_id.to_string();
         let key = open.key.to_string();
         let again = match self.facts.sessions.get(&id) {
             Some(session) if session.replay == open.replay && session.key == key => {
-                Some(self.live(open.session, time, &issuer, &sub)?.clone())
+                Some(self.live(session_id, time, &issuer, &sub)?.clone())
             }
             Some(_) => return Err(Refusal::Precondition(Code::TokenUsed)),
             None => None,
@@ -107,8 +108,8 @@ impl Batch {
         if let Some(session) = again {
             // The same token from the same key: the same session, whose event there is already.
             self.use_up(open.call);
-            self.opened = Some(open.session);
-            self.rows.updates.push(SessionUpdate::Token(open.session, open.token_hash));
+            self.opened = Some(session_id);
+            self.rows.updates.push(SessionUpdate::Token(session_id, open.token_hash));
             return Ok(Outcome { leaf: session.leaf, time: session.opened, prepared: None, recorded: None });
         }
         if open.expires <= time {
@@ -117,7 +118,7 @@ impl Batch {
         let claims = serde_json::to_string(&open.claims).map_err(|_| internal())?;
         let actor = Actor::Identity { issuer: open.issuer, sub: sub.clone(), name: open.name };
         let what = What::SessionOpened(SessionOpened {
-            session: open.session,
+            session: session_id,
             key: open.key.fingerprint(),
             login: open.login,
             email: open.email,
@@ -130,7 +131,7 @@ impl Batch {
 
         let leaf = event.leaf;
         self.use_up(open.call);
-        self.opened = Some(open.session);
+        self.opened = Some(session_id);
         for name in names {
             // The name and the login are usually the same: the second finds the first.
             let owner = (issuer.clone(), sub.clone());
@@ -156,7 +157,7 @@ impl Batch {
         };
         self.facts.sessions.insert(id, fact);
         self.rows.sessions.push(SessionRow {
-            id: open.session,
+            id: session_id,
             token_hash: open.token_hash,
             replay,
             issuer,

@@ -8,6 +8,8 @@ use jit_ssh_core::request::AccessRequest;
 use jit_ssh_proto::event::{Actor, What};
 use jit_ssh_proto::{Code, Name, RequestId, SessionId, Timestamp, UserKey};
 
+use sha2::{Digest, Sha256};
+
 use super::tree::{NodeHash, TreeHead};
 
 /// A signed call's unique id, to be used up. The signature is over both parts, and so no signed call is good twice.
@@ -54,8 +56,6 @@ pub struct RecordEvent {
 pub struct OpenSession {
     /// The signed call.
     pub call: CallId,
-    /// A function of the token, so that a token names one session, whatever key comes with it.
-    pub session: SessionId,
     /// SHA-256 of the bearer token; replaces the earlier one if the session is there.
     pub token_hash: [u8; 32],
     /// The issuer's alias.
@@ -84,6 +84,23 @@ pub struct OpenSession {
     pub replay_until: Timestamp,
     /// The caller's address.
     pub source: String,
+}
+
+impl OpenSession {
+    /// The session that a token opens: the ULID of its `iat` and of its replay key. So a token names one session: the
+    /// same one from the same key again, and none from another key (DESIGN 9).
+    #[must_use]
+    pub fn session_of(issued: Timestamp, replay: &[u8; 32]) -> SessionId {
+        let digest = Sha256::new().chain_update("jit-ssh-session-v2").chain_update(replay).finalize();
+        let random = digest.iter().take(10).fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte));
+        SessionId::from_parts(issued.seconds().saturating_mul(1000), random)
+    }
+
+    /// The session that this one's token opens.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        Self::session_of(self.issued, &self.replay)
+    }
 }
 
 /// A verified token is refused; the event only, so that probing shows.

@@ -66,7 +66,7 @@ impl Wanted {
                 Change::Record(_) | Change::RefuseSession(_) => {}
                 Change::OpenSession(open) => {
                     wanted.fresh.insert(call_key(&open.call));
-                    wanted.sessions.insert(open.session.to_string());
+                    wanted.sessions.insert(open.session().to_string());
                     wanted.names.insert(open.name.to_string());
                     wanted.names.extend(open.login.iter().map(ToString::to_string));
                 }

@@ -90,7 +90,7 @@ impl Conn for SqliteConn {
 
     fn look_up(&mut self, lookup: &'static Lookup, keys: Vec<Value>) -> Result<Vec<Row>, EngineError> {
         let mut found = Vec::with_capacity(keys.len());
-        let text = self.1.entry(lookup.text).or_insert_with(|| lookup.text.replace("{}", "= $1"));
+        let text = self.1.entry(lookup.text).or_insert_with(|| numbered(&lookup.text.replace("{}", "= $1")));
         let mut statement = self.0.prepare_cached(text).map_err(error)?;
         for key in &keys {
             let mut rows = statement.query([key]).map_err(error)?;
@@ -111,13 +111,13 @@ impl Conn for SqliteConn {
     }
 
     fn execute(&mut self, text: &str, args: &[Value]) -> Result<u64, EngineError> {
-        let mut statement = self.0.prepare_cached(text).map_err(error)?;
+        let mut statement = self.0.prepare_cached(&numbered(text)).map_err(error)?;
         let changed = statement.execute(rusqlite::params_from_iter(args)).map_err(error)?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
     }
 
     fn select(&mut self, text: &str, args: &[Value]) -> Result<Vec<Row>, EngineError> {
-        let mut statement = self.0.prepare_cached(text).map_err(error)?;
+        let mut statement = self.0.prepare_cached(&numbered(text)).map_err(error)?;
         let mut rows = statement.query(rusqlite::params_from_iter(args)).map_err(error)?;
         let mut found = Vec::new();
         while let Some(row) = rows.next().map_err(error)? {
@@ -147,12 +147,17 @@ impl Conn for SqliteConn {
     }
 }
 
-/// `INSERT INTO table (a, b) VALUES ($1, $2)`: with the statement prepared, a row a call is the cheapest here.
+/// `INSERT INTO table (a, b) VALUES (?1, ?2)`: with the statement prepared, a row a call is the cheapest here.
 fn one_row(insert: &Insert) -> String {
     let names: Vec<&str> = insert.columns.iter().map(|(name, _)| *name).collect();
-    let places: Vec<String> = (1..=names.len()).map(|at| format!("${at}")).collect();
+    let places: Vec<String> = (1..=names.len()).map(|at| format!("?{at}")).collect();
     let (table, after) = (insert.table, insert.after);
     format!("INSERT INTO {table} ({}) VALUES ({}){after}", names.join(", "), places.join(", "))
+}
+
+/// `$2` is a name here, numbered by where it first stands; `?2` is number two.
+fn numbered(text: &str) -> String {
+    text.replace('$', "?")
 }
 
 impl ToSql for Value {

@@ -11,13 +11,12 @@ impl Home {
     }
 }
 
-/// Makes the writer let go of its connection, as any failed transaction does: two tokens name one session.
-async fn fail_once(store: &Store, n: u64) {
-    let mut twin = BOB.open(n + 1);
-    twin.session = session_id(n);
-    let twins = vec![ALICE.opens(n), Change::OpenSession(Box::new(twin))];
-    let error = store.apply(at(0), twins).await.unwrap_err();
+/// Makes the writer let go of its connection, as any failed transaction does.
+async fn fail_once(home: &Home, store: &Store, n: u64) {
+    in_the_way(home);
+    let error = store.apply(at(0), vec![ALICE.opens(n)]).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    sql(home, "DELETE FROM sessions WHERE id = 'in the way'");
 }
 
 #[tokio::test]
@@ -26,7 +25,7 @@ async fn an_error_below_keeps_nothing_of_the_batch_and_the_next_one_works() {
     let store = home.open().await;
     results(&store, 0, vec![policy_loaded()]).await;
     let before = content(&home);
-    fail_once(&store, 1).await;
+    fail_once(&home, &store, 1).await;
     assert_eq!(content(&home), before);
     assert_eq!(results(&store, 0, vec![ALICE.opens(1), BOB.opens(2)]).await, [Ok(1), Ok(2)]);
 }
@@ -38,7 +37,7 @@ async fn a_full_disk_keeps_nothing_and_recovers_when_there_is_room() {
     results(&store, 0, vec![ALICE.opens(1)]).await;
     // No page more than there are now.
     trouble(Some("PRAGMA max_page_count = 1"));
-    fail_once(&store, 50).await;
+    fail_once(&home, &store, 50).await;
     let mut kept = 1;
     let error = loop {
         let before = content(&home);
@@ -70,7 +69,7 @@ async fn a_database_that_turns_read_only_says_so_until_it_is_not() {
     let (store, trouble) = home.open_with_trouble().await;
     store.ready().await.unwrap();
     trouble(Some("PRAGMA query_only = ON"));
-    fail_once(&store, 1).await;
+    fail_once(&home, &store, 1).await;
     let error = store.apply(at(0), vec![policy_loaded()]).await.unwrap_err();
     assert!(matches!(&error, StoreError::ReadOnly(text) if text.contains("read-only")), "{error}");
     let error = store.ready().await.unwrap_err();
@@ -105,9 +104,9 @@ async fn a_ledger_that_was_cut_short_while_in_use_takes_no_more() {
     let home = Home::new();
     let store = home.open().await;
     results(&store, 0, vec![policy_loaded(), policy_loaded(), policy_loaded()]).await;
-    sql(&home, "DELETE FROM events WHERE leaf > 0");
     // The writer looks when it connects again.
-    fail_once(&store, 1).await;
+    fail_once(&home, &store, 1).await;
+    sql(&home, "DELETE FROM events WHERE leaf > 0");
     let error = store.apply(at(0), vec![policy_loaded()]).await.unwrap_err();
     assert!(matches!(&error, StoreError::Unusable(text) if text.contains("only 1 of 3 events")), "{error}");
     assert!(store.ready().await.is_err());
@@ -118,7 +117,7 @@ async fn a_database_that_another_program_holds_is_said_to_be_locked_and_works_af
     let home = Home::new();
     let (store, trouble) = home.open_with_trouble().await;
     trouble(Some("PRAGMA busy_timeout = 0"));
-    fail_once(&store, 1).await;
+    fail_once(&home, &store, 1).await;
     let mut other = connect(&home);
     other.begin().unwrap();
     let error = store.apply(at(0), vec![policy_loaded()]).await.unwrap_err();

@@ -38,11 +38,10 @@ fn name(call_id: u64) -> CallId {
 fn change(step: Step, at: usize) -> Change {
     match step {
         Step::Open { person, session, token, call, bearer } => {
-            // As in life, a session is a function of token and key.
-            let session = if session == 1 { token } else { session * 10 + token };
-            let mut open = PEOPLE[person].open(session);
+            // Who has another key for a token is somebody else.
+            let mut open = PEOPLE[person].open(token);
+            open.key = user_key(u8::try_from(session).unwrap());
             open.call = name(call);
-            open.replay = hash("token", token);
             open.token_hash = hash("bearer", bearer * 1000 + u64::try_from(at).unwrap());
             Change::OpenSession(Box::new(open))
         }

@@ -295,11 +295,10 @@ async fn a_batch_that_fails_below_gives_its_serials_back() {
             .iter()
             .all(Result::is_ok)
     );
-    // A session under another one's id: only the database itself sees that.
-    let mut twin = BOB.open(2);
-    twin.session = session_id(1);
-    let changes = vec![is_issued(ALICE, &grant, 1, 1), Change::OpenSession(Box::new(twin))];
+    in_the_way(&home);
+    let changes = vec![BOB.opens(2), is_issued(ALICE, &grant, 1, 1)];
     assert!(store.apply(at(0), changes).await.is_err());
+    sql(&home, "DELETE FROM sessions WHERE id = 'in the way'");
     assert!(certificates(&store).await.is_empty());
     let mut applied = store.apply(at(0), vec![is_issued(ALICE, &grant, 1, 1)]).await.unwrap();
     let outcome = applied.remove(0).unwrap();

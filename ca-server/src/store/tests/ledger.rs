@@ -158,6 +158,7 @@ async fn of_many_who_present_one_token_one_key_wins_and_of_one_call_one_is_made(
             tokio::spawn(async move {
                 let mut open = ALICE.open(n);
                 open.replay = hash("token", 1);
+                open.key = user_key(u8::try_from(n).unwrap());
                 if n % 2 == 0 {
                     open.call = call("the same");
                 }

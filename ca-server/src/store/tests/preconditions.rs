@@ -64,21 +64,21 @@ const ROWS: &[Row] = &[
         what: "a token that another key used",
         before: ALICE_IN,
         later: 0,
-        tried: || open_as(ALICE, 2, |open| open.replay = hash("token", 1)),
+        tried: || open_as(ALICE, 2, |open| stolen(open)),
         code: Code::TokenUsed,
     },
     Row {
         what: "a token that another key used, after that session ended",
         before: ALICE_OUT,
         later: 0,
-        tried: || open_as(ALICE, 2, |open| open.replay = hash("token", 1)),
+        tried: || open_as(ALICE, 2, |open| stolen(open)),
         code: Code::TokenUsed,
     },
     Row {
         what: "a token that another key used, after that session expired",
         before: ALICE_IN,
         later: HOURS_8,
-        tried: || open_as(ALICE, 2, |open| open.replay = hash("token", 1)),
+        tried: || open_as(ALICE, 2, |open| stolen(open)),
         code: Code::TokenUsed,
     },
     Row {
@@ -277,6 +277,12 @@ const ROWS: &[Row] = &[
         code: Code::SessionExpired,
     },
 ];
+
+/// The token of session 1, by somebody with a key of their own.
+fn stolen(open: &mut OpenSession) {
+    open.replay = hash("token", 1);
+    open.key = user_key(2);
+}
 
 fn open_as(person: Person, n: u64, change: impl FnOnce(&mut OpenSession)) -> Change {
     let mut open = person.open(n);
