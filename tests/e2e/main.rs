@@ -16,3 +16,4 @@ mod invariants;
 mod login;
 mod serving;
 mod stand;
+mod trouble;
