@@ -44,18 +44,38 @@ impl Station {
 
     /// Callers are told to try again and nothing else; the log says `why`.
     fn is_refused(&self, code: Code, why: &str) {
-        is_refused(&self.ask(), code);
-        self.server.logs(why);
+        until("the refusal", || {
+            let said = Self::refusal(&self.ask()) == code;
+            Ok((said && self.server.said().contains(why)).then_some(()))
+        })
+        .unwrap();
         // Whoever spreads calls over several servers leaves this one out.
-        let ready = self.server.send(&Call::plain("GET", "/readyz"));
-        is_refused(&ready, code);
+        let ready = Call::plain("GET", "/readyz");
+        until("the refusal", || Ok((Self::refusal(&self.server.send(&ready)) == code).then_some(())))
+            .unwrap();
+    }
+
+    /// A refusal's code. A connection that broke is noticed by the next who uses it, so that may come first.
+    fn refusal(answer: &Answer) -> Code {
+        let problem = answer.problem().unwrap();
+        is_refused(answer, problem.code);
+        problem.code
     }
 
     /// Asked again and again, as clients do, it comes back by itself.
     fn comes_back(&mut self) {
+        until("a certificate", || {
+            let answer = self.ask();
+            if answer.status != 201 {
+                Self::refusal(&answer);
+                return Ok(None);
+            }
+            self.received.push(answer.json()?);
+            Ok(Some(()))
+        })
+        .unwrap();
         let ready = Call::plain("GET", "/readyz");
         until("readiness", || Ok((self.server.send(&ready).status == 200).then_some(()))).unwrap();
-        self.is_issued();
     }
 
     /// Everything that was ever received is in the ledger, once, in order; `more` certificates are there beside it.
