@@ -16,4 +16,5 @@ mod invariants;
 mod login;
 mod serving;
 mod stand;
+mod tamper;
 mod trouble;
