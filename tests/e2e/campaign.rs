@@ -9,6 +9,7 @@ mod fleet;
 
 use std::time::Instant;
 
+use jit_ssh_test_postgres::Postgres;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -27,6 +28,39 @@ fn killed_at_any_moment_a_server_on_sqlite_loses_nothing_that_it_gave() {
 #[ignore = "long: hundreds of kills"]
 fn killed_hundreds_of_times_a_server_on_sqlite_loses_nothing_that_it_gave() {
     run("sqlite, 1 server", Fleet::one(Site::new()), 300);
+}
+
+#[test]
+fn killed_at_any_moment_a_server_on_postgres_loses_nothing_that_it_gave() {
+    let postgres = Postgres::start().unwrap();
+    run("postgres, 1 server", Fleet::one(Site::on(&postgres)), 10);
+}
+
+#[test]
+fn killed_at_any_moment_one_of_three_servers_loses_nothing_and_the_others_go_on() {
+    let postgres = Postgres::start().unwrap();
+    run("postgres, 3 servers", three(&postgres), 10);
+}
+
+#[test]
+#[ignore = "long: hundreds of kills"]
+fn killed_hundreds_of_times_a_server_on_postgres_loses_nothing_that_it_gave() {
+    let postgres = Postgres::start().unwrap();
+    run("postgres, 1 server", Fleet::one(Site::on(&postgres)), 300);
+}
+
+#[test]
+#[ignore = "long: hundreds of kills"]
+fn killed_hundreds_of_times_one_of_three_servers_loses_nothing_and_the_others_go_on() {
+    let postgres = Postgres::start().unwrap();
+    run("postgres, 3 servers", three(&postgres), 300);
+}
+
+/// Three machines over one database.
+fn three(postgres: &Postgres) -> Fleet {
+    let site = Site::on(postgres);
+    let others = ["second", "third"].map(|name| site.copy(name));
+    Fleet::of([site].into_iter().chain(others).collect())
 }
 
 /// Kills one server of the fleet `kills` times under load, and checks what is left.

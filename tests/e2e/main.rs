@@ -17,3 +17,5 @@ mod login;
 mod proven;
 mod serving;
 mod stand;
+mod tamper;
+mod trouble;

@@ -127,10 +127,7 @@ fn default_logins() -> Vec<Name> {
 }
 
 fn config(listen: &SocketAddr, (url, issuer): &(String, String)) -> String {
-    init::CONFIG
-        .replace("@LISTEN@", &listen.to_string())
-        .replace("@URL@", url)
-        .replace("@ISSUER@", &ISSUER.replace("@ISSUER_URL@", issuer))
+    init::config(listen, url, init::STORE, &ISSUER.replace("@ISSUER_URL@", issuer))
 }
 
 fn inventory(hosts: &[(Name, String)], logins: &[Name]) -> String {

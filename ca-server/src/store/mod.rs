@@ -213,9 +213,10 @@ impl Store {
 
     /// Finishes what waits and closes. Other handles then answer that the store is closed.
     pub async fn close(self) {
+        // Readers first: whoever leaves a SQLite file last brings its log back into it, which only a writer can.
+        self.shared.readers.close().await;
         // A writer that is gone has closed already.
         let _closed = self.ask(|reply| Job::Close { reply }).await;
-        self.shared.readers.close().await;
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {

@@ -7,7 +7,6 @@ use jit_ssh_proto::UserKey;
 use jit_ssh_proto::wire::{Issued, SessionOpened};
 use jit_ssh_tests::api::{Call, Key, Session};
 use jit_ssh_tests::http::{Answer, send};
-use serde_json::Value;
 
 use super::fleet::Fleet;
 
@@ -27,8 +26,8 @@ pub(super) struct Attempt {
 
 /// The last word.
 pub(super) enum End {
-    /// The certificate, with its receipt if the answer had one.
-    Received(Box<Issued>, Option<Value>),
+    /// The certificate.
+    Received(Box<Issued>),
     /// The call was taken before: what was lost was the answer.
     Recorded,
     /// The campaign ended first.
@@ -68,10 +67,7 @@ fn caller(fleet: &Fleet, n: usize) -> Vec<Attempt> {
         let attempt = match &session {
             Some(session) => {
                 let call = session.access(&site.ca, &key).unwrap();
-                make(fleet, n + turn, &key, &call, |answer| {
-                    let receipt = receipt(answer, "/receipt");
-                    (answer.json().unwrap(), receipt)
-                })
+                make(fleet, n + turn, &key, &call, |answer| answer.json().unwrap())
             }
             None => {
                 let session_key = Key::new().unwrap();
@@ -80,7 +76,7 @@ fn caller(fleet: &Fleet, n: usize) -> Vec<Attempt> {
                     let opened: SessionOpened = answer.json().unwrap();
                     let id = opened.session.id.parse().unwrap();
                     session = Some(Session { key: session_key.clone(), token: opened.token, id });
-                    (opened.issued.unwrap(), receipt(answer, "/issued/receipt"))
+                    opened.issued.unwrap()
                 })
             }
         };
@@ -93,17 +89,13 @@ fn caller(fleet: &Fleet, n: usize) -> Vec<Attempt> {
     attempts
 }
 
-fn receipt(answer: &Answer, pointer: &str) -> Option<Value> {
-    answer.json::<Value>().unwrap().pointer(pointer).cloned()
-}
-
 /// Makes one call until its last word.
 fn make(
     fleet: &Fleet,
     wish: usize,
     key: &Key,
     call: &Call,
-    received: impl FnOnce(&Answer) -> (Issued, Option<Value>),
+    received: impl FnOnce(&Answer) -> Issued,
 ) -> Attempt {
     let mut attempt = Attempt { key: key.public.clone(), lost: 0, errors: Vec::new(), end: End::Open };
     loop {
@@ -115,8 +107,7 @@ fn make(
         fleet.answered();
         match answer.outcome().as_str() {
             "201" => {
-                let (issued, receipt) = received(&answer);
-                attempt.end = End::Received(Box::new(issued), receipt);
+                attempt.end = End::Received(Box::new(received(&answer)));
                 return attempt;
             }
             // Only who had no answer, or one that left it open, may be told so.
