@@ -270,6 +270,9 @@ pub(crate) struct LogVerifyArgs {
     /// Read every entry too, and compute the ledger's root anew
     #[arg(long)]
     pub(crate) full: bool,
+    /// An export to hold against the ledger, as jit-ssh log --json printed it; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
