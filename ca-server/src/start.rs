@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Layout, load_rules};
-use crate::http::App;
+use crate::http::{App, Stopping};
 use crate::oidc::Provider;
-use crate::service::{Service, SessionCache};
+use crate::service::{Quota, Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer};
 use crate::store::{Change, Options as StoreOptions, RecordEvent, Store};
 
@@ -85,12 +85,19 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         rules: Arc::new(rules),
         providers,
         limits: config.limits,
+        quota: Quota::new(config.limits.refused),
         timezone: config.timezone.clone(),
         bundle,
         sessions: SessionCache::default(),
     };
     let trusted_proxies: Vec<IpAddr> = config.trusted_proxies.iter().map(IpAddr::to_canonical).collect();
-    Ok(Started { app: Arc::new(App { service, trusted_proxies }), config, trust, key_derivation, background })
+    Ok(Started {
+        app: Arc::new(App { service, trusted_proxies, stopping: Stopping::default() }),
+        config,
+        trust,
+        key_derivation,
+        background,
+    })
 }
 
 fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<SignedBundle> {

@@ -14,6 +14,7 @@ mod crash;
 mod documents;
 mod invariants;
 mod login;
+mod proven;
 mod serving;
 mod stand;
 mod tamper;

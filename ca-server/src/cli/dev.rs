@@ -81,7 +81,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     drop(passphrase);
     announce(&args, &started.config, &urls, &started.trust, &place.dir, &logins)?;
     let Started { app, background, .. } = started;
-    Bound::plain(ca)?.serve(http::router(app), stop.asked()).await;
+    let stopping = app.stopping.clone();
+    Bound::plain(ca)?.serve(http::router(app), stop.asked(stopping)).await;
     drop(background);
     Ok(())
 }

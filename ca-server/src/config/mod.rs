@@ -154,6 +154,8 @@ pub struct Limits {
     pub ttl: Span,
     /// The most accounts in one request.
     pub accounts: usize,
+    /// How often a session may be refused in a minute.
+    pub refused: u32,
 }
 
 impl Limits {
@@ -277,12 +279,16 @@ fn limits(raw: &raw::RawLimits) -> Result<Limits, (&'static str, String)> {
         duration: span("limits.duration", &raw.duration, Span::from_seconds(8 * 3600))?,
         ttl: span("limits.ttl", &raw.ttl, Span::from_seconds(30 * 60))?,
         accounts: raw.accounts.unwrap_or(32),
+        refused: raw.refused.unwrap_or(30),
     };
     if limits.ttl > limits.duration {
         return Err(("limits.ttl", format!("is more than limits.duration, {}: write less", limits.duration)));
     }
     if !(1..=256).contains(&limits.accounts) {
         return Err(("limits.accounts", "is not between 1 and 256".to_owned()));
+    }
+    if !(1..=10_000).contains(&limits.refused) {
+        return Err(("limits.refused", "is not between 1 and 10000".to_owned()));
     }
     Ok(limits)
 }

@@ -5,6 +5,8 @@ use axum::response::{IntoResponse, Response};
 use jit_ssh_proto::{Blame, Code, Problem};
 use serde::Serialize;
 
+use crate::service::QUOTA_WINDOW;
+
 /// A JSON answer, never cached.
 pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     match serde_json::to_vec(value) {
@@ -36,6 +38,9 @@ pub(super) fn respond(problem: &Problem) -> Response {
     let body = serde_json::to_vec(problem).unwrap_or_default();
     let mut response = raw(status, "application/problem+json", body);
     let headers = response.headers_mut();
+    if problem.code == Code::TooManyRequests {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(QUOTA_WINDOW));
+    }
     match problem.code.blame() {
         Blame::Server | Blame::Provider if status == StatusCode::SERVICE_UNAVAILABLE => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

@@ -11,6 +11,7 @@ mod prune;
 mod read;
 mod readers;
 mod rows;
+mod search;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -18,9 +19,10 @@ mod tree;
 mod writer;
 
 pub use change::{
-    CallId, Change, DecideRequest, Decided, EndSession, IssueCertificate, OpenSession, Outcome, Prepare,
-    RecordEvent, Recorded, Refusal, RefuseSession,
+    CallId, Change, DecideRequest, Decided, EndSession, ExportLog, IssueCertificate, OpenSession, Outcome,
+    Prepare, RecordEvent, Recorded, Refusal, RefuseSession,
 };
+pub use search::{Found, Search};
 pub use tree::{NodeHash, TreeHead};
 
 use std::path::PathBuf;

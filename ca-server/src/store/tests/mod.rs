@@ -5,6 +5,7 @@
 mod crash;
 mod disk;
 mod opening;
+mod search;
 mod server;
 
 #[path = "contract"]
