@@ -5,10 +5,14 @@ use axum::response::{IntoResponse, Response};
 use jit_ssh_proto::{Blame, Code, Problem};
 use serde::Serialize;
 
+/// Room for an answer with a certificate and its receipt, so that it does not grow piece by piece.
+const ANSWER_BYTES: usize = 4096;
+
 /// A JSON answer, never cached.
 pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
-    match serde_json::to_vec(value) {
-        Ok(body) => raw(status, "application/json", body),
+    let mut body = Vec::with_capacity(ANSWER_BYTES);
+    match serde_json::to_writer(&mut body, value) {
+        Ok(()) => raw(status, "application/json", body),
         Err(error) => {
             tracing::error!(%error, "an answer could not be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
