@@ -20,6 +20,7 @@ mod on_sqlite {
     mod ledger;
     mod preconditions;
     mod tree;
+    mod verify;
 }
 
 #[path = "contract"]
@@ -35,6 +36,7 @@ mod on_postgres {
     mod ledger;
     mod preconditions;
     mod tree;
+    mod verify;
 }
 
 use jit_ssh_core::identity::{Claims, Flow, Picked};
