@@ -5,6 +5,7 @@ mod dev;
 mod init;
 mod log;
 mod serve;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

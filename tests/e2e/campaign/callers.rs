@@ -1,12 +1,14 @@
 //! The load of a campaign: each caller asks for one certificate after the other, each for a key of its own, and asks
 //! again with the very same call when no answer came.
 
+use std::net::SocketAddr;
 use std::thread;
 
 use jit_ssh_proto::UserKey;
 use jit_ssh_proto::wire::{Issued, SessionOpened};
 use jit_ssh_tests::api::{Call, Key, Session};
 use jit_ssh_tests::http::{Answer, send};
+use jit_ssh_tests::process::until;
 
 use super::fleet::Fleet;
 
@@ -104,9 +106,9 @@ fn make(
             attempt.lost += 1;
             continue;
         };
-        fleet.answered();
         match answer.outcome().as_str() {
             "201" => {
+                fleet.answered();
                 attempt.end = End::Received(Box::new(received(&answer)));
                 return attempt;
             }
@@ -120,7 +122,18 @@ fn make(
                 assert_eq!(answer.status, 503, "{error}: {}", problem.detail);
                 assert!(answer.header("retry-after").is_some(), "{error}: {}", problem.detail);
                 attempt.errors.push(problem.detail);
+                until_ready(fleet, address);
             }
         }
     }
+}
+
+/// Waits until a server that said to try again would take a call, or has died, or it is all over.
+fn until_ready(fleet: &Fleet, address: SocketAddr) {
+    let ready = Call::plain("GET", "/readyz");
+    until("readiness", || {
+        let waits = send(address, &ready).is_ok_and(|answer| answer.status == 503);
+        Ok((!waits || fleet.is_over()).then_some(()))
+    })
+    .unwrap();
 }

@@ -21,6 +21,7 @@ mod on_sqlite {
     mod ledger;
     mod preconditions;
     mod tree;
+    mod verify;
 }
 
 #[path = "contract"]
@@ -36,6 +37,7 @@ mod on_postgres {
     mod ledger;
     mod preconditions;
     mod tree;
+    mod verify;
 }
 
 use jit_ssh_core::identity::{Claims, Flow, Picked};
