@@ -12,7 +12,7 @@ use crate::text::is_invisible;
 
 /// A command line, handed to the account's shell by sshd. One line, no control characters, no NUL.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct Command(String);
 
 /// Why a string is not a [`Command`].

@@ -5,7 +5,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use data_encoding::BASE64URL_NOPAD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use ulid::Ulid;
 
 /// Why a string is not an identifier.
@@ -13,11 +13,34 @@ use ulid::Ulid;
 #[error("is not {0}")]
 pub struct IdError(&'static str);
 
+/// How many characters an id has: its prefix and its ULID.
+const ID_CHARS: usize = 4 + ulid::ULID_LEN;
+
+/// An id as it is written: ids are written often, and all at once is much cheaper than character by character.
+struct Written([u8; ID_CHARS]);
+
+impl Written {
+    fn new(prefix: &'static str, ulid: &Ulid) -> Self {
+        let mut digits = [0; ulid::ULID_LEN];
+        ulid.array_to_str(&mut digits);
+        digits.make_ascii_lowercase();
+        let mut written = [0; ID_CHARS];
+        let bytes = prefix.bytes().chain(digits);
+        written.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+        Self(written)
+    }
+
+    fn as_str(&self) -> &str {
+        // ASCII throughout.
+        core::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 macro_rules! ulid_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[serde(try_from = "String")]
         pub struct $name(Ulid);
 
         impl $name {
@@ -32,13 +55,21 @@ macro_rules! ulid_id {
             pub fn time(&self) -> crate::Timestamp {
                 crate::Timestamp::from_seconds(self.0.timestamp_ms() / 1000)
             }
+
+            fn written(&self) -> Written {
+                Written::new($prefix, &self.0)
+            }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str($prefix)?;
-                let mut buffer = [0_u8; ulid::ULID_LEN];
-                self.0.array_to_str(&mut buffer).bytes().try_for_each(|b| fmt::Write::write_char(f, char::from(b.to_ascii_lowercase())))
+                f.write_str(self.written().as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.written().as_str())
             }
         }
 
@@ -46,11 +77,11 @@ macro_rules! ulid_id {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                let error = IdError(concat!("an id of the form ", $prefix, "…"));
-                let ulid = text.strip_prefix($prefix).ok_or_else(|| error.clone())?;
-                let id = Ulid::from_string(ulid).map(Self).map_err(|_| error.clone())?;
+                let error = || IdError(concat!("an id of the form ", $prefix, "…"));
+                let ulid = text.strip_prefix($prefix).ok_or_else(error)?;
+                let id = Ulid::from_string(ulid).map(Self).map_err(|_| error())?;
                 // ULIDs may be written in several ways; only ours is an id.
-                if alloc::format!("{id}") == text { Ok(id) } else { Err(error) }
+                if id.written().as_str() == text { Ok(id) } else { Err(error()) }
             }
         }
 
@@ -70,7 +101,7 @@ macro_rules! ulid_id {
 
         impl From<$name> for String {
             fn from(id: $name) -> Self {
-                alloc::format!("{id}")
+                id.written().as_str().into()
             }
         }
     };
@@ -134,7 +165,7 @@ macro_rules! bytes32 {
 
         impl From<$name> for String {
             fn from(id: $name) -> Self {
-                alloc::format!("{id}")
+                BASE64URL_NOPAD.encode(id.as_bytes())
             }
         }
     };

@@ -1,19 +1,34 @@
 //! Public keys that a certificate or a session may be for.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use data_encoding::{BASE64, BASE64_NOPAD};
+use serde::{Deserialize, Serialize, Serializer};
+use sha2::{Digest, Sha256};
 use ssh_key::public::KeyData;
-use ssh_key::{Algorithm, HashAlg, PublicKey};
+use ssh_key::{Algorithm, PublicKey};
 
 /// A key of an allowed kind and strength, in canonical encoding: Ed25519, ECDSA P-256/384/521, their FIDO
 /// forms, RSA of at least 3072 bits. Never DSA, never a certificate in place of a key (DESIGN 4).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct UserKey(PublicKey);
+///
+/// Cheap to clone, and its encodings are made once: a key is written into many places and never changes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct UserKey(Arc<Encoded>);
+
+/// A key and how it is written.
+#[derive(Debug)]
+struct Encoded {
+    key: PublicKey,
+    /// RFC 4253, 6.6.
+    blob: Vec<u8>,
+    /// The line of a `.pub` file, without a comment.
+    line: String,
+}
 
 /// Why a string is not a [`UserKey`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,32 +85,34 @@ impl UserKey {
             }
             _ => return Err(KeyError::Algorithm),
         }
-        Ok(Self(PublicKey::from(key.key_data().clone())))
+        let key = PublicKey::from(key.key_data().clone());
+        let blob = key.to_bytes().map_err(|_| KeyError::Malformed)?;
+        let line = alloc::format!("{} {}", key.algorithm().as_str(), BASE64.encode(&blob));
+        Ok(Self(Arc::new(Encoded { key, blob, line })))
     }
 
     /// The key, without a comment.
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {
-        &self.0
+        &self.0.key
     }
 
     /// The key's data.
     #[must_use]
     pub fn key_data(&self) -> &KeyData {
-        self.0.key_data()
+        self.0.key.key_data()
     }
 
     /// The wire encoding of the key (RFC 4253, 6.6): what certificates, nonces and signatures are over.
     #[must_use]
-    pub fn blob(&self) -> Vec<u8> {
-        // Encoding into memory fails only for lengths past u32, which `new` does not admit.
-        self.0.to_bytes().unwrap_or_default()
+    pub fn blob(&self) -> &[u8] {
+        &self.0.blob
     }
 
     /// `SHA256:…`, as ssh-keygen prints it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        self.0.fingerprint(HashAlg::Sha256).to_string()
+        alloc::format!("SHA256:{}", BASE64_NOPAD.encode(&Sha256::digest(&self.0.blob)))
     }
 
     /// Whether the private half is in a FIDO token.
@@ -107,7 +124,7 @@ impl UserKey {
     /// The algorithm's SSH name, such as `ssh-ed25519`.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
-        self.0.algorithm()
+        self.0.key.algorithm()
     }
 }
 
@@ -123,7 +140,7 @@ impl FromStr for UserKey {
         if algorithm.contains("-cert-v0") {
             return Err(KeyError::Certificate);
         }
-        let bytes = data_encoding::BASE64.decode(blob.as_bytes()).map_err(|_| KeyError::Malformed)?;
+        let bytes = BASE64.decode(blob.as_bytes()).map_err(|_| KeyError::Malformed)?;
         let key = match PublicKey::from_bytes(&bytes) {
             Ok(key) => key,
             // A certificate's blob under a plain key's name.
@@ -150,12 +167,26 @@ impl TryFrom<String> for UserKey {
 
 impl From<UserKey> for String {
     fn from(key: UserKey) -> Self {
-        alloc::format!("{key}")
+        key.0.line.clone()
+    }
+}
+
+impl PartialEq for UserKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.blob == other.0.blob
+    }
+}
+
+impl Eq for UserKey {}
+
+impl Serialize for UserKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.line)
     }
 }
 
 impl fmt::Display for UserKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.to_openssh().map_err(|_| fmt::Error)?.fmt(f)
+        self.0.line.fmt(f)
     }
 }

@@ -145,9 +145,9 @@ pub fn possession_message(
     frame(&[
         b"jit-ssh-possession-v1",
         ca.as_bytes(),
-        &session_key.blob(),
+        session_key.blob(),
         call_id.as_bytes(),
-        &certificate_key.blob(),
+        certificate_key.blob(),
     ])
 }
 

@@ -13,7 +13,7 @@ pub const MAX_TEXT_CHARS: usize = 1000;
 /// One line of visible text: no control, bidirectional or format characters, so that what an approver or
 /// an auditor reads is what was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct Text(String);
 
 /// Why a string is not a [`Text`].

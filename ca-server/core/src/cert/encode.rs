@@ -23,7 +23,7 @@ pub(super) const VENDOR_SUFFIX: &str = "@openssh.com";
 /// [`CertError::Encoding`] when a field is too long to be written.
 pub fn encode_tbs(record: &CertificateIssued) -> Result<Vec<u8>, CertError> {
     let blob = record.key.blob();
-    let (algorithm, key_fields) = split_blob(&blob)?;
+    let (algorithm, key_fields) = split_blob(blob)?;
     let mut out = Vec::with_capacity(1024);
     put_string(&mut out, certificate_name(algorithm).as_bytes())?;
     put_string(&mut out, record.nonce.as_bytes())?;
@@ -42,7 +42,7 @@ pub fn encode_tbs(record: &CertificateIssued) -> Result<Vec<u8>, CertError> {
     put_string(&mut out, &options(&record.critical_options)?)?;
     put_string(&mut out, &options(&record.extensions)?)?;
     put_string(&mut out, b"")?;
-    put_string(&mut out, &record.authority_key.blob())?;
+    put_string(&mut out, record.authority_key.blob())?;
     Ok(out)
 }
 

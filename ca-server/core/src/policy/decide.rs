@@ -5,10 +5,13 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use cedar_policy::{Context, Entities, EntityUid, PolicyId, Request};
+use cedar_policy::PolicyId;
+use cedar_policy_core::ast::{Context, EntityUID};
+use cedar_policy_core::entities::Entities;
 use jit_ssh_proto::{Account, Action, Code, Span, UserKey};
 
 use super::annotations::{Approvals, Offer, Rule};
+use super::compile::{Compiled, Question as Put};
 use super::facts::{self, Asking, Untold};
 use super::{Allowed, Circumstances, Decision, Rules, refusal};
 use crate::identity::VerifiedIdentity;
@@ -57,6 +60,7 @@ struct Question<'a> {
     key: &'a UserKey,
     at: &'a Circumstances,
     accounts: Vec<(&'a Account, &'a Host)>,
+    principal: EntityUID,
     entities: Entities,
 }
 
@@ -82,11 +86,11 @@ pub(super) fn decide(
             None => return Decision::Denied(refusal::no_access()),
         }
     }
-    let Ok(entities) = rules.vocabulary.entities(identity, accounts.iter().copied(), &rules.inventory, None)
-    else {
+    let Ok(entities) = rules.vocabulary.entities(identity, accounts.iter().copied()) else {
         return Decision::Denied(refusal::failed(&BTreeSet::new()));
     };
-    let question = Question { rules, identity, request, key, at, accounts, entities };
+    let principal = rules.vocabulary.principal(identity);
+    let question = Question { rules, identity, request, key, at, accounts, principal, entities };
 
     // 2. How long: what was asked, or what the offers give.
     match (request.duration(), rules.compiled.lengths.as_slice()) {
@@ -141,21 +145,10 @@ impl<'a> Question<'a> {
     ) -> Verdict<'a> {
         let context = match contexts.entry(action == Action::Exec) {
             Entry::Occupied(made) => made.get().clone(),
-            Entry::Vacant(space) => {
-                // Without a length here, no policy looks at it.
-                let length = asked.unwrap_or(self.rules.default_ttl);
-                match facts::context(
-                    &self.rules.vocabulary,
-                    self.identity,
-                    &Asking::of(self.request, action),
-                    length,
-                    self.key,
-                    self.at,
-                ) {
-                    Ok(context) => space.insert(context).clone(),
-                    Err(untold) => return untold.into(),
-                }
-            }
+            Entry::Vacant(space) => match self.context(action, asked) {
+                Ok(context) => space.insert(context).clone(),
+                Err(untold) => return untold.into(),
+            },
         };
         match self.ask(account, action, context) {
             Ok(offers) => choose(offers, asked),
@@ -163,46 +156,66 @@ impl<'a> Question<'a> {
         }
     }
 
+    fn context(&self, action: Action, asked: Option<Span>) -> Result<Context, Untold> {
+        // Without a length here, no policy looks at it.
+        let length = asked.unwrap_or(self.rules.default_ttl);
+        let asking = Asking::of(self.request, action);
+        facts::context(self.rules.telling(), self.identity, &asking, length, self.key, self.at)
+    }
+
+    /// The policies that match one account and one action.
+    fn matched(
+        &self,
+        account: &Account,
+        action: Action,
+        context: Context,
+    ) -> Result<BTreeSet<&'a PolicyId>, Verdict<'a>> {
+        let vocabulary = &self.rules.vocabulary;
+        let question = Put {
+            principal: self.principal.clone(),
+            action: vocabulary.action(action)?,
+            resource: vocabulary.account(account),
+            context,
+        };
+        Compiled::matched(&self.rules.compiled.all, question, &self.entities).map_err(Verdict::Failed)
+    }
+
     /// Puts one question to Cedar. Any error in any policy is a no, also where Cedar alone would go on without it.
     fn ask(&self, account: &Account, action: Action, context: Context) -> Result<Offers<'a>, Verdict<'a>> {
-        let vocabulary = &self.rules.vocabulary;
-        let principal = vocabulary.principal(self.identity);
-        let action = vocabulary.action(action)?;
-        let request = Request::new(principal, action.clone(), vocabulary.account(account), context, None)
-            .map_err(|_| Untold)?;
-        let compiled = &self.rules.compiled;
-        let matched = compiled.matched(&request, &compiled.all, &self.entities).map_err(Verdict::Failed)?;
-        let forbids: BTreeSet<PolicyId> = matched
-            .iter()
-            .filter(|id| matches!(compiled.rules.get(*id), Some(Rule::Forbid(_)) | None))
-            .cloned()
-            .collect();
+        let matched = self.matched(account, action, context)?;
+        let is_forbid = |id: &&&PolicyId| match self.rules.compiled.rules.get(**id) {
+            Some(Rule::Permit(_)) => false,
+            Some(Rule::Forbid(_)) | None => true,
+        };
+        let forbids: BTreeSet<PolicyId> = matched.iter().filter(is_forbid).map(|id| (*id).clone()).collect();
         if forbids.is_empty() {
             return Ok(self.offers(&matched));
         }
         // Somebody without any part in the host is told what they are told of every other: nothing.
-        Err(if self.has_part(account, &action)? { Verdict::Forbidden(forbids) } else { Verdict::NoAccess })
+        Err(if self.has_part(account, action)? { Verdict::Forbidden(forbids) } else { Verdict::NoAccess })
     }
 
     /// Whether some permit is for this caller and for any login of the account's host, whatever its action and
     /// conditions.
-    fn has_part(&self, account: &Account, action: &EntityUid) -> Result<bool, Verdict<'a>> {
-        let vocabulary = &self.rules.vocabulary;
-        let Some(host) = self.rules.inventory.account(account) else { return Ok(false) };
+    fn has_part(&self, account: &Account, action: Action) -> Result<bool, Verdict<'a>> {
+        let Rules { vocabulary, compiled, inventory, .. } = self.rules;
+        let Some(host) = inventory.account(account) else { return Ok(false) };
         let logins: Vec<Account> = host
             .logins
             .iter()
             .map(|login| Account { login: login.clone(), place: account.place.clone() })
             .collect();
         let accounts = logins.iter().map(|account| (account, host));
-        let entities = vocabulary.entities(self.identity, accounts, &self.rules.inventory, None)?;
+        let entities = vocabulary.entities(self.identity, accounts)?;
         for login in &logins {
-            let principal = vocabulary.principal(self.identity);
-            let request =
-                Request::new(principal, action.clone(), vocabulary.account(login), Context::empty(), None)
-                    .map_err(|_| Untold)?;
-            let compiled = &self.rules.compiled;
-            if !compiled.matched(&request, &compiled.parts, &entities).map_err(Verdict::Failed)?.is_empty() {
+            let question = Put {
+                principal: self.principal.clone(),
+                action: vocabulary.action(action)?,
+                resource: vocabulary.account(login),
+                context: Context::empty(),
+            };
+            let parts = Compiled::matched(&compiled.parts, question, &entities).map_err(Verdict::Failed)?;
+            if !parts.is_empty() {
                 return Ok(true);
             }
         }
@@ -210,7 +223,7 @@ impl<'a> Question<'a> {
     }
 
     /// The permits among what matched that this caller can take.
-    fn offers(&self, matched: &BTreeSet<PolicyId>) -> Offers<'a> {
+    fn offers(&self, matched: &BTreeSet<&'a PolicyId>) -> Offers<'a> {
         matched
             .iter()
             .filter_map(|id| match self.rules.compiled.rules.get_key_value(id)? {
@@ -255,6 +268,28 @@ impl<'a> Question<'a> {
             }),
             None => Decision::Denied(refusal::no_access()),
         }
+    }
+}
+
+/// What one pair comes to before anything is made of it: the policies that match, or those that fail.
+#[cfg(test)]
+pub(super) fn judge(
+    rules: &Rules,
+    (identity, request, key, at): (&VerifiedIdentity, &AccessRequest, &UserKey, &Circumstances),
+    account: &Account,
+    action: Action,
+) -> Result<BTreeSet<alloc::string::String>, BTreeSet<alloc::string::String>> {
+    let names = |ids: BTreeSet<&PolicyId>| ids.into_iter().map(ToString::to_string).collect();
+    let accounts: Vec<_> =
+        request.accounts().iter().filter_map(|a| Some((a, rules.inventory.account(a)?))).collect();
+    let entities = rules.vocabulary.entities(identity, accounts.iter().copied()).unwrap();
+    let principal = rules.vocabulary.principal(identity);
+    let question = Question { rules, identity, request, key, at, accounts, principal, entities };
+    let context = question.context(action, request.duration()).unwrap();
+    match question.matched(account, action, context) {
+        Ok(matched) => Ok(names(matched)),
+        Err(Verdict::Failed(errors)) => Err(names(errors.iter().collect())),
+        Err(other) => panic!("{other:?}"),
     }
 }
 

@@ -1,22 +1,22 @@
-//! What Cedar is told: who asks, for which accounts, in which circumstances. Built for each decision, of no more than
-//! what is asked.
+//! What Cedar is told of the circumstances: built for each decision, of no more than policies look at. Whom and what
+//! a question is about is in `entities`.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
-use cedar_policy::{
-    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression, Schema,
-};
-// The public constructors parse the name of the extension function anew at each call, which costs more than the rest
-// of a context; here the names are parsed once.
-use cedar_policy_core::ast::{Name as ExtensionName, RestrictedExpr};
-use jit_ssh_proto::{Account, Action, Command, Name, Span, Timestamp, UserKey};
+// The public constructors evaluate an expression for each value and parse the names of extension functions anew, which
+// costs more than all the rest of a decision; these are the values themselves.
+use cedar_policy_core::ast::{Context, Name as ExtensionName, RestrictedExpr, Value};
+use cedar_policy_core::evaluator::RestrictedEvaluator;
+use cedar_policy_core::extensions::Extensions;
+use jit_ssh_proto::{Action, Command, Span, Timestamp, UserKey};
 
-use super::{Circumstances, Verb};
-use crate::identity::{IdentityKind, VerifiedIdentity};
-use crate::inventory::{Host, Inventory};
+use super::Circumstances;
+use crate::identity::VerifiedIdentity;
 use crate::request::AccessRequest;
 
 /// How far a provider's clock may be ahead before its `auth_time` is not believed.
@@ -26,155 +26,65 @@ const CLOCK_SKEW: Span = Span::from_seconds(60);
 #[derive(Debug)]
 pub(super) struct Untold;
 
-/// The types and actions of the schema, parsed once.
+/// Which members of the context policies look at. What none looks at need not be told: it can change no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Looked {
+    /// A policy hands the context on whole.
+    Everything,
+    /// These members and no others.
+    At(BTreeSet<String>),
+}
+
+impl Looked {
+    /// Whether a policy may look at this member.
+    pub(super) fn at(&self, member: &str) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::At(members) => members.contains(member),
+        }
+    }
+}
+
+/// The extension functions, by names that were parsed once.
 #[derive(Debug)]
-pub(super) struct Vocabulary {
-    user: EntityTypeName,
-    workload: EntityTypeName,
-    group: EntityTypeName,
-    account: EntityTypeName,
-    host: EntityTypeName,
-    host_group: EntityTypeName,
-    actions: BTreeMap<Action, EntityUid>,
-    action: EntityTypeName,
-    request: EntityTypeName,
+pub(super) struct Functions {
     datetime: ExtensionName,
     duration: ExtensionName,
     ip: ExtensionName,
 }
 
-type Pair = (String, RestrictedExpression);
-
-fn text(value: &str) -> RestrictedExpression {
-    RestrictedExpression::new_string(value.to_string())
-}
-
-fn long(value: impl Into<i64>) -> RestrictedExpression {
-    RestrictedExpression::new_long(value.into())
-}
-
-fn record(fields: Vec<Pair>) -> Result<RestrictedExpression, Untold> {
-    RestrictedExpression::new_record(fields).map_err(|_| Untold)
-}
-
-fn extension(name: &ExtensionName, argument: &str) -> RestrictedExpression {
-    RestrictedExpr::call_extension_fn(name.clone(), [RestrictedExpr::val(argument)]).into()
-}
-
-fn field(name: &str, value: RestrictedExpression) -> Pair {
-    (name.to_string(), value)
-}
-
-fn uid(kind: &EntityTypeName, id: impl AsRef<str>) -> EntityUid {
-    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
-}
-
-impl Vocabulary {
+impl Functions {
     pub(super) fn new() -> Result<Self, Untold> {
-        let kind = |name: &str| name.parse::<EntityTypeName>().map_err(|_| Untold);
-        let action = kind("Action")?;
-        Ok(Self {
-            user: kind("User")?,
-            workload: kind("Workload")?,
-            group: kind("Group")?,
-            account: kind("Account")?,
-            host: kind("Host")?,
-            host_group: kind("HostGroup")?,
-            actions: Action::ALL.into_iter().map(|a| (a, uid(&action, a.as_str()))).collect(),
-            action,
-            request: kind("Request")?,
-            datetime: "datetime".parse().map_err(|_| Untold)?,
-            duration: "duration".parse().map_err(|_| Untold)?,
-            ip: "ip".parse().map_err(|_| Untold)?,
-        })
+        let name = |name: &str| name.parse::<ExtensionName>().map_err(|_| Untold);
+        Ok(Self { datetime: name("datetime")?, duration: name("duration")?, ip: name("ip")? })
     }
 
-    fn span(&self, value: Span) -> RestrictedExpression {
-        extension(&self.duration, &format!("{}s", value.seconds()))
+    fn span(&self, value: Span) -> Result<Value, Untold> {
+        call(&self.duration, &format!("{}s", value.seconds()))
     }
 
-    pub(super) fn action(&self, action: Action) -> Result<EntityUid, Untold> {
-        self.actions.get(&action).cloned().ok_or(Untold)
+    fn instant(&self, value: Timestamp) -> Result<Value, Untold> {
+        call(&self.datetime, &instant(value).ok_or(Untold)?)
     }
 
-    /// A verb of the CA's own, and what it is done to.
-    pub(super) fn verb(&self, verb: Verb) -> (EntityUid, EntityUid) {
-        (uid(&self.action, verb.as_str()), uid(&self.request, verb.object()))
+    /// An IPv4 caller on an IPv6 socket is an IPv4 caller.
+    fn address(&self, value: IpAddr) -> Result<Value, Untold> {
+        call(&self.ip, &value.to_canonical().to_string())
     }
+}
 
-    pub(super) fn account(&self, account: &Account) -> EntityUid {
-        uid(&self.account, account.to_string())
-    }
+fn call(function: &ExtensionName, argument: &str) -> Result<Value, Untold> {
+    let call = RestrictedExpr::call_extension_fn(function.clone(), [RestrictedExpr::val(argument)]);
+    RestrictedEvaluator::new(Extensions::all_available()).interpret(call.as_borrowed()).map_err(|_| Untold)
+}
 
-    /// `"ISSUER/NAME"`: the alias keeps two issuers' people apart.
-    pub(super) fn principal(&self, identity: &VerifiedIdentity) -> EntityUid {
-        let kind = match identity.kind() {
-            IdentityKind::User => &self.user,
-            IdentityKind::Workload => &self.workload,
-        };
-        uid(kind, format!("{}/{}", identity.issuer(), identity.name()))
-    }
+/// The longest that Cedar can count: it counts milliseconds.
+const LONGEST: u64 = i64::MAX.unsigned_abs() / 1000;
 
-    /// The asker, the accounts, their hosts, and the groups that these are in.
-    pub(super) fn entities<'a>(
-        &self,
-        identity: &VerifiedIdentity,
-        accounts: impl Iterator<Item = (&'a Account, &'a Host)>,
-        inventory: &Inventory,
-        schema: Option<&Schema>,
-    ) -> Result<Entities, Untold> {
-        let mut entities = Vec::from([self.person(identity)?]);
-        let mut hosts: BTreeMap<&Name, &Host> = BTreeMap::new();
-        for (account, host) in accounts {
-            let uid_of_host = uid(&self.host, host.name.as_str());
-            let attributes = [
-                field("login", text(account.login.as_str())),
-                field("host", RestrictedExpression::new_entity_uid(uid_of_host.clone())),
-            ];
-            let entity = Entity::new(
-                self.account(account),
-                attributes.into_iter().collect(),
-                core::iter::once(uid_of_host).collect(),
-            );
-            entities.push(entity.map_err(|_| Untold)?);
-            hosts.insert(&host.name, host);
-        }
-        let mut groups: BTreeMap<&Name, &BTreeSet<Name>> = BTreeMap::new();
-        for host in hosts.into_values() {
-            let attributes = [field("name", text(host.name.as_str()))];
-            let tags = host.labels.iter().map(|(k, v)| field(k, text(v)));
-            let entity = Entity::new_with_tags(
-                uid(&self.host, host.name.as_str()),
-                attributes,
-                host.groups.iter().map(|g| uid(&self.host_group, g.as_str())),
-                tags,
-            );
-            entities.push(entity.map_err(|_| Untold)?);
-            let mut queue: Vec<&Name> = host.groups.iter().collect();
-            while let Some(name) = queue.pop() {
-                let parents = inventory.group(name).ok_or(Untold)?;
-                if groups.insert(name, parents).is_none() {
-                    queue.extend(parents);
-                }
-            }
-        }
-        for (name, parents) in groups {
-            let parents = parents.iter().map(|g| uid(&self.host_group, g.as_str())).collect();
-            entities.push(Entity::new_no_attrs(uid(&self.host_group, name.as_str()), parents));
-        }
-        Entities::from_entities(entities, schema).map_err(|_| Untold)
-    }
+type Member = (&'static str, Value);
 
-    fn person(&self, identity: &VerifiedIdentity) -> Result<Entity, Untold> {
-        let mut attributes = Vec::from([
-            field("issuer", text(identity.issuer().as_str())),
-            field("name", text(identity.name().as_str())),
-        ]);
-        attributes.extend(identity.login().map(|login| field("login", text(login.as_str()))));
-        attributes.extend(identity.email().map(|email| field("email", text(email))));
-        let groups = identity.groups().iter().map(|g| uid(&self.group, g.as_str())).collect();
-        Entity::new(self.principal(identity), attributes.into_iter().collect(), groups).map_err(|_| Untold)
-    }
+fn record(members: Vec<Member>) -> Value {
+    Value::record(members, None)
 }
 
 /// What a request says for itself: nothing, for the CA's own verbs.
@@ -193,69 +103,82 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// The context of one question.
+/// The context of one question, of what policies look at.
+///
+/// # Errors
+/// When the time or the duration cannot be told, whether or not a policy looks at it.
 pub(super) fn context(
-    vocabulary: &Vocabulary,
+    (functions, looked): (&Functions, &Looked),
     identity: &VerifiedIdentity,
     asking: &Asking<'_>,
     duration: Span,
     key: &UserKey,
     at: &Circumstances,
 ) -> Result<Context, Untold> {
-    let local = Vec::from([
-        field("hour", long(at.local.hour)),
-        field("minute", long(at.local.minute)),
-        field("weekday", long(at.local.weekday)),
-        field("date", text(&at.local.date)),
-    ]);
-    let mut pairs = Vec::from([
-        field("now", extension(&vocabulary.datetime, &instant(at.now).ok_or(Untold)?)),
-        field("local", record(local)?),
-        // An IPv4 caller on an IPv6 socket is an IPv4 caller.
-        field("source_ip", extension(&vocabulary.ip, &at.source_ip.to_canonical().to_string())),
-        field("reason", text(asking.reason)),
-        field("ticket", text(asking.ticket)),
-        field("duration", vocabulary.span(duration)),
-        field("starts_in", vocabulary.span(Span::from_seconds(0))),
-        field("break_glass", RestrictedExpression::new_bool(false)),
-        field("auth", auth(vocabulary, identity, at.now)?),
-        field("key", record(Vec::from([field("type", text(key.algorithm().as_str()))]))?),
-    ]);
-    if let Some(command) = asking.command {
-        pairs.extend(command_facts(command)?);
+    if at.now.seconds() > LAST_INSTANT || duration.seconds() > LONGEST {
+        return Err(Untold);
     }
-    Context::from_pairs(pairs).map_err(|_| Untold)
+    let mut members: Vec<Member> = Vec::new();
+    let mut tell = |name: &'static str, value: &dyn Fn() -> Result<Value, Untold>| {
+        if looked.at(name) {
+            members.push((name, value()?));
+        }
+        Ok::<(), Untold>(())
+    };
+    tell("now", &|| functions.instant(at.now))?;
+    tell("local", &|| {
+        Ok(record(Vec::from([
+            ("hour", i64::from(at.local.hour).into()),
+            ("minute", i64::from(at.local.minute).into()),
+            ("weekday", i64::from(at.local.weekday).into()),
+            ("date", at.local.date.as_str().into()),
+        ])))
+    })?;
+    tell("source_ip", &|| functions.address(at.source_ip))?;
+    tell("reason", &|| Ok(asking.reason.into()))?;
+    tell("ticket", &|| Ok(asking.ticket.into()))?;
+    tell("duration", &|| functions.span(duration))?;
+    tell("starts_in", &|| functions.span(Span::from_seconds(0)))?;
+    tell("break_glass", &|| Ok(false.into()))?;
+    tell("auth", &|| auth(functions, identity, at.now))?;
+    tell("key", &|| Ok(record(Vec::from([("type", key.algorithm().as_str().into())]))))?;
+    if let Some(command) = asking.command {
+        let facts = command_facts(command)?;
+        members.extend(facts.into_iter().filter(|(name, _)| looked.at(name)));
+    }
+    Ok(Context::Value(Arc::new(members.into_iter().map(|(name, value)| (name.into(), value)).collect())))
 }
 
-fn auth(
-    vocabulary: &Vocabulary,
-    identity: &VerifiedIdentity,
-    now: Timestamp,
-) -> Result<RestrictedExpression, Untold> {
-    let methods = identity.methods().iter().map(|m| text(m));
-    let mut fields = Vec::from([
-        field("methods", RestrictedExpression::new_set(methods)),
-        field("flow", text(identity.flow().as_str())),
-        field("issuer", text(identity.issuer().as_str())),
+fn auth(functions: &Functions, identity: &VerifiedIdentity, now: Timestamp) -> Result<Value, Untold> {
+    let methods = identity.methods().iter().map(|m| Value::from(m.as_str()));
+    let mut members = Vec::from([
+        ("methods", Value::set(methods, None)),
+        ("flow", identity.flow().as_str().into()),
+        ("issuer", identity.issuer().as_str().into()),
     ]);
-    fields.extend(identity.level().map(|level| field("level", text(level))));
+    members.extend(identity.level().map(|level| ("level", level.into())));
     // A login that lies ahead would read as fresh for as long as it does.
-    let known = identity.auth_time().filter(|time| *time <= now.plus(CLOCK_SKEW));
-    fields.extend(known.map(|time| field("age", vocabulary.span(now.since(time)))));
-    record(fields)
+    if let Some(time) = identity.auth_time().filter(|time| *time <= now.plus(CLOCK_SKEW)) {
+        members.push(("age", functions.span(now.since(time))?));
+    }
+    Ok(record(members))
 }
 
-fn command_facts(command: &Command) -> Result<Vec<Pair>, Untold> {
+/// What the words of a plain command are called.
+const WORDS: [&str; 10] = ["program", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"];
+
+fn command_facts(command: &Command) -> Result<Vec<Member>, Untold> {
     let Some(plain) = command.plain() else {
-        return Ok(Vec::from([field("raw_command", text(command.as_str()))]));
+        return Ok(Vec::from([("raw_command", command.as_str().into())]));
     };
     let count = i64::try_from(plain.words().len()).map_err(|_| Untold)?;
-    let mut argv = Vec::from([field("count", long(count))]);
-    for (at, word) in plain.words().iter().enumerate().take(10) {
-        argv.push(if at == 0 { field("program", text(word)) } else { (format!("a{at}"), text(word)) });
-    }
-    Ok(Vec::from([field("argv", record(argv)?), field("command", text(command.as_str()))]))
+    let mut argv: Vec<Member> = Vec::from([("count", count.into())]);
+    argv.extend(WORDS.into_iter().zip(plain.words()).map(|(name, word)| (name, Value::from(*word))));
+    Ok(Vec::from([("argv", record(argv)), ("command", command.as_str().into())]))
 }
+
+/// The last second of the year 9999, past which Cedar has no `datetime`.
+const LAST_INSTANT: u64 = 253_402_300_799;
 
 /// `2026-11-22T06:05:43Z`: the form that Cedar's `datetime` takes. None past the year 9999.
 fn instant(time: Timestamp) -> Option<String> {

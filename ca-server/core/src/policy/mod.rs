@@ -3,6 +3,7 @@
 mod annotations;
 mod compile;
 mod decide;
+mod entities;
 mod facts;
 mod refusal;
 mod scan;
@@ -19,7 +20,8 @@ use jit_ssh_proto::{Code, Name, Span, Timestamp, UserKey};
 use sha2::{Digest, Sha256};
 
 use self::compile::Compiled;
-use self::facts::Vocabulary;
+use self::entities::Vocabulary;
+use self::facts::{Functions, Looked};
 pub use self::verb::{Leave, Verb};
 
 use crate::identity::VerifiedIdentity;
@@ -54,6 +56,7 @@ pub struct PolicyError {
 pub struct Rules {
     compiled: Compiled,
     vocabulary: Vocabulary,
+    functions: Functions,
     inventory: Inventory,
     default_ttl: Span,
     digest: String,
@@ -132,12 +135,14 @@ impl Rules {
         default_ttl: Span,
     ) -> Result<Self, Vec<PolicyError>> {
         let compiled = Compiled::new(sources, default_ttl)?;
-        let vocabulary = Vocabulary::new().map_err(|_| {
+        let defect = |_| {
             let what = "the names of the schema are not understood: this is a defect of jit-ssh".into();
             Vec::from([PolicyError { file: "schema.cedarschema".into(), line: 1, column: 1, what }])
-        })?;
+        };
+        let vocabulary = Vocabulary::new(&inventory).map_err(defect)?;
+        let functions = Functions::new().map_err(defect)?;
         let digest = digest(sources, inventory_digest, default_ttl);
-        Ok(Self { compiled, vocabulary, inventory, default_ttl, digest })
+        Ok(Self { compiled, vocabulary, functions, inventory, default_ttl, digest })
     }
 
     /// Decides a request: every account × action on its own, offers never mixed, any forbid or error denies.
@@ -157,6 +162,11 @@ impl Rules {
     #[must_use]
     pub fn may(&self, identity: &VerifiedIdentity, verb: Verb, key: &UserKey, at: &Circumstances) -> Leave {
         verb::may(self, identity, verb, key, at)
+    }
+
+    /// What a context is made with: the extension functions, and which members policies look at.
+    fn telling(&self) -> (&Functions, &Looked) {
+        (&self.functions, &self.compiled.looked)
     }
 
     /// SHA-256 over policies and inventory, lower-case hex: which set decided.

@@ -8,10 +8,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use cedar_policy::{ActionConstraint, Entities, Policy, PolicyId, Request};
+use cedar_policy::{ActionConstraint, Policy, PolicyId};
 use jit_ssh_proto::{Code, Span, UserKey};
 
 use super::annotations::Rule;
+use super::compile::{Compiled, Question};
 use super::facts::{self, Asking, Untold};
 use super::{Circumstances, Denial, Rules, refusal};
 use crate::identity::VerifiedIdentity;
@@ -132,20 +133,19 @@ fn ask(
 ) -> Result<Leave, Untold> {
     // 1. The question: who, which verb, now. What belongs to a request for access is empty.
     let vocabulary = &rules.vocabulary;
-    let entities: Entities = vocabulary.entities(identity, core::iter::empty(), &rules.inventory, None)?;
-    let context = facts::context(vocabulary, identity, &Asking::default(), Span::default(), key, at)?;
-    let (action, object) = vocabulary.verb(verb);
-    let request =
-        Request::new(vocabulary.principal(identity), action, object, context, None).map_err(|_| Untold)?;
+    let entities = vocabulary.entities(identity, core::iter::empty())?;
+    let context = facts::context(rules.telling(), identity, &Asking::default(), Span::default(), key, at)?;
+    let (action, resource) = vocabulary.verb(verb);
+    let question = Question { principal: vocabulary.principal(identity), action, resource, context };
     // 2. Any error in any policy is a no.
     let compiled = &rules.compiled;
     let failed = |ids: BTreeSet<PolicyId>| Leave::Denied(refusal::failed(&ids));
-    let all = match compiled.matched(&request, &compiled.all, &entities) {
+    let all = match Compiled::matched(&compiled.all, question.clone(), &entities) {
         Ok(all) => all,
         Err(ids) => return Ok(failed(ids)),
     };
     // 3. Only permits that name the verb count.
-    let permits = match compiled.matched(&request, &compiled.verbs, &entities) {
+    let permits = match Compiled::matched(&compiled.verbs, question, &entities) {
         Ok(permits) => permits,
         Err(ids) => return Ok(failed(ids)),
     };
@@ -157,7 +157,7 @@ fn ask(
         Some(Rule::Permit(_)) => false,
         Some(Rule::Forbid(_)) | None => true,
     };
-    let forbids: Vec<&PolicyId> = all.iter().filter(is_forbid).collect();
+    let forbids: Vec<&PolicyId> = all.into_iter().filter(is_forbid).collect();
     if forbids.is_empty() {
         return Ok(Leave::Given(permits.iter().map(ToString::to_string).collect()));
     }

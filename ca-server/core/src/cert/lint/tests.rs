@@ -310,7 +310,7 @@ fn bent_bytes() -> Vec<(&'static str, &'static str, Vec<String>)> {
     short.extend_from_slice(&good.nonce.as_bytes()[..31]);
     let authority = good.authority_key.blob();
     let mut reserved = vec![0, 0, 0, 0, 0, 0, 0, u8::try_from(authority.len()).unwrap()];
-    reserved.extend_from_slice(&authority);
+    reserved.extend_from_slice(authority);
     let mut filled = vec![0, 0, 0, 1, b'x'];
     filled.extend_from_slice(&reserved[4..]);
     vec![

@@ -1,10 +1,10 @@
 //! What policies are told, asked through policies; and what a policy that fails comes to.
 
-use cedar_policy::{Request, Schema};
+use cedar_policy::{Entities, EntityUid, Request, Schema};
 use jit_ssh_proto::Action;
 
 use super::super::compile::SCHEMA;
-use super::super::facts::{Asking, context};
+use super::super::facts::{Asking, Looked, context};
 use super::*;
 
 /// Whether the condition holds for this question.
@@ -37,10 +37,11 @@ fn what_is_told_fits_the_schema() {
         ] {
             let request = ask(what);
             let accounts = request.accounts().iter().map(|a| (a, rules.inventory.account(a).unwrap()));
-            vocabulary.entities(&identity, accounts, &rules.inventory, Some(&schema)).unwrap();
+            let told = Entities::from(vocabulary.entities(&identity, accounts).unwrap());
+            Entities::from_entities(told.iter().cloned(), Some(&schema)).unwrap();
             for action in Action::ALL {
                 let context = context(
-                    vocabulary,
+                    (&rules.functions, &Looked::Everything),
                     &identity,
                     &Asking::of(&request, action),
                     Span::from_seconds(300),
@@ -48,11 +49,12 @@ fn what_is_told_fits_the_schema() {
                     &circumstances(),
                 )
                 .unwrap();
+                let uid = |uid| EntityUid::from(uid);
                 Request::new(
-                    vocabulary.principal(&identity),
-                    vocabulary.action(action).unwrap(),
-                    vocabulary.account(&request.accounts()[0]),
-                    context,
+                    uid(vocabulary.principal(&identity)),
+                    uid(vocabulary.action(action).unwrap()),
+                    uid(vocabulary.account(&request.accounts()[0])),
+                    context.into(),
                     Some(&schema),
                 )
                 .unwrap_or_else(|e| panic!("{action}: {e}"));

@@ -1,10 +1,10 @@
 //! The CA's own verbs: who may, who may not, and what they are told.
 
-use cedar_policy::Request;
+use cedar_policy::{Entities, Request};
 
 use super::*;
 use crate::policy::compile::SCHEMA;
-use crate::policy::facts::{Asking, context};
+use crate::policy::facts::{Asking, Looked, context};
 use crate::policy::{Leave, Verb};
 
 const AUDITORS: &str =
@@ -123,13 +123,22 @@ fn what_is_told_of_a_verb_fits_the_schema() {
     for kind in [IdentityKind::User, IdentityKind::Workload] {
         let who =
             identity(kind, "alice", &["auditors"], &json!({"auth_time": NOW, "amr": ["hwk"], "acr": "2"}));
-        vocabulary.entities(&who, core::iter::empty(), &rules.inventory, Some(&schema)).unwrap();
+        let told = Entities::from(vocabulary.entities(&who, core::iter::empty()).unwrap());
+        Entities::from_entities(told.iter().cloned(), Some(&schema)).unwrap();
         for verb in Verb::ALL {
             let asking = Asking::default();
-            let context =
-                context(vocabulary, &who, &asking, Span::default(), &key(), &circumstances()).unwrap();
+            let context = context(
+                (&rules.functions, &Looked::Everything),
+                &who,
+                &asking,
+                Span::default(),
+                &key(),
+                &circumstances(),
+            )
+            .unwrap();
             let (action, object) = vocabulary.verb(verb);
-            Request::new(vocabulary.principal(&who), action, object, context, Some(&schema))
+            let principal = vocabulary.principal(&who);
+            Request::new(principal.into(), action.into(), object.into(), context.into(), Some(&schema))
                 .unwrap_or_else(|e| panic!("{verb}: {e}"));
         }
     }
