@@ -5,7 +5,7 @@
 mod crash;
 mod disk;
 mod opening;
-mod search;
+mod plans;
 mod server;
 
 #[path = "contract"]
@@ -20,6 +20,7 @@ mod on_sqlite {
     mod issuing;
     mod ledger;
     mod preconditions;
+    mod search;
     mod tree;
     mod verify;
 }
@@ -36,6 +37,7 @@ mod on_postgres {
     mod issuing;
     mod ledger;
     mod preconditions;
+    mod search;
     mod tree;
     mod verify;
 }
