@@ -50,6 +50,12 @@ macro_rules! ulid_id {
                 Self(Ulid::from_parts(milliseconds, random))
             }
 
+            /// The second that it was made in.
+            #[must_use]
+            pub fn time(&self) -> crate::Timestamp {
+                crate::Timestamp::from_seconds(self.0.timestamp_ms() / 1000)
+            }
+
             fn written(&self) -> Written {
                 Written::new($prefix, &self.0)
             }

@@ -14,5 +14,8 @@ mod crash;
 mod documents;
 mod invariants;
 mod login;
+mod proven;
 mod serving;
 mod stand;
+mod tamper;
+mod trouble;

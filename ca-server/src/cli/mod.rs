@@ -6,6 +6,7 @@ mod init;
 mod lines;
 mod log;
 mod serve;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

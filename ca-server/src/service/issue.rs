@@ -83,12 +83,15 @@ impl Service {
     pub(super) async fn issue(&self, who: Who, ask: Ask, opening: Opening) -> Result<Answer, Problem> {
         let Ask { request, key } = ask;
         let now = self.now();
+        // A denial is recorded, so it must not come without bound.
+        self.quota.check(&who.session, now)?;
 
         // 3. decide
         let at = Circumstances { now, local: self.local(now), source_ip: who.source };
         let id = RequestId::from(entropy::ulid_parts(self.clock.milliseconds()));
         let (decided, refused) = match self.rules.decide(&who.identity, &request, &key, &at) {
             Decision::Denied(denial) => {
+                self.quota.refused(&who.session, now);
                 tracing::info!(request = %id, name = who.identity.name().as_str(), code = %denial.code, policies = ?denial.policies, "denied");
                 (
                     Decided::Denied { code: denial.code, policies: denial.policies },

@@ -5,15 +5,17 @@
 
 use jit_ssh_core::cert::{CertError, Prepared};
 use jit_ssh_proto::event::{
-    Actor, EVENT_VERSION, Event, Outcome as Decision, RequestDecided, SessionEnded, SessionOpened,
-    SessionRefused, What,
+    Actor, EVENT_VERSION, Event, LogExported, Outcome as Decision, RequestDecided, SessionEnded,
+    SessionOpened, SessionRefused, What,
 };
 use jit_ssh_proto::{Code, SessionId, Span, Timestamp};
 
+use sha2::{Digest, Sha256};
+
 use super::StoreError;
 use super::change::{
-    CallId, Change, DecideRequest, Decided, EndSession, IssueCertificate, OpenSession, Outcome, RecordEvent,
-    Recorded, Refusal, RefuseSession,
+    CallId, Change, DecideRequest, Decided, EndSession, ExportLog, IssueCertificate, OpenSession, Outcome,
+    RecordEvent, Recorded, Refusal, RefuseSession,
 };
 use super::facts::{Facts, GrantFact, Head, SessionFact};
 use super::rows::{
@@ -67,6 +69,7 @@ impl Batch {
             Change::EndSession(end) => self.end(time, end),
             Change::DecideRequest(decide) => self.decide(time, *decide),
             Change::IssueCertificate(issue) => self.issue(time, issue),
+            Change::ExportLog(export) => self.export(time, export),
         }
     }
 
@@ -126,6 +129,7 @@ impl Batch {
             flow: open.flow.as_str().to_owned(),
             expires: open.expires,
             token: hex(&open.replay),
+            claims: Some(hex(&Sha256::digest(&claims))),
         });
         let event = self.event(time, actor, Some(open.source), what)?;
 
@@ -183,6 +187,14 @@ impl Batch {
             session.ended = true;
         }
         self.rows.updates.push(SessionUpdate::Ended(end.session, time));
+        Ok(self.keep(event))
+    }
+
+    fn export(&mut self, time: Timestamp, export: ExportLog) -> Result<Outcome, Refusal> {
+        self.own(export.session, time, &export.actor)?;
+        let exported = LogExported { session: export.session, filter: export.filter };
+        let what = What::LogExported(Box::new(exported));
+        let event = self.event(time, export.actor, Some(export.source), what)?;
         Ok(self.keep(event))
     }
 

@@ -11,17 +11,21 @@ mod prune;
 mod read;
 mod readers;
 mod rows;
+mod search;
 mod seen;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod verify;
 mod writer;
 
 pub use change::{
-    CallId, Change, DecideRequest, Decided, EndSession, IssueCertificate, OpenSession, Outcome, Prepare,
-    RecordEvent, Recorded, Refusal, RefuseSession,
+    CallId, Change, DecideRequest, Decided, EndSession, ExportLog, IssueCertificate, OpenSession, Outcome,
+    Prepare, RecordEvent, Recorded, Refusal, RefuseSession,
 };
+pub use search::{Found, Search};
 pub use tree::{NodeHash, TreeHead};
+pub use verify::{Finding, Known, Progress, Report, Verify};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +38,12 @@ use crate::clock::Clock;
 use place::Place;
 use readers::Readers;
 use writer::{Job, Seen, Writer};
+
+/// The last checkpoint that a process of this data directory saw, if it is remembered and readable.
+#[must_use]
+pub fn last_seen(file: &std::path::Path) -> Option<TreeHead> {
+    seen::look(file)
+}
 
 /// How long ended requests and certificates stay in the hot tables unless told otherwise.
 pub const KEEP: Span = Span::from_seconds(30 * 24 * 3600);
@@ -211,9 +221,10 @@ impl Store {
 
     /// Finishes what waits and closes. Other handles then answer that the store is closed.
     pub async fn close(self) {
+        // Readers first: whoever leaves a SQLite file last brings its log back into it, which only a writer can.
+        self.shared.readers.close().await;
         // A writer that is gone has closed already.
         let _closed = self.ask(|reply| Job::Close { reply }).await;
-        self.shared.readers.close().await;
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {

@@ -40,7 +40,7 @@ impl Readers {
         let (idle, place) = (Arc::clone(&self.idle), self.place.clone());
         let read = tokio::task::spawn_blocking(move || {
             let held = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut conn = match held {
+            let mut conn = match held.and_then(alive) {
                 Some(conn) => conn,
                 None => place.reader()?,
             };
@@ -64,4 +64,13 @@ impl Readers {
         let _closed =
             tokio::task::spawn_blocking(move || idle.into_iter().for_each(|conn| conn.close())).await;
     }
+}
+
+/// A server may have gone and come back while nobody read.
+fn alive(mut conn: Box<dyn Conn>) -> Option<Box<dyn Conn>> {
+    if !conn.shared() || conn.select("SELECT CAST(1 AS BIGINT)", &[]).is_ok() {
+        return Some(conn);
+    }
+    conn.close();
+    None
 }

@@ -261,7 +261,7 @@ impl Writer {
     /// One transaction. An error means that nothing of it was kept; only when the flush of the commit itself fails, or
     /// its answer is lost, may all of it turn out to be there, which is why the head is then read again.
     fn transaction(&mut self, work: Vec<(Timestamp, Vec<Change>)>) -> Result<Vec<Applied>, StoreError> {
-        let mut open = self.take()?;
+        let mut open = self.begin()?;
         match self.append(&mut open, work) {
             Ok((applied, head)) => {
                 self.remember(head);
@@ -285,7 +285,6 @@ impl Writer {
     ) -> Result<(Vec<Applied>, TreeHead), StoreError> {
         let explain = |e| self.place.explain(&e);
         let conn = open.conn.as_mut();
-        conn.begin().map_err(explain)?;
         if conn.shared() {
             self.drift(conn)?;
             catch_up(conn, &mut open.head, &mut open.tree).map_err(explain)?;
@@ -331,6 +330,24 @@ impl Writer {
             return Ok(());
         }
         Err(StoreError::ClockOff { off_ms: ours.abs_diff(database) })
+    }
+
+    /// Begins a transaction. A connection may have been lost while nobody used it: where nothing was begun on it,
+    /// nothing is in doubt, and a new one does.
+    fn begin(&mut self) -> Result<Open, StoreError> {
+        let mut open = self.take()?;
+        if open.conn.begin().is_ok() {
+            return Ok(open);
+        }
+        open.conn.close();
+        let mut open = self.take()?;
+        match open.conn.begin() {
+            Ok(()) => Ok(open),
+            Err(error) => {
+                open.conn.close();
+                Err(self.place.explain(&error))
+            }
+        }
     }
 
     fn take(&mut self) -> Result<Open, StoreError> {

@@ -6,6 +6,7 @@
 
 mod checkpoint;
 mod entries;
+mod item;
 mod key;
 mod proof;
 mod receipt;
@@ -18,6 +19,7 @@ mod testing;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Cosignature, MAX_NOTE};
 pub use entries::{EntriesError, decode_entries, encode_entries};
+pub use item::LogItemError;
 pub use key::{LogKey, LogKeyError};
 pub use proof::{InclusionError, check_inclusion, decode_proof, encode_proof};
 pub use receipt::ReceiptError;

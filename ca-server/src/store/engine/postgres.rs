@@ -39,7 +39,7 @@ impl Postgres {
         let local = options.get_socket().is_some()
             || host.starts_with('/')
             || host == "localhost"
-            || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+            || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let told = parsed.query_pairs().any(|(key, _)| key == "sslmode" || key == "ssl-mode");
         let options = if local || told { options } else { options.ssl_mode(PgSslMode::VerifyFull) };
         // Never the password.
@@ -312,4 +312,27 @@ fn error(error: sqlx::Error) -> EngineError {
         None => Trouble::Down,
     };
     EngineError::new(trouble, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown_and_far_servers_are_spoken_to_over_verified_tls() {
+        for (url, verified) in [
+            ("postgres://ca:hunter2@db.example.com/ca", true),
+            ("postgres://ca:hunter2@192.0.2.1:5433/ca", true),
+            ("postgres://ca:hunter2@db.example.com/ca?sslmode=prefer", false),
+            ("postgres://ca:hunter2@127.0.0.1/ca", false),
+            ("postgres://ca:hunter2@localhost/ca", false),
+            ("postgres://ca:hunter2@[::1]/ca", false),
+            ("postgres://ca:hunter2@db.example.com/ca?host=/run/postgresql", false),
+        ] {
+            let place = Postgres::parse(url).unwrap();
+            assert!(!place.shown().contains("hunter2"), "{}", place.shown());
+            let mode = place.options.get_ssl_mode();
+            assert_eq!(matches!(mode, PgSslMode::VerifyFull), verified, "{url}: {mode:?}");
+        }
+    }
 }

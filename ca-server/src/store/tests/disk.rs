@@ -118,7 +118,7 @@ async fn a_database_that_another_program_holds_is_said_to_be_locked_and_works_af
     let (store, trouble) = home.open_with_trouble().await;
     trouble(Some("PRAGMA busy_timeout = 0"));
     fail_once(&home, &store, 1).await;
-    let mut other = connect(&home);
+    let mut other = Place::parse(&home.url()).unwrap().writer().unwrap();
     other.begin().unwrap();
     let error = store.apply(at(0), vec![policy_loaded()]).await.unwrap_err();
     assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("locked")), "{error}");

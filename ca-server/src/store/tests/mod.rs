@@ -1,22 +1,55 @@
-//! Tests of the store from outside, and what they share: a store in a directory of its own and changes to make.
+//! Tests of the store from outside, and what they share: a store in a place of its own and changes to make.
+//!
+//! What is under `contract` holds on both engines and runs on both.
 
 mod crash;
 mod disk;
-mod grouping;
-mod issuing;
-mod ledger;
 mod opening;
-mod preconditions;
+mod search;
+mod server;
+
+#[path = "contract"]
+mod on_sqlite {
+    use super::*;
+
+    fn home() -> Home {
+        Home::new()
+    }
+
+    mod grouping;
+    mod issuing;
+    mod ledger;
+    mod preconditions;
+    mod tree;
+    mod verify;
+}
+
+#[path = "contract"]
+mod on_postgres {
+    use super::*;
+
+    fn home() -> Home {
+        Home::on_server()
+    }
+
+    mod grouping;
+    mod issuing;
+    mod ledger;
+    mod preconditions;
+    mod tree;
+    mod verify;
+}
 
 use jit_ssh_core::identity::{Claims, Flow, Picked};
 use jit_ssh_core::request::{AccessRequest, RequestLimits};
 use jit_ssh_proto::event::Actor;
 use jit_ssh_proto::wire::AccessRequestBody;
 use jit_ssh_proto::{CaId, Code, Mode, RequestId, SessionId, Span, Timestamp, UserKey};
+use jit_ssh_test_postgres::Postgres;
 use ssh_key::PublicKey;
 use ssh_key::public::{Ed25519PublicKey, KeyData};
 
-use super::engine::Conn;
+use super::engine::{Conn, Value};
 use super::*;
 
 /// When the tests happen.
@@ -32,25 +65,42 @@ fn ca() -> CaId {
     CaId::from_bytes([7; 32])
 }
 
-/// A directory with a database.
-struct Home(tempfile::TempDir);
+thread_local! {
+    /// The server of this test. It ends with the test's thread.
+    static SERVER: Arc<Postgres> = Arc::new(Postgres::start().unwrap());
+}
+
+/// A directory, with a database there or on a server.
+struct Home {
+    dir: tempfile::TempDir,
+    url: String,
+}
 
 impl Home {
+    /// With a SQLite file.
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("ca.db").display());
+        Self { dir, url }
+    }
+
+    /// With a database of its own on a PostgreSQL server.
+    fn on_server() -> Self {
+        let url = SERVER.with(|server| server.database().unwrap());
+        Self { dir: tempfile::tempdir().unwrap(), url }
     }
 
     fn path(&self) -> PathBuf {
-        self.0.path().join("ca.db")
+        self.dir.path().join("ca.db")
     }
 
     fn url(&self) -> String {
-        format!("sqlite:{}", self.path().display())
+        self.url.clone()
     }
 
     /// Of this CA, made if it is not there; with no clock to compare, because the tests' time is their own.
     fn options(&self) -> Options {
-        let seen = self.0.path().join("ledger.seen");
+        let seen = self.dir.path().join("ledger.seen");
         Options { url: self.url(), ca: ca(), create: true, seen, clock: None, keep: KEEP }
     }
 
@@ -214,14 +264,28 @@ async fn leaves(store: &Store) -> usize {
     store.events(0, 1_000_000).await.unwrap().len()
 }
 
-/// A connection past the store.
-fn connect(home: &Home) -> Box<dyn Conn> {
-    Place::parse(&home.url()).unwrap().writer().unwrap()
+/// Does something past the store, where it may block.
+fn past<T: Send>(home: &Home, work: impl FnOnce(&mut dyn Conn) -> T + Send) -> T {
+    let place = Place::parse(&home.url()).unwrap();
+    std::thread::scope(|scope| {
+        let done = scope.spawn(|| {
+            let mut conn = place.writer().unwrap();
+            let done = work(conn.as_mut());
+            conn.close();
+            done
+        });
+        done.join().unwrap()
+    })
 }
 
 /// Runs one statement past the store.
 fn sql(home: &Home, statement: &str) {
-    connect(home).execute(statement, &[]).unwrap();
+    execute(home, statement, &[]);
+}
+
+/// The same with arguments.
+fn execute(home: &Home, statement: &str, args: &[Value]) {
+    past(home, |conn| conn.execute(statement, args).unwrap());
 }
 
 /// A row where the next session would go: only the database itself sees that.
@@ -229,12 +293,14 @@ fn in_the_way(home: &Home) {
     let row = "INSERT INTO sessions \
         (leaf, id, token_hash, replay, issuer, sub, claims, session_key, opened, expires, keep_until) \
         SELECT COUNT(*), 'in the way', $1, $1, 'corp', 'nobody', '', '', 0, 0, 9000000000 FROM events";
-    connect(home).execute(row, &[hash("nothing", 0).into()]).unwrap();
+    execute(home, row, &[hash("nothing", 0).into()]);
 }
 
 /// How many rows a table has.
 fn count(home: &Home, table: &str) -> u64 {
-    connect(home).select(&format!("SELECT COUNT(*) FROM {table}"), &[]).unwrap()[0].number(0).unwrap()
+    past(home, |conn| {
+        conn.select(&format!("SELECT COUNT(*) FROM {table}"), &[]).unwrap()[0].number(0).unwrap()
+    })
 }
 
 /// The tables and what their rows are ordered by.
@@ -252,12 +318,13 @@ const TABLES: &[(&str, &str)] = &[
 
 /// Everything that every table holds.
 fn content(home: &Home) -> String {
-    let mut conn = connect(home);
-    let mut all = String::new();
-    for (table, order) in TABLES {
-        for row in conn.select(&format!("SELECT * FROM {table} ORDER BY {order}"), &[]).unwrap() {
-            all.push_str(&format!("{table}: {row:?}\n"));
+    past(home, |conn| {
+        let mut all = String::new();
+        for (table, order) in TABLES {
+            for row in conn.select(&format!("SELECT * FROM {table} ORDER BY {order}"), &[]).unwrap() {
+                all.push_str(&format!("{table}: {row:?}\n"));
+            }
         }
-    }
-    all
+        all
+    })
 }

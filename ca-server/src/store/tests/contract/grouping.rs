@@ -62,7 +62,7 @@ fn change(step: Step, at: usize) -> Change {
 
 /// Results and state when so many changes go into each call.
 async fn run(steps: &[Step], together: usize) -> (Vec<Result<u64, Code>>, String) {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let mut done = Vec::new();
     let changes: Vec<_> = steps.iter().enumerate().collect();

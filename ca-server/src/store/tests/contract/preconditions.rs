@@ -6,7 +6,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_session_opens_acts_and_ends() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let done = results(&store, 0, vec![ALICE.opens(1), ALICE.is_denied(1, 1), ALICE.ends(1)]).await;
     assert_eq!(done, [Ok(0), Ok(1), Ok(2)]);
@@ -311,7 +311,7 @@ fn issue_unprepared(person: Person, session: u64, request: u64) -> Change {
 #[tokio::test]
 async fn every_precondition_is_refused_with_its_code_and_leaves_nothing() {
     for row in ROWS {
-        let home = Home::new();
+        let home = home();
         let store = home.open().await;
         let before = results(&store, 0, (row.before)()).await;
         assert!(before.iter().all(Result::is_ok), "{}: {before:?}", row.what);
@@ -324,7 +324,7 @@ async fn every_precondition_is_refused_with_its_code_and_leaves_nothing() {
 #[tokio::test]
 async fn a_refused_change_fails_alone_and_sees_the_earlier_ones_of_its_batch() {
     for row in ROWS.iter().filter(|row| row.later == 0) {
-        let home = Home::new();
+        let home = home();
         let store = home.open().await;
         let mut changes = (row.before)();
         let first = changes.len();
@@ -341,7 +341,7 @@ async fn a_refused_change_fails_alone_and_sees_the_earlier_ones_of_its_batch() {
 
 #[tokio::test]
 async fn invariant_1_a_login_that_is_refused_asks_for_nothing_even_where_its_session_is_there() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let asks = |id| decide_as(ALICE, 1, move |decide| (decide.call, decide.id) = (None, request_id(id)));
     // The same call again; then without an opening at all, where nobody has used up a call.
@@ -357,7 +357,7 @@ async fn invariant_1_a_login_that_is_refused_asks_for_nothing_even_where_its_ses
 
 #[tokio::test]
 async fn the_call_id_of_a_refused_change_is_not_used_up() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let unknown = ALICE.is_denied(1, 1);
     assert_eq!(results(&store, 0, vec![unknown]).await, [Err(Code::NotFound)]);
@@ -366,7 +366,7 @@ async fn the_call_id_of_a_refused_change_is_not_used_up() {
 
 #[tokio::test]
 async fn the_same_token_from_the_same_key_is_the_same_session_with_a_new_bearer_token() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let again = |n: u64| {
         open_as(ALICE, 1, |open| {
@@ -396,7 +396,7 @@ async fn the_same_token_from_the_same_key_is_the_same_session_with_a_new_bearer_
 
 #[tokio::test]
 async fn a_session_lasts_to_its_last_second_by_the_ledgers_time() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     results(&store, 0, vec![ALICE.opens(1)]).await;
     assert_eq!(results(&store, HOURS_8 - 1, vec![ALICE.is_denied(1, 1)]).await, [Ok(1)]);
@@ -407,7 +407,7 @@ async fn a_session_lasts_to_its_last_second_by_the_ledgers_time() {
 
 #[tokio::test]
 async fn requests_are_their_identitys_and_listed_newest_first() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let decisions = (1..=5).map(|n| ALICE.is_denied(1, n));
     let changes = [ALICE.opens(1), BOB.opens(2), BOB.is_denied(2, 9)].into_iter().chain(decisions).collect();

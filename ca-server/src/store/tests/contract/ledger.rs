@@ -27,7 +27,7 @@ async fn verified(store: &Store) -> Vec<Event> {
 
 #[tokio::test]
 async fn every_kind_of_event_reads_back_as_what_was_done() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let refused = Change::RefuseSession(RefuseSession {
         actor: BOB.actor(),
@@ -51,7 +51,7 @@ async fn every_kind_of_event_reads_back_as_what_was_done() {
 
 #[tokio::test]
 async fn events_never_hold_a_bearer_token_or_its_hash() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     results(&store, 0, vec![ALICE.opens(1)]).await;
     let body = store.events(0, 1).await.unwrap().remove(0).content.unwrap().body;
@@ -62,7 +62,7 @@ async fn events_never_hold_a_bearer_token_or_its_hash() {
 
 #[tokio::test]
 async fn salts_are_fresh() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     results(&store, 0, (0..100).map(|_| policy_loaded()).collect()).await;
     let events = store.events(0, 100).await.unwrap();
@@ -74,7 +74,7 @@ async fn salts_are_fresh() {
 
 #[tokio::test]
 async fn pages_of_events_begin_where_asked() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     results(&store, 0, (0..5).map(|_| policy_loaded()).collect()).await;
     let page = |from, limit| {
@@ -93,7 +93,7 @@ async fn pages_of_events_begin_where_asked() {
 /// Invariant 12: a backwards clock never extends access, and ledger time never goes back.
 #[tokio::test]
 async fn a_clock_a_little_behind_is_lifted_and_one_far_behind_is_refused() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     results(&store, 100, vec![policy_loaded()]).await;
     assert_eq!(store.last_time(), at(100));
@@ -116,7 +116,7 @@ async fn a_clock_a_little_behind_is_lifted_and_one_far_behind_is_refused() {
 async fn many_at_once_leave_no_gap_and_no_repeat() {
     const TASKS: u64 = 40;
     const EACH: u64 = 12;
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let tasks: Vec<_> = (0..TASKS)
         .map(|task| {
@@ -150,7 +150,7 @@ async fn many_at_once_leave_no_gap_and_no_repeat() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_who_present_one_token_one_key_wins_and_of_one_call_one_is_made() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let tasks: Vec<_> = (1..=32)
         .map(|n| {
@@ -179,7 +179,7 @@ async fn of_many_who_present_one_token_one_key_wins_and_of_one_call_one_is_made(
 
 #[tokio::test]
 async fn what_a_caller_who_goes_away_asked_for_is_still_done_whole() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     {
         // Polled once: the changes wait at the writer, the caller does not.

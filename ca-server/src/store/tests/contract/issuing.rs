@@ -25,7 +25,7 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
 });
 
 /// A grant to this person of half an hour, decided `seconds` after the tests begin.
-fn grant(person: Person, session: u64, request: u64, seconds: u64) -> Grant {
+pub(super) fn grant(person: Person, session: u64, request: u64, seconds: u64) -> Grant {
     let rules = IssuerRules {
         name: person.issuer.parse().unwrap(),
         url: "https://id.example.com".to_owned(),
@@ -60,7 +60,7 @@ fn grant(person: Person, session: u64, request: u64, seconds: u64) -> Grant {
     Grant::new(allowed, &facts)
 }
 
-fn is_granted(person: Person, grant: &Grant, session: u64, request: u64) -> Change {
+pub(super) fn is_granted(person: Person, grant: &Grant, session: u64, request: u64) -> Change {
     let mut decide = person.decide(session, request);
     decide.decided = Decided::Granted(grant.clone());
     Change::DecideRequest(Box::new(decide))
@@ -98,7 +98,7 @@ fn issue_by(person: Person, session: u64, request: u64, by: &str, prepare: Prepa
     })
 }
 
-fn is_issued(person: Person, grant: &Grant, session: u64, request: u64) -> Change {
+pub(super) fn is_issued(person: Person, grant: &Grant, session: u64, request: u64) -> Change {
     issue_by(person, session, request, "user", prepare(grant.clone(), "user"))
 }
 
@@ -136,7 +136,7 @@ async fn certificates(store: &Store) -> Vec<(Name, u64)> {
 /// Invariant 1, the store's part: what is to be signed is what the ledger holds, durably, before anybody can sign.
 #[tokio::test]
 async fn one_call_opens_a_session_decides_and_determines_a_certificate() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let grant = grant(ALICE, 1, 1, 0);
     let changes = vec![ALICE.opens(1), is_granted(ALICE, &grant, 1, 1), is_issued(ALICE, &grant, 1, 1)];
@@ -163,7 +163,7 @@ async fn one_call_opens_a_session_decides_and_determines_a_certificate() {
     assert_eq!((request.grant, request.refused), (Some(grant.id().to_string()), None));
     let index = "SELECT COUNT(*) FROM events WHERE kind = 'certificate.issued' AND time = $1 AND issuer = 'corp' AND sub = 'alice-sub' AND name = 'alice' AND session = $2 AND request IS NULL AND grant_id = $3 AND authority = 'user' AND serial = 1";
     let args = [at(0).into(), session_id(1).to_string().into(), grant.id().to_string().into()];
-    let found = connect(&home).select(index, &args).unwrap()[0].number(0).unwrap();
+    let found = past(&home, |conn| conn.select(index, &args).unwrap()[0].number(0).unwrap());
     assert_eq!(found, 1);
     let row = content(&home);
     assert!(row.contains(&prepared.record().tbs_sha256) && row.contains(&user_key(5).fingerprint()), "{row}");
@@ -171,7 +171,7 @@ async fn one_call_opens_a_session_decides_and_determines_a_certificate() {
 
 #[tokio::test]
 async fn serials_count_per_authority_and_survive_a_restart() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let grant = grant(ALICE, 1, 1, 0);
     let other = || issue_by(ALICE, 1, 1, "user-lab", prepare(grant.clone(), "user-lab"));
@@ -187,7 +187,7 @@ async fn serials_count_per_authority_and_survive_a_restart() {
 
 #[tokio::test]
 async fn what_cannot_be_prepared_uses_no_serial_and_leaves_nothing() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let (first, second) = (grant(ALICE, 1, 1, 0), grant(ALICE, 1, 2, 0));
     let opened = vec![
@@ -220,7 +220,7 @@ async fn what_cannot_be_prepared_uses_no_serial_and_leaves_nothing() {
 
 #[tokio::test]
 async fn invariant_2_the_transaction_refuses_what_outlives_the_recorded_grant_or_the_session() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let mut short = ALICE.open(1);
     short.expires = at(900);
@@ -248,7 +248,7 @@ async fn invariant_2_the_transaction_refuses_what_outlives_the_recorded_grant_or
 
 #[tokio::test]
 async fn a_grant_is_its_sessions_alone_and_ends_on_time_by_the_ledger() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let grant = grant(ALICE, 1, 1, 0);
     let opened = vec![ALICE.opens(1), ALICE.opens(2), BOB.opens(3), is_granted(ALICE, &grant, 1, 1)];
@@ -274,7 +274,7 @@ async fn a_grant_is_its_sessions_alone_and_ends_on_time_by_the_ledger() {
 
 #[tokio::test]
 async fn a_decision_that_grants_another_request_or_session_is_refused() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     results(&store, 0, vec![ALICE.opens(1), ALICE.opens(2)]).await;
     let grant = grant(ALICE, 1, 1, 0);
@@ -286,7 +286,7 @@ async fn a_decision_that_grants_another_request_or_session_is_refused() {
 
 #[tokio::test]
 async fn a_batch_that_fails_below_gives_its_serials_back() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let grant = grant(ALICE, 1, 1, 0);
     assert!(
@@ -309,7 +309,7 @@ async fn a_batch_that_fails_below_gives_its_serials_back() {
 async fn serial_order_is_leaf_order_however_many_ask_at_once() {
     const TASKS: u64 = 24;
     const EACH: u64 = 8;
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let tasks: Vec<_> = (1..=TASKS)
         .map(|n| {
