@@ -1,15 +1,21 @@
 //! The store: one way to change (`apply`), state and event in one transaction, a few reads (DESIGN 7).
 
+mod backup;
 mod batch;
 pub mod change;
+mod copy;
 mod engine;
+mod erase;
 mod error;
 mod facts;
 mod migrate;
+mod moving;
+mod offline;
 mod place;
 mod prune;
 mod read;
 mod readers;
+mod restore;
 mod rows;
 mod seen;
 #[cfg(test)]
@@ -18,10 +24,14 @@ mod tree;
 mod verify;
 mod writer;
 
+pub use backup::Backup;
 pub use change::{
-    CallId, Change, DecideRequest, Decided, EndSession, IssueCertificate, OpenSession, Outcome, Prepare,
+    CallId, Change, DecideRequest, Decided, EndSession, EraseEvent, IssueCertificate, OpenSession, Outcome, Prepare,
     RecordEvent, Recorded, Refusal, RefuseSession,
 };
+pub use erase::NotErasable;
+pub use moving::{Move, Moved, resume};
+pub use restore::{Restore, RestoredStore};
 pub use tree::{NodeHash, TreeHead};
 pub use verify::{Finding, Known, Progress, Report, Verify};
 
