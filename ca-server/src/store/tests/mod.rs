@@ -257,6 +257,7 @@ async fn results(store: &Store, seconds: u64, changes: Vec<Change>) -> Vec<Resul
             Ok(outcome) => Ok(outcome.leaf),
             Err(Refusal::Precondition(code)) => Err(code),
             Err(Refusal::Prepare(error)) => panic!("{error}"),
+            Err(Refusal::NotErasable(error)) => panic!("{error}"),
         })
         .collect()
 }
