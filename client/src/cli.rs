@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use jit_ssh_proto::log::WitnessKey;
 use jit_ssh_proto::{
     Account, Command as Line, GrantId, Mode, Modifier, Name, RequestId, SessionId, Span, Text,
 };
@@ -270,6 +271,12 @@ pub(crate) struct LogVerifyArgs {
     /// Read every entry too, and compute the ledger's root anew
     #[arg(long)]
     pub(crate) full: bool,
+    /// An export to hold against the ledger, as jit-ssh log --json printed it; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
+    /// The key of a witness that must have cosigned the checkpoint, as a C2SP vkey; may be given more than once
+    #[arg(long = "witness", value_name = "VKEY")]
+    pub(crate) witnesses: Vec<WitnessKey>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -201,6 +201,9 @@ pub struct SessionOpened {
     pub expires: Timestamp,
     /// The token's replay key, lower-case hex: never the token.
     pub token: String,
+    /// SHA-256 of the claims that the CA keeps with the session, lower-case hex: what it is judged by later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<String>,
 }
 
 /// `session.refused`

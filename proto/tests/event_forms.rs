@@ -65,6 +65,7 @@ fn session_opened(login: Option<&str>, email: Option<&str>) -> What {
         flow: "code".into(),
         expires: time(1_795_365_819),
         token: TOKEN.into(),
+        claims: None,
     })
 }
 
@@ -173,16 +174,24 @@ fn filter() -> LogFilter {
     }
 }
 
+/// As it is written since the claims are part of the record.
+fn with_claims(what: What) -> What {
+    let What::SessionOpened(mut opened) = what else { panic!("{what:?}") };
+    opened.claims = Some(RULES.into());
+    What::SessionOpened(opened)
+}
+
 /// The name of each file, and what it says.
 fn forms() -> Vec<(&'static str, Event)> {
     let keys = [("user", USER_CA), ("ledger", ED25519)];
     let keys = keys.map(|(name, line)| (parse(name), line.to_owned())).to_vec();
     let ca_id = parse("GDt9ttbAGSXFiAMyufxBK9DB0giJ5vNk_OlvUjupxvE");
     let export = |filter| What::LogExported(Box::new(LogExported { session: parse(SESSION), filter }));
-    let revoked = |key_id: Option<String>| {
+    let revoked = |key_id: Option<String>, through| {
         What::CertificateRevoked(CertificateRevoked {
             authority: parse("user"),
             serial: 17,
+            through,
             key_id,
             reason: parse("issued after the backup that was restored"),
         })
@@ -197,6 +206,7 @@ fn forms() -> Vec<(&'static str, Event)> {
         ("policy.loaded.full", by_ca(policy_loaded(Some(TOKEN)))),
         ("session.opened", by_alice(session_opened(None, None))),
         ("session.opened.full", by_alice(session_opened(Some("alice"), Some("alice@example.com")))),
+        ("session.opened.claims", by_alice(with_claims(session_opened(Some("alice"), None)))),
         (
             "session.refused",
             by_alice(What::SessionRefused(SessionRefused {
@@ -212,8 +222,9 @@ fn forms() -> Vec<(&'static str, Event)> {
         ("request.decided.denied.full", by_alice(decided(exec(), denied(&["no-root-on-prod"])))),
         ("certificate.issued", by_alice(What::CertificateIssued(Box::new(shell_certificate())))),
         ("certificate.issued.full", by_alice(What::CertificateIssued(Box::new(exec_certificate())))),
-        ("certificate.revoked", by_operator(revoked(None))),
-        ("certificate.revoked.full", by_operator(revoked(Some(format!("dev/alice/{GRANT}"))))),
+        ("certificate.revoked", by_operator(revoked(None, None))),
+        ("certificate.revoked.full", by_operator(revoked(Some(format!("dev/alice/{GRANT}")), None))),
+        ("certificate.revoked.range", by_operator(revoked(None, Some(1_048_593)))),
         (
             "key.used",
             by_ca(What::KeyUsed(KeyUsed {

@@ -21,11 +21,14 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check, offline or beside a server, that every hash is right and every row of state is explained by an event
+    Verify(super::verify::Args),
 }
 
 pub(super) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Show { data, json } => show(&Layout::new(&data.dir), json).await,
+        Command::Verify(args) => super::verify::run(args).await,
     }
 }
 
@@ -108,7 +111,10 @@ fn describe(what: &What) -> String {
                 if e.asked.reason.is_empty() { String::new() } else { format!(" ({})", e.asked.reason) };
             format!("{} {} {accounts} {outcome}{reason}", e.request, e.asked.mode)
         }
-        What::CertificateRevoked(e) => format!("{} serial {}: {}", e.authority, e.serial, e.reason),
+        What::CertificateRevoked(e) => match e.through {
+            Some(through) => format!("{} serials {} to {through}: {}", e.authority, e.serial, e.reason),
+            None => format!("{} serial {}: {}", e.authority, e.serial, e.reason),
+        },
         What::KeyUsed(e) => format!("{} for {} ({})", e.key, e.purpose, e.fingerprint),
         What::ConfigChanged(e) => format!("digest {:.16}…", e.after),
         What::LogExported(e) => format!("by {}", e.session),

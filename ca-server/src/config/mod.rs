@@ -8,10 +8,12 @@ mod toml_error;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use jiff::tz::TimeZone;
 use jit_ssh_core::cert::HARD_MAX;
 use jit_ssh_core::request::RequestLimits;
 use jit_ssh_proto::Span;
+use sha2::{Digest, Sha256};
 use url::Url;
 
 pub use raw::RawConfig;
@@ -133,6 +135,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// The store.
     pub store_url: String,
+    /// SHA-256 of the file, lower-case hex; empty if it was never a file.
+    pub digest: String,
     /// How long ended requests and certificates stay in the hot tables.
     pub store_keep: Span,
     /// The zone of `context.local`.
@@ -175,7 +179,8 @@ impl Config {
         let path = layout.config();
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-        Self::parse(&text, layout)
+        let digest = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
+        Ok(Self { digest, ..Self::parse(&text, layout)? })
     }
 
     /// Checks the text of a `ca.toml` that belongs to `layout`.
@@ -234,6 +239,7 @@ impl Config {
             url,
             transport,
             trusted_proxies: raw.trusted_proxies,
+            digest: String::new(),
             store_url,
             store_keep,
             timezone,

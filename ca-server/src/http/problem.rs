@@ -7,10 +7,14 @@ use serde::Serialize;
 
 use crate::service::QUOTA_WINDOW;
 
+/// Room for an answer with a certificate and its receipt, so that it does not grow piece by piece.
+const ANSWER_BYTES: usize = 4096;
+
 /// A JSON answer, never cached.
 pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
-    match serde_json::to_vec(value) {
-        Ok(body) => raw(status, "application/json", body),
+    let mut body = Vec::with_capacity(ANSWER_BYTES);
+    match serde_json::to_writer(&mut body, value) {
+        Ok(()) => raw(status, "application/json", body),
         Err(error) => {
             tracing::error!(%error, "an answer could not be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

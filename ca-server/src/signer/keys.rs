@@ -154,6 +154,15 @@ pub fn ca_id(folder: &Path) -> Result<CaId, KeyError> {
     text.trim().parse().map_err(|_| KeyError::Malformed(path))
 }
 
+/// The ledger key's public key line, from beside its sealed half.
+///
+/// # Errors
+/// When the file is missing or not a key.
+pub fn ledger_key(folder: &Path) -> Result<String, KeyError> {
+    let malformed = |_| KeyError::Malformed(folder.join("ledger.pub"));
+    public(folder, "ledger")?.to_openssh().map_err(malformed)
+}
+
 /// Makes the keys and the id of a new CA in `folder` and returns their public halves. Overwrites nothing.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use jit_ssh_core::cert::Prepared;
 use ssh_key::Signature;
 
 pub use file::FileSigner;
-pub use keys::{KEY_NAMES, KeyError, Keys, ca_id, create_keys};
+pub use keys::{KEY_NAMES, KeyError, Keys, ca_id, create_keys, ledger_key};
 pub use ledger::LedgerSigner;
 pub use passphrase::{Passphrase, PassphraseError};
 

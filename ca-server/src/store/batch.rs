@@ -10,6 +10,8 @@ use jit_ssh_proto::event::{
 };
 use jit_ssh_proto::{Code, SessionId, Span, Timestamp};
 
+use sha2::{Digest, Sha256};
+
 use super::StoreError;
 use super::change::{
     CallId, Change, DecideRequest, Decided, EndSession, ExportLog, IssueCertificate, OpenSession, Outcome,
@@ -127,6 +129,7 @@ impl Batch {
             flow: open.flow.as_str().to_owned(),
             expires: open.expires,
             token: hex(&open.replay),
+            claims: Some(hex(&Sha256::digest(&claims))),
         });
         let event = self.event(time, actor, Some(open.source), what)?;
 

@@ -169,7 +169,6 @@ pub struct ExportLog {
 }
 
 /// What came out of a decision.
-#[expect(clippy::large_enum_variant, reason = "lives for one call, in a box")]
 pub enum Decided {
     /// Allowed.
     Granted(Grant),

@@ -16,6 +16,7 @@ mod seen;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod verify;
 mod writer;
 
 pub use change::{
@@ -24,6 +25,7 @@ pub use change::{
 };
 pub use search::{Found, Search};
 pub use tree::{NodeHash, TreeHead};
+pub use verify::{Finding, Known, Progress, Report, Verify};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +38,12 @@ use crate::clock::Clock;
 use place::Place;
 use readers::Readers;
 use writer::{Job, Seen, Writer};
+
+/// The last checkpoint that a process of this data directory saw, if it is remembered and readable.
+#[must_use]
+pub fn last_seen(file: &std::path::Path) -> Option<TreeHead> {
+    seen::look(file)
+}
 
 /// How long ended requests and certificates stay in the hot tables unless told otherwise.
 pub const KEEP: Span = Span::from_seconds(30 * 24 * 3600);

@@ -97,6 +97,35 @@ impl Index {
     }
 }
 
+/// The columns of `events` that an event can be found by.
+pub(super) const INDEX_COLUMNS: [&str; 8] =
+    ["issuer", "sub", "name", "session", "request", "grant_id", "authority", "serial"];
+
+/// What these columns say for an event.
+pub(super) fn index_cells(event: &Event) -> [Value; 8] {
+    Index::of(event).cells()
+}
+
+impl Index {
+    fn cells(self) -> [Value; 8] {
+        let (issuer, sub, name) = match self.identity {
+            Some((issuer, sub, name)) => (Some(issuer), Some(sub), Some(name)),
+            None => (None, None, None),
+        };
+        let (authority, serial) = self.certificate.unzip();
+        [
+            issuer.into(),
+            sub.into(),
+            name.into(),
+            self.session.into(),
+            self.request.into(),
+            self.grant.into(),
+            authority.into(),
+            serial.into(),
+        ]
+    }
+}
+
 impl Row for EventRow {
     const INSERT: Insert = Insert {
         table: "events",
@@ -120,27 +149,9 @@ impl Row for EventRow {
     };
 
     fn cells(self, cells: &mut Vec<Value>) {
-        let (issuer, sub, name) = match self.index.identity {
-            Some((issuer, sub, name)) => (Some(issuer), Some(sub), Some(name)),
-            None => (None, None, None),
-        };
-        let (authority, serial) = self.index.certificate.unzip();
-        cells.extend([
-            self.leaf.into(),
-            self.time.into(),
-            self.kind.into(),
-            issuer.into(),
-            sub.into(),
-            name.into(),
-            self.index.session.into(),
-            self.index.request.into(),
-            self.index.grant.into(),
-            authority.into(),
-            serial.into(),
-            self.body.into(),
-            self.salt.into(),
-            self.hash.into(),
-        ]);
+        cells.extend([self.leaf.into(), self.time.into(), self.kind.into()]);
+        cells.extend(self.index.cells());
+        cells.extend([self.body.into(), self.salt.into(), self.hash.into()]);
     }
 }
 

@@ -58,7 +58,7 @@ fn goes_on<'a>(
 }
 
 /// In words, and with the evidence kept.
-fn explain(memory: &Memory, error: TreeError<Error>, old: &Checkpoint, new: &Checkpoint) -> Error {
+pub(super) fn explain(memory: &Memory, error: TreeError<Error>, old: &Checkpoint, new: &Checkpoint) -> Error {
     match error {
         TreeError::Source(e) => e,
         TreeError::Tile(_) => memory.not_what_was_signed(&error.to_string(), new),

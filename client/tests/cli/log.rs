@@ -55,6 +55,7 @@ fn a_certificate_that_its_proof_does_not_hold_for_is_thrown_away() {
             "does not verify",
         ),
         (|l| l.signer = 5, "not signed by the ledger key"),
+        (|l| l.receipts = false, "it came without a receipt"),
         (|l| l.change_event = |e| e.serial += 1, "the recorded serial"),
         (|l| l.change_event = |e| e.principals = vec!["shell:root@web-1".into()], "the recorded principals"),
         (|l| l.change_event = |e| e.tbs_sha256 = "00".repeat(32), "the recorded tbs_sha256"),
@@ -74,7 +75,7 @@ fn a_certificate_that_its_proof_does_not_hold_for_is_thrown_away() {
         let [file] = kept.as_slice() else { panic!("{why}: {kept:?}") };
         let answer: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
         let named = ended.err.contains(file.to_str().unwrap());
-        assert!(answer["receipt"]["event"].is_string() && named, "{}", ended.err);
+        assert!(answer["certificate"].is_string() && named, "{}", ended.err);
     }
     fake.set(|s| s.ledger = Ledger::new());
     assert_eq!(machine.run(&["login", "deploy@web-1"]).code, 0);
@@ -247,6 +248,57 @@ fn entries_that_do_not_make_the_root_are_found_by_reading_all() {
 }
 
 #[test]
+fn an_export_is_held_against_the_ledger() {
+    let (fake, machine) = logged_in();
+    let item = |index: usize, text: &str| {
+        let salt = [3; 32];
+        let leaf = jit_ssh_proto::event::Event::leaf(&jit_ssh_proto::Salt::from_bytes(salt), text.as_bytes());
+        fake.set(|s| s.ledger.leaves[index] = leaf);
+        let (leaf, salt) =
+            (data_encoding::HEXLOWER.encode(&leaf), data_encoding::BASE64URL_NOPAD.encode(&salt));
+        format!(r#"{{"index":{index},"leaf":"{leaf}","salt":"{salt}","event":{text}}}"#)
+    };
+    let (first, second) = (item(7, r#"{"v":1,"type":"a"}"#), item(299, r#"{"v":9,"type":"b"}"#));
+    let leaf = data_encoding::HEXLOWER.encode(&fake.state.lock().unwrap().ledger.leaves[20]);
+    let erased = format!(r#"{{"index":20,"leaf":"{leaf}","erased":true}}"#);
+    let file = machine.folder.path().join("export");
+    let verify = |lines: &[&str]| {
+        fs::write(&file, lines.concat()).unwrap();
+        machine.run(&["log", "verify", "--json", "--events", file.to_str().unwrap()])
+    };
+    let good = verify(&[&first, "\n", &erased, "\n", &second]);
+    assert_eq!(good.code, 0, "{}", good.err);
+    assert_eq!(serde_json::from_str::<Value>(&good.out).unwrap()["exported_entries"], 3);
+    assert_eq!(serde_json::from_str::<Value>(&verify(&[]).out).unwrap()["exported_entries"], 0);
+    for (lines, why) in [
+        (&[first.replace("\"a\"", "\"c\"").as_str()][..], "its event and salt do not make its leaf"),
+        (&[&first, "\n", &first.replace(":7,", ":8,")], "entry 8 is another one than was shown"),
+        (&[&first.replace(":7,", ":300,")], "entry 300 is beyond the checkpoint's 300"),
+        (&[&first.replace(":7,", ":18446744073709551615,")], "beyond the checkpoint's 300"),
+        (&[&erased.replace(":20,", ":21,")], "entry 21 is another one"),
+        (&[&erased.replace("true", "false")], "neither an event with its salt nor erased"),
+        (&[&first, "\n", "x\n"], "line 2 of the export is not an entry"),
+        (&[&first, "\n", "\n"], "line 2 of the export is not an entry"),
+        (&[&first, &first], "line 1 of the export is not an entry"),
+    ] {
+        let ended = verify(lines);
+        assert!(ended.code == 1 && ended.err.contains(why) && ended.out.is_empty(), "{why}: {}", ended.err);
+    }
+    let names = machine.evidence().into_iter().map(|f| f.file_name().unwrap().to_string_lossy().into_owned());
+    let expected = [
+        "entry-18446744073709551615.json",
+        "entry-20.json",
+        "entry-21.json",
+        "entry-300.json",
+        "entry-7.json",
+        "entry-8.json",
+    ];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+    let nowhere = machine.run(&["log", "verify", "--events", "/nowhere"]);
+    assert!(nowhere.code == 1 && nowhere.err.contains("cannot read /nowhere"), "{}", nowhere.err);
+}
+
+#[test]
 fn a_server_that_lags_behind_and_one_that_keeps_no_parts_are_fine() {
     let (fake, machine) = logged_in();
     assert_eq!(machine.run(&["login", "deploy@web-1"]).code, 0);
@@ -268,6 +320,27 @@ fn cosignatures_are_shown_as_text_that_a_terminal_does_not_obey() {
     let shown = ended.out.contains("witness\\u{9b}31m+00000001 (not verified)");
     assert!(ended.code == 0 && shown && !ended.out.contains('\u{9b}'), "{} {}", ended.out, ended.err);
     assert_eq!(machine.json(&["log", "verify", "--json"])["cosignatures"][0]["key_id"], "00000001");
+}
+
+#[test]
+fn a_witness_that_is_named_must_have_cosigned() {
+    let (fake, machine) = logged_in();
+    let witness = ledger::witness();
+    let verify = || machine.run(&["log", "verify", "--json", "--witness", &witness]);
+    let missing = verify();
+    assert!(
+        missing.code == 1 && missing.err.contains("no valid cosignature of w.example/1"),
+        "{}",
+        missing.err
+    );
+    fake.set(|s| s.ledger.witnessed = Some(1_790_000_000));
+    let seen = verify();
+    assert_eq!(seen.code, 0, "{}", seen.err);
+    let json: Value = serde_json::from_str(&seen.out).unwrap();
+    assert_eq!(json["cosignatures"][0]["verified"], 1_790_000_000, "{json}");
+    // Without its key it is a line like any other.
+    assert!(machine.json(&["log", "verify", "--json"])["cosignatures"][0]["verified"].is_null());
+    assert_eq!(machine.run(&["log", "verify", "--witness", "w.example/1"]).code, 2);
 }
 
 #[test]

@@ -139,6 +139,9 @@ pub struct CertificateRevoked {
     pub authority: Name,
     /// Its serial.
     pub serial: u64,
+    /// The last serial of a whole range that begins there, each of them revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<u64>,
     /// Its key ID, if the CA knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,

@@ -20,8 +20,10 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut steps = Steps::begin();
     steps.take("build what is measured, as it ships", || {
-        let package = ["-p", "jit-ssh-ca", "--no-default-features"];
-        shell::must(shell::cargo()?.args(["build", "--release", "--locked"]).args(package))
+        let server = ["-p", "jit-ssh-ca", "--no-default-features"];
+        shell::must(shell::cargo()?.args(["build", "--release", "--locked"]).args(server))?;
+        let client = ["-p", "jit-ssh", "--bin", "jit-ssh"];
+        shell::must(shell::cargo()?.args(["build", "--release", "--locked"]).args(client))
     })?;
     steps.take("build what measures", || {
         let package = ["-p", "jit-ssh-tests", "--bin", "bench"];

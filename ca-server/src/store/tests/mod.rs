@@ -5,7 +5,7 @@
 mod crash;
 mod disk;
 mod opening;
-mod search;
+mod plans;
 mod server;
 
 #[path = "contract"]
@@ -20,7 +20,9 @@ mod on_sqlite {
     mod issuing;
     mod ledger;
     mod preconditions;
+    mod search;
     mod tree;
+    mod verify;
 }
 
 #[path = "contract"]
@@ -35,7 +37,9 @@ mod on_postgres {
     mod issuing;
     mod ledger;
     mod preconditions;
+    mod search;
     mod tree;
+    mod verify;
 }
 
 use jit_ssh_core::identity::{Claims, Flow, Picked};

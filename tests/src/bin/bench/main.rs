@@ -4,6 +4,7 @@
 //! Prints a table, or with `--json` one object a line: `{"figure": NAME, "value": NUMBER, "unit": UNIT}`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench's figures are its output")]
 
+mod cli;
 mod figures;
 mod ledger;
 mod limits;
@@ -92,6 +93,11 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn issue(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
+    let client = options.binary.with_file_name("jit-ssh");
+    if client.exists() {
+        note("client: --help");
+        figures.add("cli.help_ms", cli::help_ms(&client)?, "ms");
+    }
     let dir = tempfile::tempdir()?;
     note("limits: signatures, single commits, ssh-keygen -s");
     let limits = limits::measure(dir.path())?;
