@@ -17,7 +17,7 @@ const POLICY: &str = r#"
 permit (principal, action == Action::"shell", resource in HostGroup::"web");
 "#;
 
-fn setup(url: &str) -> Setup {
+pub(crate) fn setup(url: &str) -> Setup {
     let mut corp = ca::Issuer::new("corp", url, &["sre", "dev"]);
     corp.lines =
         "scopes = [\"openid\", \"profile\", \"email\", \"groups\"]\nallowed_domains = [\"example.com\"]"
