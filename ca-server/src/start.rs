@@ -65,7 +65,7 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         digest: rules.digest().to_owned(),
         policies: u64::try_from(rules.len())?,
         hosts: u64::try_from(rules.inventory().hosts().count())?,
-        previous: None,
+        previous: last_policy(&store).await?,
     };
     tracing::info!(digest = %loaded.digest, policies = loaded.policies, hosts = loaded.hosts, "rules loaded");
     let used = KeyUsed {
@@ -119,6 +119,17 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         });
     }
     Ok(Started { app, config, trust, key_derivation, background })
+}
+
+/// The digest of the policies and inventory that were in force before.
+async fn last_policy(store: &Store) -> anyhow::Result<Option<String>> {
+    let filter = LogFilter { kind: Some("policy.loaded".parse()?), ..LogFilter::default() };
+    let found = store.search(Search { filter, newest_first: true, limit: 1 }).await?;
+    let last = found.events.first().and_then(|stored| stored.content.as_ref());
+    Ok(last.and_then(|content| {
+        let event: serde_json::Value = serde_json::from_slice(&content.body).ok()?;
+        event.get("digest")?.as_str().map(str::to_owned)
+    }))
 }
 
 /// What to record if `ca.toml` is not what the ledger knows.
