@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use jit_ssh_proto::log::WitnessKey;
 use jit_ssh_proto::{
     Account, Command as Line, GrantId, Mode, Modifier, Name, RequestId, SessionId, Span, Text,
 };
@@ -273,6 +274,9 @@ pub(crate) struct LogVerifyArgs {
     /// An export to hold against the ledger, as jit-ssh log --json printed it; - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
+    /// The key of a witness that must have cosigned the checkpoint, as a C2SP vkey; may be given more than once
+    #[arg(long = "witness", value_name = "VKEY")]
+    pub(crate) witnesses: Vec<WitnessKey>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

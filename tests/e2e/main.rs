@@ -6,6 +6,7 @@
     reason = "the whole crate is tests, helpers too"
 )]
 
+mod audit;
 mod authorisation;
 mod bad_input;
 mod campaign;

@@ -85,7 +85,7 @@ fn a_person_proves_the_ledger_and_catches_an_operator_who_puts_back_an_older_one
     let ca = Ca::serve(data, Vec::new()).unwrap();
     alice.run(["login", account]).unwrap().ok().unwrap();
     let later = verify(&alice).ok().unwrap().json().unwrap()["size"].as_u64().unwrap();
-    assert_eq!((later, later), (size + 3, roots(ca.data()).size()));
+    assert!(later > size && later == roots(ca.data()).size(), "{size} {later}");
 
     // Then puts the copy back, and takes away what would have told the CA.
     let (data, _) = ca.stop().unwrap();
@@ -93,7 +93,8 @@ fn a_person_proves_the_ledger_and_catches_an_operator_who_puts_back_an_older_one
     fs::remove_file(data.dir().join("ledger.seen")).unwrap();
     let ca = Ca::serve(data, Vec::new()).unwrap();
     let shrunk = verify(&alice).code(1).unwrap();
-    let expected = format!("it had {later} entries and now has {}", size + 1);
+    let now = roots(ca.data()).size();
+    let expected = format!("it had {later} entries and now has {now}");
     assert!(shrunk.err.contains(&expected), "{}", shrunk.err);
     // As soon as a certificate is asked for, there are two checkpoints of one size. It is not taken.
     let forked = alice.run(["login", account]).unwrap().code(1).unwrap();

@@ -19,6 +19,8 @@ pub(crate) struct Ledger {
     pub(crate) signer: u8,
     /// Signature lines of others.
     pub(crate) cosignatures: &'static str,
+    /// When the witness cosigned, if it did.
+    pub(crate) witnessed: Option<u64>,
     pub(crate) change_event: fn(&mut CertificateIssued),
     pub(crate) change_receipt: fn(&mut Receipt, &mut u64),
     /// Whether receipts are given at all.
@@ -35,6 +37,7 @@ impl Ledger {
             published: None,
             signer: 4,
             cosignatures: "",
+            witnessed: None,
             change_event: |_| {},
             change_receipt: |_, _| {},
             receipts: true,
@@ -58,7 +61,8 @@ impl Ledger {
         let signer = key(self.signer);
         let log = LogKey::new(&CA, &signer.public_key().to_openssh().unwrap()).unwrap();
         let checkpoint = Checkpoint::sign(&log, builder.size(), &builder.root(), &signer).unwrap();
-        format!("{}{}", checkpoint.note(), self.cosignatures)
+        let witness = self.witnessed.map(|time| cosignature(checkpoint.note(), time)).unwrap_or_default();
+        format!("{}{}{witness}", checkpoint.note(), self.cosignatures)
     }
 
     /// Records a certificate before it is given away.
@@ -154,4 +158,33 @@ fn issued(certificate: &Certificate, grant: GrantId) -> CertificateIssued {
         tbs_sha256: data_encoding::HEXLOWER.encode(&Sha256::digest(tbs)),
         policy_digest: "00".repeat(32),
     }
+}
+
+const WITNESS: u8 = 50;
+
+fn witness_id(bytes: &[u8]) -> [u8; 4] {
+    let hash = Sha256::new().chain_update("w.example/1\n").chain_update(bytes).finalize();
+    [hash[0], hash[1], hash[2], hash[3]]
+}
+
+fn witness_bytes() -> Vec<u8> {
+    let key = key(WITNESS);
+    [&[4], key.public_key().key_data().ed25519().unwrap().0.as_slice()].concat()
+}
+
+/// The witness's key as C2SP tools write it.
+pub(crate) fn witness() -> String {
+    let bytes = witness_bytes();
+    let id = data_encoding::HEXLOWER.encode(&witness_id(&bytes));
+    format!("w.example/1+{id}+{}", data_encoding::BASE64.encode(&bytes))
+}
+
+/// C2SP tlog-cosignature: the witness's line under a note.
+fn cosignature(note: &str, time: u64) -> String {
+    let text = note.split_once("\n\n").unwrap().0;
+    let message = format!("cosignature/v1\ntime {time}\n{text}\n");
+    let signature = signature::Signer::<ssh_key::Signature>::sign(&key(WITNESS), message.as_bytes());
+    let id = witness_id(&witness_bytes());
+    let bytes = [id.as_slice(), &time.to_be_bytes(), signature.as_bytes()].concat();
+    format!("— w.example/1 {}\n", data_encoding::BASE64.encode(&bytes))
 }

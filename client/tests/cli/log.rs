@@ -323,6 +323,27 @@ fn cosignatures_are_shown_as_text_that_a_terminal_does_not_obey() {
 }
 
 #[test]
+fn a_witness_that_is_named_must_have_cosigned() {
+    let (fake, machine) = logged_in();
+    let witness = ledger::witness();
+    let verify = || machine.run(&["log", "verify", "--json", "--witness", &witness]);
+    let missing = verify();
+    assert!(
+        missing.code == 1 && missing.err.contains("no valid cosignature of w.example/1"),
+        "{}",
+        missing.err
+    );
+    fake.set(|s| s.ledger.witnessed = Some(1_790_000_000));
+    let seen = verify();
+    assert_eq!(seen.code, 0, "{}", seen.err);
+    let json: Value = serde_json::from_str(&seen.out).unwrap();
+    assert_eq!(json["cosignatures"][0]["verified"], 1_790_000_000, "{json}");
+    // Without its key it is a line like any other.
+    assert!(machine.json(&["log", "verify", "--json"])["cosignatures"][0]["verified"].is_null());
+    assert_eq!(machine.run(&["log", "verify", "--witness", "w.example/1"]).code, 2);
+}
+
+#[test]
 fn certificates_are_taken_only_so_long_without_the_history_being_proven() {
     let (fake, machine) = logged_in();
     assert_eq!(machine.run(&["login", "deploy@web-1"]).code, 0);

@@ -136,6 +136,10 @@ impl Conn for SqliteConn {
         self.0.execute_batch(&schema_words(text, words)).map_err(error)
     }
 
+    fn forget_deleted(&mut self) -> Result<(), EngineError> {
+        self.select("PRAGMA secure_delete = ON", &[]).map(drop)
+    }
+
     fn tables(&mut self) -> Result<Vec<String>, EngineError> {
         let rows = self.select("SELECT name FROM sqlite_master WHERE type = 'table'", &[])?;
         rows.iter().map(|row| Ok(row.text(0)?.to_owned())).collect()

@@ -5,7 +5,7 @@
 mod crash;
 mod disk;
 mod opening;
-mod search;
+mod plans;
 mod server;
 
 #[path = "contract"]
@@ -20,6 +20,7 @@ mod on_sqlite {
     mod issuing;
     mod ledger;
     mod preconditions;
+    mod search;
     mod tree;
     mod verify;
 }
@@ -36,6 +37,7 @@ mod on_postgres {
     mod issuing;
     mod ledger;
     mod preconditions;
+    mod search;
     mod tree;
     mod verify;
 }
@@ -255,6 +257,7 @@ async fn results(store: &Store, seconds: u64, changes: Vec<Change>) -> Vec<Resul
             Ok(outcome) => Ok(outcome.leaf),
             Err(Refusal::Precondition(code)) => Err(code),
             Err(Refusal::Prepare(error)) => panic!("{error}"),
+            Err(Refusal::NotErasable(error)) => panic!("{error}"),
         })
         .collect()
 }

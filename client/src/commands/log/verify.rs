@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use jit_ssh_proto::Timestamp;
-use jit_ssh_proto::log::Cosignature;
+use jit_ssh_proto::log::{Checkpoint, Cosignature, LogKey, WitnessKey};
 use serde_json::{Value, json};
 
 use crate::cli::LogVerifyArgs;
@@ -31,12 +31,16 @@ pub(super) fn run(args: &LogVerifyArgs) -> Result<()> {
         })?;
     }
     let held = args.events.as_deref().map(|file| hold(&client, &memory, &proven, file)).transpose()?;
+    let witnessed: Result<Vec<_>> =
+        args.witnesses.iter().map(|witness| witnessed(witness, &proven.newest)).collect();
     let now = client.now();
     let since = memory.note_verified(now)?.map_or(now, |before| before.since);
+    let shown =
+        Shown { key: memory.key(), proven: &proven, since, full: args.full, held, witnessed: witnessed? };
     if args.json {
-        return print_json(&to_json(&memory, &proven, since, args.full, held));
+        return print_json(&shown.json());
     }
-    print(&facts(&describe(&memory, &proven, since, args.full, held)))?;
+    print(&facts(&shown.rows()))?;
     if proven.before.is_empty() {
         note(
             "Nothing of this ledger had been seen before: from here on, every change of what is there now is found.",
@@ -61,62 +65,89 @@ fn hold(client: &Client, memory: &Memory, proven: &Proven, file: &Path) -> Resul
     ledger::hold_all(memory, &log, &proven.newest, BufReader::new(open))
 }
 
-fn describe(
-    memory: &Memory,
-    proven: &Proven,
+/// When a witness saw this checkpoint. It must have.
+fn witnessed<'a>(witness: &'a WitnessKey, checkpoint: &Checkpoint) -> Result<(&'a WitnessKey, Timestamp)> {
+    witness.cosigned(checkpoint).map(|time| (witness, time)).ok_or_else(|| {
+        Error::Untrusted(format!(
+            "the checkpoint of {} entries has no valid cosignature of {}: ask whoever runs that witness what it has \
+             seen, and compare",
+            checkpoint.size(),
+            escape_short(witness.name(), 200)
+        ))
+    })
+}
+
+/// What has been proven.
+struct Shown<'a> {
+    key: &'a LogKey,
+    proven: &'a Proven,
     since: Timestamp,
     full: bool,
+    /// How many entries of an export were held against the ledger.
     held: Option<u64>,
-) -> Vec<(&'static str, String)> {
-    let newest = &proven.newest;
-    let from = match (proven.before.first(), proven.before.len()) {
-        (Some(first), 1) => format!("{} entries, the checkpoint remembered", first.size()),
-        (Some(first), count) => {
-            format!("{} entries, the first of {count} checkpoints remembered", first.size())
+    /// Which witnesses saw the newest checkpoint, and when.
+    witnessed: Vec<(&'a WitnessKey, Timestamp)>,
+}
+
+impl Shown<'_> {
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let newest = &self.proven.newest;
+        let from = match (self.proven.before.first(), self.proven.before.len()) {
+            (Some(first), 1) => format!("{} entries, the checkpoint remembered", first.size()),
+            (Some(first), count) => {
+                format!("{} entries, the first of {count} checkpoints remembered", first.size())
+            }
+            (None, _) => "here".into(),
+        };
+        let mut rows = vec![
+            ("Ledger", self.key.origin().to_owned()),
+            ("Entries", newest.size().to_string()),
+            ("Root", newest.root_text()),
+            ("Proven from", from),
+            ("Verified since", local_time(self.since)),
+            ("Key", self.key.vkey().to_owned()),
+        ];
+        if self.full {
+            rows.push(("Every entry", "read: they make this root".into()));
         }
-        (None, _) => "here".into(),
-    };
-    let mut rows = vec![
-        ("Ledger", memory.key().origin().to_owned()),
-        ("Entries", newest.size().to_string()),
-        ("Root", newest.root_text()),
-        ("Proven from", from),
-        ("Verified since", local_time(since)),
-        ("Key", memory.key().vkey().to_owned()),
-    ];
-    if full {
-        rows.push(("Every entry", "read: they make this root".into()));
+        if let Some(held) = self.held {
+            rows.push(("Export", format!("{held} entries: each is what the ledger holds")));
+        }
+        rows.extend(newest.cosignatures().iter().map(|c| {
+            let seen = self.seen(c).map_or_else(|| "not verified".into(), local_time);
+            ("Cosigned", format!("{}+{:08x} ({seen})", escape_short(&c.name, 200), c.key_id))
+        }));
+        rows
     }
-    if let Some(held) = held {
-        rows.push(("Export", format!("{held} entries: each is what the ledger holds")));
+
+    fn json(&self) -> Value {
+        let newest = &self.proven.newest;
+        let cosigned: Vec<Value> = newest
+            .cosignatures()
+            .iter()
+            .map(|c| json!({ "name": c.name, "key_id": format!("{:08x}", c.key_id), "verified": self.seen(c) }))
+            .collect();
+        let from: Vec<Value> =
+            self.proven.before.iter().map(|c| json!({ "size": c.size(), "root": c.root_text() })).collect();
+        json!({
+            "origin": self.key.origin(),
+            "key": self.key.vkey(),
+            "size": newest.size(),
+            "root": newest.root_text(),
+            "checkpoint": newest.note(),
+            "proven_from": from,
+            "verified_since": self.since,
+            "every_entry": self.full,
+            "exported_entries": self.held,
+            "cosignatures": cosigned,
+        })
     }
-    rows.extend(newest.cosignatures().iter().map(|c| ("Cosigned", format!("{} (not verified)", name(c)))));
-    rows
-}
 
-fn name(cosignature: &Cosignature) -> String {
-    format!("{}+{:08x}", escape_short(&cosignature.name, 200), cosignature.key_id)
-}
-
-fn to_json(memory: &Memory, proven: &Proven, since: Timestamp, full: bool, held: Option<u64>) -> Value {
-    let newest = &proven.newest;
-    let cosigned: Vec<Value> = newest
-        .cosignatures()
-        .iter()
-        .map(|c| json!({ "name": c.name, "key_id": format!("{:08x}", c.key_id) }))
-        .collect();
-    let from: Vec<Value> =
-        proven.before.iter().map(|c| json!({ "size": c.size(), "root": c.root_text() })).collect();
-    json!({
-        "origin": memory.key().origin(),
-        "key": memory.key().vkey(),
-        "size": newest.size(),
-        "root": newest.root_text(),
-        "checkpoint": newest.note(),
-        "proven_from": from,
-        "verified_since": since,
-        "every_entry": full,
-        "exported_entries": held,
-        "cosignatures": cosigned,
-    })
+    /// When the witness of this line saw the checkpoint, if its key was given.
+    fn seen(&self, line: &Cosignature) -> Option<Timestamp> {
+        let own = |(witness, _): &&(&WitnessKey, Timestamp)| {
+            witness.name() == line.name && witness.id() == line.key_id
+        };
+        self.witnessed.iter().find(own).map(|(_, time)| *time)
+    }
 }

@@ -46,7 +46,7 @@ async fn all(store: &Store, filter: &LogFilter, newest_first: bool, limit: usize
 
 #[tokio::test]
 async fn a_search_finds_exactly_what_fits() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     ledger(&store, 12).await;
     // What was erased: found by who looks for everything.
@@ -106,7 +106,7 @@ async fn a_search_finds_exactly_what_fits() {
 
 #[tokio::test]
 async fn what_comes_later_comes_after_the_last_cursor() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let ask = |after: Option<u64>, pairs: &str| {
         let filter = LogFilter { after, ..filter(pairs) };
@@ -132,7 +132,7 @@ async fn what_comes_later_comes_after_the_last_cursor() {
 
 #[tokio::test]
 async fn no_call_looks_at_the_whole_of_a_long_ledger() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     ledger(&store, 90).await;
     for (pairs, calls) in [
@@ -153,26 +153,8 @@ async fn no_call_looks_at_the_whole_of_a_long_ledger() {
 }
 
 #[tokio::test]
-async fn the_indexes_are_used() {
-    let home = Home::new();
-    let store = home.open().await;
-    results(&store, 0, vec![ALICE.opens(1)]).await;
-    for (pairs, index) in [
-        ("user=alice", "events_by_name"),
-        ("serial=1", "events_by_serial"),
-        ("type=policy.loaded", "events_by_kind"),
-        ("type=policy.loaded&user=alice", "events_by_kind"),
-    ] {
-        let (text, args) = crate::store::search::query(&filter(pairs), true);
-        let plan = past(&home, |conn| conn.select(&format!("EXPLAIN QUERY PLAN {text}"), &args).unwrap());
-        let said = plan[0].text(3).unwrap();
-        assert!(said.contains(index) && plan.len() == 1, "{pairs}: {plan:?}");
-    }
-}
-
-#[tokio::test]
 async fn an_export_is_recorded_for_a_session_that_is_there() {
-    let home = Home::new();
+    let home = home();
     let store = home.open().await;
     let export = |person: Person, session| {
         Change::ExportLog(ExportLog {
