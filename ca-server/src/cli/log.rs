@@ -1,7 +1,7 @@
 //! `jit-ssh-ca log …`: reading the record, offline or beside a running server.
 
-use jit_ssh_proto::{Text, Timestamp};
 use jit_ssh_proto::event::{Actor, Event, Outcome, What};
+use jit_ssh_proto::{Text, Timestamp};
 
 use super::store::open;
 use super::{DataDir, print, say};

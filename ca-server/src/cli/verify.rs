@@ -64,7 +64,12 @@ pub(super) fn complain(report: &Report) -> anyhow::Result<()> {
     match (findings, report.findings.first()) {
         (1, Some(one)) => bail!("the ledger does not verify: {}: {}", one.at, one.what),
         (more, Some(first)) => {
-            bail!("the ledger does not verify: {}: {}, and {} more", first.at, first.what, more.saturating_sub(1))
+            bail!(
+                "the ledger does not verify: {}: {}, and {} more",
+                first.at,
+                first.what,
+                more.saturating_sub(1)
+            )
         }
         (_, None) => Ok(()),
     }

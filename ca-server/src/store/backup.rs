@@ -41,7 +41,8 @@ impl Backup {
             conn.begin_read().map_err(|e| place.explain(&e))?;
             migrate::check(conn.as_mut(), &place, &self.ca)?;
             let draft = Draft::beside(&self.file)?;
-            let head = draft.write(|to| copy(&mut Side { conn: conn.as_mut(), place: &place }, to, &mut progress))?;
+            let head = draft
+                .write(|to| copy(&mut Side { conn: conn.as_mut(), place: &place }, to, &mut progress))?;
             draft.put(&self.file)?;
             conn.close();
             Ok(head)

@@ -315,7 +315,8 @@ impl Batch {
     fn erase(&mut self, time: Timestamp, erase: EraseEvent) -> Result<Outcome, Refusal> {
         let EraseEvent { leaf, reason } = erase;
         let gone = erasable(leaf, self.facts.erasing.get(&leaf), time)?;
-        let event = self.event(time, Actor::Operator, None, What::EventErased(EventErased { leaf, reason }))?;
+        let event =
+            self.event(time, Actor::Operator, None, What::EventErased(EventErased { leaf, reason }))?;
 
         if let Some(fact) = self.facts.erasing.get_mut(&leaf) {
             fact.body = None;

@@ -117,7 +117,10 @@ pub(super) struct Side<'a> {
 }
 
 impl Side<'_> {
-    fn run<T>(&mut self, work: impl FnOnce(&mut dyn Conn) -> Result<T, EngineError>) -> Result<T, StoreError> {
+    fn run<T>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Conn) -> Result<T, EngineError>,
+    ) -> Result<T, StoreError> {
         work(self.conn).map_err(|e| self.place.explain(&e))
     }
 }
@@ -161,7 +164,10 @@ pub(super) fn copy(
         )));
     }
     if copied != made {
-        return Err(StoreError::Unusable(format!("{} did not keep what was written to it", to.place.shown())));
+        return Err(StoreError::Unusable(format!(
+            "{} did not keep what was written to it",
+            to.place.shown()
+        )));
     }
     Ok(made)
 }

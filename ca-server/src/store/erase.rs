@@ -47,7 +47,11 @@ pub(super) struct Erasable {
 }
 
 /// Whether an event may be erased at `now`.
-pub(super) fn erasable(leaf: u64, fact: Option<&ErasingFact>, now: Timestamp) -> Result<Erasable, NotErasable> {
+pub(super) fn erasable(
+    leaf: u64,
+    fact: Option<&ErasingFact>,
+    now: Timestamp,
+) -> Result<Erasable, NotErasable> {
     let fact = fact.ok_or(NotErasable::NoSuchEvent(leaf))?;
     let body = fact.body.as_ref().ok_or(NotErasable::Already(leaf))?;
     let stays = || NotErasable::Kind { leaf, kind: fact.kind.clone() };
@@ -65,7 +69,7 @@ pub(super) fn erasable(leaf: u64, fact: Option<&ErasingFact>, now: Timestamp) ->
         What::CertificateIssued(issued) if issued.valid_before > now => {
             Err(NotErasable::Lasts { leaf, what: "the certificate", until: issued.valid_before })
         }
-        What::SessionOpened(_) if fact.session => Err(NotErasable::Session(leaf)),
+        What::SessionOpened(_) | What::SessionEnded(_) if fact.session => Err(NotErasable::Session(leaf)),
         What::RequestDecided(decided) => match &decided.outcome {
             Outcome::Granted { not_after, .. } if *not_after > now => {
                 Err(NotErasable::Lasts { leaf, what: "the grant", until: *not_after })

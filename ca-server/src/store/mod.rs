@@ -26,8 +26,8 @@ mod writer;
 
 pub use backup::Backup;
 pub use change::{
-    CallId, Change, DecideRequest, Decided, EndSession, EraseEvent, IssueCertificate, OpenSession, Outcome, Prepare,
-    RecordEvent, Recorded, Refusal, RefuseSession,
+    CallId, Change, DecideRequest, Decided, EndSession, EraseEvent, IssueCertificate, OpenSession, Outcome,
+    Prepare, RecordEvent, Recorded, Refusal, RefuseSession,
 };
 pub use erase::NotErasable;
 pub use moving::{Move, Moved, resume};

@@ -81,7 +81,12 @@ impl Move {
         Ok(Moved { head, from: from.shown().to_owned(), to: to.shown().to_owned() })
     }
 
-    fn write(&self, from: &mut Side<'_>, to: &Place, progress: &mut Progress) -> Result<TreeHead, StoreError> {
+    fn write(
+        &self,
+        from: &mut Side<'_>,
+        to: &Place,
+        progress: &mut Progress,
+    ) -> Result<TreeHead, StoreError> {
         let explain = |e| to.explain(&e);
         let _lock = to.lock()?;
         let mut conn = to.writer()?;

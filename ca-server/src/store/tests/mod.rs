@@ -18,6 +18,7 @@ mod on_sqlite {
     mod grouping;
     mod issuing;
     mod ledger;
+    mod operations;
     mod preconditions;
     mod tree;
     mod verify;
@@ -34,6 +35,7 @@ mod on_postgres {
     mod grouping;
     mod issuing;
     mod ledger;
+    mod operations;
     mod preconditions;
     mod tree;
     mod verify;

@@ -15,11 +15,11 @@ const EVENTS: &str = "SELECT leaf, time, kind, issuer, sub, name, session, reque
     body, salt, hash \
     FROM events WHERE leaf >= $1 ORDER BY leaf LIMIT $2";
 const BEFORE_ALL: &str = "SELECT leaf FROM events WHERE leaf < $1 ORDER BY leaf LIMIT $2";
-const TILES: &str =
-    "SELECT idx, hash FROM tiles WHERE level = $1 AND idx >= $2 AND idx <= $3 ORDER BY idx";
+const TILES: &str = "SELECT idx, hash FROM tiles WHERE level = $1 AND idx >= $2 AND idx <= $3 ORDER BY idx";
 const SURPLUS_TILES: &str =
     "SELECT idx FROM tiles WHERE level = $1 AND (idx < $4 OR idx >= $2) ORDER BY idx LIMIT $3";
-const OTHER_TILES: &str = "SELECT level, idx FROM tiles WHERE level < $1 OR level > $2 ORDER BY level, idx LIMIT $3";
+const OTHER_TILES: &str =
+    "SELECT level, idx FROM tiles WHERE level < $1 OR level > $2 ORDER BY level, idx LIMIT $3";
 
 const SESSIONS: Lookup = Lookup { text: "SELECT id FROM sessions WHERE id {}", key: Kind::Text };
 const REQUESTS: Lookup = Lookup { text: "SELECT id FROM requests WHERE id {}", key: Kind::Text };
@@ -150,7 +150,11 @@ impl Pass<'_> {
             Ok(time) if time >= self.told.time => self.told.time = time,
             Ok(time) => self.report.find(
                 &at,
-                format!("its time is {}, before the {} of an earlier one", time.seconds(), self.told.time.seconds()),
+                format!(
+                    "its time is {}, before the {} of an earlier one",
+                    time.seconds(),
+                    self.told.time.seconds()
+                ),
             ),
             Err(e) => self.report.find(&at, format!("its time {e}")),
         }
@@ -224,7 +228,8 @@ impl Pass<'_> {
     fn serial(&mut self, at: &str, authority: String, serial: u64) {
         let next = self.told.serials.get(&authority).copied().unwrap_or(1);
         if serial != next {
-            self.report.find(at, format!("it has the serial {serial} of {authority}, where {next} comes next"));
+            self.report
+                .find(at, format!("it has the serial {serial} of {authority}, where {next} comes next"));
         }
         self.told.serials.insert(authority, next.max(serial.saturating_add(1)));
     }
@@ -274,7 +279,8 @@ impl Pass<'_> {
             }),
             What::EventErased(erased) => {
                 if !self.told.erased.remove(&erased.leaf) {
-                    self.report.find(at, format!("it says that leaf {} was erased, which it was not", erased.leaf));
+                    self.report
+                        .find(at, format!("it says that leaf {} was erased, which it was not", erased.leaf));
                 }
             }
             What::StoreRestored(restored) => {
@@ -284,7 +290,10 @@ impl Pass<'_> {
                     if jump.from != next || jump.to < next {
                         self.report.find(
                             at,
-                            format!("it has {authority} jump from {} to {}, where {next} comes next", jump.from, jump.to),
+                            format!(
+                                "it has {authority} jump from {} to {}, where {next} comes next",
+                                jump.from, jump.to
+                            ),
                         );
                     }
                     self.told.serials.insert(authority, next.max(jump.to));
@@ -323,7 +332,8 @@ impl Pass<'_> {
     /// After the last leaf.
     fn end(&mut self, known: impl Iterator<Item = Known>) -> Result<(), EngineError> {
         for leaf in std::mem::take(&mut self.told.erased) {
-            self.report.find(format!("leaf {leaf}"), "its body is gone, and no event says that it was erased");
+            self.report
+                .find(format!("leaf {leaf}"), "its body is gone, and no event says that it was erased");
         }
         for known in known {
             if self.told.whole && known.reached {
@@ -333,7 +343,10 @@ impl Pass<'_> {
             }
         }
         if !self.told.whole {
-            self.report.find("ledger", "it has no root while leaves are missing: tiles and checkpoints were not compared");
+            self.report.find(
+                "ledger",
+                "it has no root while leaves are missing: tiles and checkpoints were not compared",
+            );
             return Ok(());
         }
         self.report.head = Some(self.told.tree.head()?);
@@ -345,7 +358,8 @@ impl Pass<'_> {
         let size = self.told.tree.size();
         let limit = Value::from(PAGE);
         for level in 1..=LEVELS {
-            let complete = size.checked_shr(u32::try_from(level.saturating_mul(8)).unwrap_or(u32::MAX)).unwrap_or(0);
+            let complete =
+                size.checked_shr(u32::try_from(level.saturating_mul(8)).unwrap_or(u32::MAX)).unwrap_or(0);
             let args = [Value::from(level), Value::from(complete), limit.clone(), Value::Int(0)];
             for row in self.conn.select(SURPLUS_TILES, &args)? {
                 let at = format!("tile {level}/{}", super::shown(row.0.first()));
@@ -373,7 +387,8 @@ impl Pass<'_> {
             }
         }
         for (authority, wanted) in &demands.certificates {
-            let (Some((first, _)), Some((last, _))) = (wanted.first_key_value(), wanted.last_key_value()) else {
+            let (Some((first, _)), Some((last, _))) = (wanted.first_key_value(), wanted.last_key_value())
+            else {
                 continue;
             };
             let args = [authority.clone().into(), Value::from(*first), Value::from(*last)];
@@ -400,7 +415,9 @@ impl Pass<'_> {
         for (name, (issuer, sub, leaf)) in wanted {
             let at = format!("identities row {name}");
             match there.get(name) {
-                None => self.report.find(at, format!("it is missing, though leaf {leaf} made it somebody's for ever")),
+                None => self
+                    .report
+                    .find(at, format!("it is missing, though leaf {leaf} made it somebody's for ever")),
                 Some((owner, first)) if owner.0 != *issuer || owner.1 != *sub || first > leaf => {
                     self.report.find(at, format!("leaf {leaf} has the name as another's"));
                 }

@@ -68,12 +68,7 @@ impl Verify {
         .await
     }
 
-    fn over(
-        &self,
-        conn: &mut dyn Conn,
-        place: &Place,
-        progress: Progress,
-    ) -> Result<Report, StoreError> {
+    fn over(&self, conn: &mut dyn Conn, place: &Place, progress: Progress) -> Result<Report, StoreError> {
         conn.begin_read().map_err(|e| place.explain(&e))?;
         migrate::check(conn, place, &self.ca)?;
         let report = Pass::over(conn, self, progress).map_err(|e| place.explain(&e))?;

@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 
 use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
 use jit_ssh_proto::event::{Actor, Event, Outcome, Reading, What};
 use jit_ssh_proto::{MAX_CLOCK_SKEW_SECONDS, Salt, Span, Timestamp, UserKey};
+use sha2::{Digest, Sha256};
 
 use super::events::{Revoked, Told};
 use super::{PAGE, Pass, differences};
 use crate::store::engine::{EngineError, Kind, Lookup, Row, Value, first};
 
-const STANDS_ON: Lookup =
-    Lookup { text: "SELECT leaf, kind, body, authority, serial, salt, hash FROM events WHERE leaf {}", key: Kind::Int };
+const STANDS_ON: Lookup = Lookup {
+    text: "SELECT leaf, kind, body, authority, serial, salt, hash FROM events WHERE leaf {}",
+    key: Kind::Int,
+};
 
 const SESSIONS: &str = "SELECT leaf, id, issuer, sub, replay, opened, expires, ended, session_key, claims, keep_until \
     FROM sessions WHERE leaf > $1 ORDER BY leaf LIMIT $2";
@@ -80,9 +82,7 @@ impl Pass<'_> {
             }
         }
         let mut authority = String::new();
-        while let Some(row) =
-            first(self.conn, NEXT_AUTHORITY, &[authority.clone().into(), Value::Int(1)])?
-        {
+        while let Some(row) = first(self.conn, NEXT_AUTHORITY, &[authority.clone().into(), Value::Int(1)])? {
             authority = row.text(0)?.to_owned();
             let mut after = Value::Int(-1);
             let of = || Value::from(authority.clone());
@@ -124,8 +124,8 @@ impl Pass<'_> {
                 }
                 Some(Ground::Event(event)) => (table.compare)(&self.told, row, leaf, event),
             };
-            let differences =
-                differences.unwrap_or_else(|| vec![format!("it stands on leaf {leaf}, which is no event of it")]);
+            let differences = differences
+                .unwrap_or_else(|| vec![format!("it stands on leaf {leaf}, which is no event of it")]);
             for difference in differences {
                 self.report.find(&at, difference);
             }
@@ -200,7 +200,10 @@ impl Pass<'_> {
             self.report.rows = self.report.rows.saturating_add(1);
         }
         for (authority, next) in expected {
-            self.report.find(format!("serials row {authority}"), format!("it is missing, but the events say {next}"));
+            self.report.find(
+                format!("serials row {authority}"),
+                format!("it is missing, but the events say {next}"),
+            );
         }
         Ok(())
     }
@@ -222,7 +225,8 @@ impl Pass<'_> {
 
 impl Told {
     fn session(&self, row: &Row, leaf: u64, event: &Event) -> Option<Vec<String>> {
-        let (Actor::Identity { issuer, sub, name: _ }, What::SessionOpened(opened)) = (&event.actor, &event.what)
+        let (Actor::Identity { issuer, sub, name: _ }, What::SessionOpened(opened)) =
+            (&event.actor, &event.what)
         else {
             return None;
         };
@@ -311,7 +315,8 @@ impl Told {
     }
 
     fn identity(&self, row: &Row, leaf: u64, event: &Event) -> Option<Vec<String>> {
-        let (Actor::Identity { issuer, sub, name }, What::SessionOpened(opened)) = (&event.actor, &event.what)
+        let (Actor::Identity { issuer, sub, name }, What::SessionOpened(opened)) =
+            (&event.actor, &event.what)
         else {
             return None;
         };

@@ -87,12 +87,12 @@ async fn every_earlier_checkpoint_agrees_and_another_history_does_not() {
 const TAMPERING: &[(&str, &[&str])] = &[
     // Leaves.
     ("DELETE FROM events WHERE leaf = 8", &["leaf 8: is missing", "ledger: it has no root"]),
-    ("DELETE FROM events WHERE leaf IN (10, 11, 12)", &["leaves 10 to 12: are missing", "ledger: it has no root"]),
-    ("DELETE FROM events WHERE leaf = 599", &["ledger.seen: it has 600 leaves, but only 599 are there"]),
     (
-        "UPDATE events SET leaf = 600 WHERE leaf = 599",
-        &["leaf 599: is missing", "ledger: it has no root"],
+        "DELETE FROM events WHERE leaf IN (10, 11, 12)",
+        &["leaves 10 to 12: are missing", "ledger: it has no root"],
     ),
+    ("DELETE FROM events WHERE leaf = 599", &["ledger.seen: it has 600 leaves, but only 599 are there"]),
+    ("UPDATE events SET leaf = 600 WHERE leaf = 599", &["leaf 599: is missing", "ledger: it has no root"]),
     (
         "UPDATE events SET body = (SELECT body FROM events AS b WHERE b.leaf = 5) WHERE leaf = 1",
         &["leaf 1: its body and salt are not what its hash is of"],
@@ -146,10 +146,19 @@ const TAMPERING: &[(&str, &[&str])] = &[
         "INSERT INTO tiles SELECT 1, 2, hash FROM events WHERE leaf = 1",
         &["tile 1/2: it is there, but not all of its leaves are"],
     ),
-    ("INSERT INTO tiles SELECT 9, 0, hash FROM events WHERE leaf = 1", &["tile 9/0: no tree has such a tile"]),
+    (
+        "INSERT INTO tiles SELECT 9, 0, hash FROM events WHERE leaf = 1",
+        &["tile 9/0: no tree has such a tile"],
+    ),
     // Sessions.
-    ("UPDATE sessions SET expires = expires + 1 WHERE leaf = 0", &["sessions row ses_…: its column expires says"]),
-    ("UPDATE sessions SET ended = NULL WHERE leaf = 4", &["sessions row ses_…: its column ended says nothing"]),
+    (
+        "UPDATE sessions SET expires = expires + 1 WHERE leaf = 0",
+        &["sessions row ses_…: its column expires says"],
+    ),
+    (
+        "UPDATE sessions SET ended = NULL WHERE leaf = 4",
+        &["sessions row ses_…: its column ended says nothing"],
+    ),
     ("UPDATE sessions SET ended = 1 WHERE leaf = 0", &["sessions row ses_…: its column ended says 1"]),
     ("UPDATE sessions SET sub = 'bob-sub' WHERE leaf = 0", &["sessions row ses_…: its column sub says"]),
     (
@@ -166,15 +175,24 @@ const TAMPERING: &[(&str, &[&str])] = &[
     ),
     ("UPDATE sessions SET keep_until = 1 WHERE leaf = 0", &["sessions row ses_…: its column keep_until"]),
     ("DELETE FROM sessions WHERE leaf = 4", &["sessions row ses_…: it is missing"]),
-    ("UPDATE sessions SET leaf = 9 WHERE leaf = 4", &["sessions row ses_…: it stands on leaf 9, which is no event of it"]),
+    (
+        "UPDATE sessions SET leaf = 9 WHERE leaf = 4",
+        &["sessions row ses_…: it stands on leaf 9, which is no event of it"],
+    ),
     (
         "UPDATE sessions SET leaf = 900 WHERE leaf = 4",
         &["sessions row ses_…: it stands on leaf 900, which is not there"],
     ),
     // Requests.
     ("DELETE FROM requests WHERE leaf = 5", &["requests row req_…: it is missing"]),
-    ("UPDATE requests SET not_after = not_after + 1 WHERE leaf = 1", &["requests row req_…: its column not_after says"]),
-    ("UPDATE requests SET refused = NULL WHERE leaf = 5", &["requests row req_…: its column refused says nothing"]),
+    (
+        "UPDATE requests SET not_after = not_after + 1 WHERE leaf = 1",
+        &["requests row req_…: its column not_after says"],
+    ),
+    (
+        "UPDATE requests SET refused = NULL WHERE leaf = 5",
+        &["requests row req_…: its column refused says nothing"],
+    ),
     (
         "UPDATE requests SET grant_id = 'grt_x', not_before = 0, not_after = 9000000000 WHERE leaf = 5",
         &[
@@ -186,10 +204,10 @@ const TAMPERING: &[(&str, &[&str])] = &[
     ("UPDATE requests SET asked = '{}' WHERE leaf = 1", &["requests row req_…: its column asked says"]),
     // Certificates and serials.
     ("DELETE FROM certificates WHERE serial = 2", &["certificates row user/2: it is missing"]),
-    ("UPDATE certificates SET serial = 3 WHERE serial = 2", &[
-        "certificates row user/2: it is missing",
-        "certificates row user/3: its column serial says 3",
-    ]),
+    (
+        "UPDATE certificates SET serial = 3 WHERE serial = 2",
+        &["certificates row user/2: it is missing", "certificates row user/3: its column serial says 3"],
+    ),
     (
         "UPDATE certificates SET revoked = 'because' WHERE serial = 2",
         &["certificates row user/2: its column revoked says \"because\""],
@@ -204,12 +222,18 @@ const TAMPERING: &[(&str, &[&str])] = &[
     ),
     ("UPDATE serials SET next = 2", &["serials row user: its column next says 2, but the events say 3"]),
     ("DELETE FROM serials", &["serials row user: it is missing, but the events say 3"]),
-    ("INSERT INTO serials VALUES ('host', 7)", &["serials row host: its column next says 7, but the events say 1"]),
+    (
+        "INSERT INTO serials VALUES ('host', 7)",
+        &["serials row host: its column next says 7, but the events say 1"],
+    ),
     // Names.
-    ("UPDATE identities SET sub = 'bob-sub' WHERE name = 'alice'", &[
-        "identities row alice: leaf 0 has the name as another's",
-        "identities row alice: its column sub says",
-    ]),
+    (
+        "UPDATE identities SET sub = 'bob-sub' WHERE name = 'alice'",
+        &[
+            "identities row alice: leaf 0 has the name as another's",
+            "identities row alice: its column sub says",
+        ],
+    ),
     ("DELETE FROM identities WHERE name = 'bob'", &["identities row bob: it is missing"]),
     (
         "INSERT INTO identities VALUES ('carol', 'corp', 'alice-sub', 0)",
