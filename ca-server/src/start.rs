@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use data_encoding::HEXLOWER;
 use jit_ssh_core::authority::Authority;
 use jit_ssh_core::identity::IdentityKind;
-use jit_ssh_proto::event::{Actor, PolicyLoaded, What};
+use jit_ssh_proto::event::{Actor, ConfigChanged, Event, KeyUsed, LogFilter, PolicyLoaded, What};
 use jit_ssh_proto::{AuthorityEntry, IssuerEntry, SignedBundle, TrustBundle};
+use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Layout, load_rules};
-use crate::http::App;
+use crate::http::{App, Stopping};
 use crate::oidc::Provider;
-use crate::service::{Service, SessionCache};
+use crate::service::{Quota, Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer};
-use crate::store::{Change, Options as StoreOptions, RecordEvent, Store};
+use crate::store::{Change, Options as StoreOptions, RecordEvent, Search, Store};
 
 /// A CA that is ready to be served.
 pub struct Started {
@@ -53,6 +55,8 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         keep: config.store_keep,
     };
     let store = Store::open(options).await?;
+    let bundle = bundle(&config, &keys, clock.as_ref())?;
+    let trust = bundle.trust_fingerprint()?;
     let loaded = PolicyLoaded {
         digest: rules.digest().to_owned(),
         policies: u64::try_from(rules.len())?,
@@ -60,12 +64,18 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         previous: None,
     };
     tracing::info!(digest = %loaded.digest, policies = loaded.policies, hosts = loaded.hosts, "rules loaded");
-    let record = RecordEvent { actor: Actor::Ca, what: What::PolicyLoaded(loaded) };
-    for outcome in store.apply(clock.now(), vec![Change::Record(record)]).await? {
+    let used = KeyUsed {
+        key: "trust".parse()?,
+        purpose: "trust-bundle".parse()?,
+        fingerprint: trust.clone(),
+        sha256: HEXLOWER.encode(&Sha256::digest(bundle.bundle.as_bytes())),
+    };
+    let changed = config_changed(&store, &config.digest).await?.map(What::ConfigChanged);
+    let records = changed.into_iter().chain([What::PolicyLoaded(loaded), What::KeyUsed(used)]);
+    let records = records.map(|what| Change::Record(RecordEvent { actor: Actor::Ca, what })).collect();
+    for outcome in store.apply(clock.now(), records).await? {
         outcome?;
     }
-    let bundle = bundle(&config, &keys, clock.as_ref())?;
-    let trust = bundle.trust_fingerprint()?;
     let providers: Vec<Arc<Provider>> =
         config.issuers.iter().cloned().map(|issuer| Arc::new(Provider::new(issuer))).collect();
     let mut background = JoinSet::new();
@@ -85,12 +95,32 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         rules: Arc::new(rules),
         providers,
         limits: config.limits,
+        quota: Quota::new(config.limits.refused),
         timezone: config.timezone.clone(),
         bundle,
         sessions: SessionCache::default(),
     };
     let trusted_proxies: Vec<IpAddr> = config.trusted_proxies.iter().map(IpAddr::to_canonical).collect();
-    Ok(Started { app: Arc::new(App { service, trusted_proxies }), config, trust, key_derivation, background })
+    Ok(Started {
+        app: Arc::new(App { service, trusted_proxies, stopping: Stopping::default() }),
+        config,
+        trust,
+        key_derivation,
+        background,
+    })
+}
+
+/// What to record if `ca.toml` is not what the ledger knows.
+async fn config_changed(store: &Store, digest: &str) -> anyhow::Result<Option<ConfigChanged>> {
+    let filter = LogFilter { kind: Some("config.changed".parse()?), ..LogFilter::default() };
+    let found = store.search(Search { filter, newest_first: true, limit: 1 }).await?;
+    let last = found.events.first().and_then(|stored| stored.content.as_ref());
+    let before = last.and_then(|content| {
+        let event: Event = serde_json::from_slice(&content.body).ok()?;
+        if let What::ConfigChanged(changed) = event.what { Some(changed.after) } else { None }
+    });
+    let changed = before.as_deref() != Some(digest);
+    Ok(changed.then(|| ConfigChanged { before, after: digest.to_owned() }))
 }
 
 fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<SignedBundle> {

@@ -17,6 +17,7 @@ use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::held::{self, Held, Incoming, Purpose};
 use crate::keys;
+use crate::ledger;
 use crate::oidc;
 use crate::output::{Waiting, note};
 use crate::session::Session;
@@ -151,6 +152,7 @@ impl<'a> Ask<'a> {
         {
             return Err(odd("is not the one that its answer describes"));
         }
+        ledger::accept(client, issued, &certificate)?;
         let grant: GrantId = issued.grant.parse().map_err(|_| odd("comes with a grant id that is none"))?;
         let address = match &self.wanted.account.place {
             Place::Host(host) => issued.addresses.get(host.as_str()).cloned(),

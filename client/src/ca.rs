@@ -1,6 +1,10 @@
 //! The CA's HTTP interface as this program calls it: paths, headers, signatures, problem documents (DESIGN 9).
 
-use jit_ssh_proto::wire::{AccessRequestBody, Issued, OpenSession, SessionInfo, SessionOpened};
+use std::io::{BufRead, BufReader, Read};
+
+use jit_ssh_proto::wire::{
+    AccessRequestBody, Issued, LogItem, LogPage, OpenSession, SessionInfo, SessionOpened,
+};
 use jit_ssh_proto::{
     CaId, Code, Problem, SIGNATURE_HEADER, SessionId, SignedBundle, SignedRequest, Timestamp,
 };
@@ -8,14 +12,17 @@ use rand::RngCore;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ssh_key::PrivateKey;
-use ureq::http::{Method, Request};
-use url::Url;
+use ureq::http::{HeaderValue, Method, Request};
+use url::{Url, form_urlencoded};
 
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::http::{Answer, FetchError, Http};
 use crate::output::{escape_short, length};
 use crate::session::Session;
+
+/// The largest page of the ledger that is read: a thousand events, each of the longest.
+const MAX_PAGE: u64 = 64 << 20;
 
 /// A CA at an address.
 pub(crate) struct Ca<'a> {
@@ -96,6 +103,39 @@ impl Ca<'_> {
         self.call(Method::POST, "/v1/requests", json(body)?, Some(session), Some(&signer(session, call)))
     }
 
+    /// `GET` of a file below `/log/`. None where there is no such file.
+    pub(crate) fn log(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        let answer = self.send(&Method::GET, path, vec![], None, None)?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        self.refused(&answer).map_or(Ok(Some(answer.body)), Err)
+    }
+
+    /// `GET /v1/events`: one page. `wait` holds the answer back until there is something.
+    pub(crate) fn events(&self, session: &Session, query: &[(&str, String)]) -> Result<LogPage> {
+        let request = self.prepared(&Method::GET, &events(query), vec![], Some(session), None)?;
+        let answer = self.http.call_bounded(request, MAX_PAGE).map_err(fetching)?;
+        self.refused(&answer).map_or(Ok(()), Err)?;
+        self.read("/v1/events", &answer.body)
+    }
+
+    /// `GET /v1/events`: everything that matches, in one stream.
+    pub(crate) fn export(&self, session: &Session, query: &[(&str, String)]) -> Result<Lines<'_>> {
+        let mut request = self.prepared(&Method::GET, &events(query), vec![], Some(session), None)?;
+        request.headers_mut().insert("accept", HeaderValue::from_static("application/x-ndjson"));
+        let opened = self.http.open(request, None).map_err(fetching)?;
+        if opened.status != 200 {
+            let mut body = Vec::new();
+            // What broke off has no reason in it, and is told by its status.
+            let _short = opened.body.take(MAX_PAGE).read_to_end(&mut body);
+            let (status, media_type, date) = (opened.status, opened.media_type, opened.date);
+            let answer = Answer { status, media_type, date, body };
+            return Err(self.refused(&answer).unwrap_or_else(|| self.problem(&answer)));
+        }
+        Ok(Lines { ca: self, lines: BufReader::new(opened.body) })
+    }
+
     fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -108,7 +148,11 @@ impl Ca<'_> {
         if let Some(error) = self.refused(&answer) {
             return Err(error);
         }
-        serde_json::from_slice(&answer.body).map_err(|e| {
+        self.read(path, &answer.body)
+    }
+
+    fn read<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> Result<T> {
+        serde_json::from_slice(body).map_err(|e| {
             Error::Untrusted(format!(
                 "{}{path} answers with something else than jit-ssh would ({}): check the address, and that client and \
                  CA are of versions that fit",
@@ -126,10 +170,22 @@ impl Ca<'_> {
         session: Option<&Session>,
         signer: Option<&Signer<'_>>,
     ) -> Result<Answer> {
+        let request = self.prepared(method, path, body, session, signer)?;
+        self.http.call(request).map_err(fetching)
+    }
+
+    fn prepared(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Vec<u8>,
+        session: Option<&Session>,
+        signer: Option<&Signer<'_>>,
+    ) -> Result<Request<Vec<u8>>> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url.origin().ascii_serialization()))
-            .header("accept", "application/json, application/problem+json");
+            .header("accept", "application/json, application/problem+json, */*;q=0.1");
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
         }
@@ -149,13 +205,8 @@ impl Ca<'_> {
             })?;
             request = request.header(SIGNATURE_HEADER, signature.to_string());
         }
-        let request = request.body(body).map_err(|_| {
+        request.body(body).map_err(|_| {
             Error::Local(format!("{} cannot be called: run jit-ssh setup URL with a plain address", self.url))
-        })?;
-        self.http.call(request).map_err(|e| match e {
-            FetchError::Unreachable(why) => Error::Unreachable(format!("the CA at {why}")),
-            FetchError::Tls(why) => Error::Unreachable(why),
-            FetchError::Address(why) | FetchError::Answer(why) => Error::Untrusted(why),
         })
     }
 
@@ -194,6 +245,41 @@ impl Ca<'_> {
             ),
         };
         Error::CaUnknown { status: answer.status, text }
+    }
+}
+
+/// Items of the ledger as they come, one a line.
+pub(crate) struct Lines<'a> {
+    ca: &'a Ca<'a>,
+    lines: BufReader<Box<dyn Read>>,
+}
+
+impl Iterator for Lines<'_> {
+    type Item = Result<LogItem>;
+
+    fn next(&mut self) -> Option<Result<LogItem>> {
+        let mut line = String::new();
+        match (&mut self.lines).take(MAX_PAGE).read_line(&mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(self.ca.read("/v1/events", line.as_bytes())),
+            Err(e) => Some(Err(Error::Unreachable(format!(
+                "the CA broke off what it was sending ({e}): what came is not all; try again"
+            )))),
+        }
+    }
+}
+
+fn events(query: &[(&str, String)]) -> String {
+    let mut encoded = form_urlencoded::Serializer::new(String::new());
+    encoded.extend_pairs(query);
+    format!("/v1/events?{}", encoded.finish())
+}
+
+fn fetching(error: FetchError) -> Error {
+    match error {
+        FetchError::Unreachable(why) => Error::Unreachable(format!("the CA at {why}")),
+        FetchError::Tls(why) => Error::Unreachable(why),
+        FetchError::Address(why) | FetchError::Answer(why) => Error::Untrusted(why),
     }
 }
 

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use jit_ssh_proto::{Account, Command as Line, Mode, Modifier, Span, Text};
+use jit_ssh_proto::log::WitnessKey;
+use jit_ssh_proto::{
+    Account, Command as Line, GrantId, Mode, Modifier, Name, RequestId, SessionId, Span, Text,
+};
 
 /// Log in once, then use plain ssh with certificates that live for minutes.
 #[derive(Debug, Parser)]
@@ -34,6 +37,8 @@ pub(crate) enum Command {
     Status(JsonArgs),
     /// Say what a certificate allows, in words
     Inspect(InspectArgs),
+    /// Search, follow, report and prove what the CA has recorded
+    Log(Box<LogArgs>),
     /// Print a completion script
     Completions(CompletionsArgs),
     /// Remove private keys when their certificates end
@@ -138,6 +143,146 @@ pub(crate) struct InspectArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct LogArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<LogCommand>,
+    #[command(flatten)]
+    pub(crate) search: LogSearchArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogSearchArgs {
+    #[command(flatten)]
+    pub(crate) filter: LogFilterArgs,
+    /// Print one JSON object a line, as it is recorded; without --limit, everything that matches
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) json: bool,
+    /// Print CSV; without --limit, everything that matches
+    #[arg(long)]
+    pub(crate) csv: bool,
+    /// Go on with what comes, until interrupted
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// How many of the newest that match
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub(crate) limit: Option<usize>,
+}
+
+/// What narrows a search. An event is found if it fits all of them.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct LogFilterArgs {
+    /// By this person or workload
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<Name>,
+    /// About this host
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<Name>,
+    /// About this mode or modifier: shell, exec, agent, …
+    #[arg(long, value_name = "NAME")]
+    pub(crate) action: Option<Name>,
+    /// Of this kind: certificate.issued, request.decided, …
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) event: Option<Name>,
+    /// Decided by this policy
+    #[arg(long, value_name = "ID")]
+    pub(crate) policy: Option<Text>,
+    /// About the certificate with this serial
+    #[arg(long, value_name = "N")]
+    pub(crate) serial: Option<u64>,
+    /// About this request
+    #[arg(long, value_name = "req_…")]
+    pub(crate) request: Option<RequestId>,
+    /// About this grant
+    #[arg(long, value_name = "grt_…")]
+    pub(crate) grant: Option<GrantId>,
+    /// Of this session
+    #[arg(long, value_name = "ses_…")]
+    pub(crate) session: Option<SessionId>,
+    /// With this in it, in any case of letters
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) grep: Option<Text>,
+    /// From then on: 2h (ago), 7d, 2026-11-22, "2026-11-22 14:00", 2026-11-22T14:00:00Z
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Before then
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) until: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogReportArgs {
+    /// From then on: 2h (ago), 7d, 2026-11-22, "2026-11-22 14:00", 2026-11-22T14:00:00Z
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Before then
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) until: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogMonitorArgs {
+    /// Only those of this person or workload
+    #[arg(long, value_name = "NAME")]
+    user: Option<Name>,
+    /// Only those for this host
+    #[arg(long, value_name = "NAME")]
+    host: Option<Name>,
+    /// Only those under this policy
+    #[arg(long, value_name = "ID")]
+    policy: Option<Text>,
+    /// Those from then on too: 2h (ago), 2026-11-22, …
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl LogMonitorArgs {
+    /// As a search says it.
+    pub(crate) fn filter(&self) -> LogFilterArgs {
+        let Self { user, host, policy, since, json: _ } = self;
+        LogFilterArgs {
+            user: user.clone(),
+            host: host.clone(),
+            policy: policy.clone(),
+            since: since.clone(),
+            ..LogFilterArgs::default()
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// What an auditor asks: who got where by which policy, who was denied, which grants were never used
+    Report(LogReportArgs),
+    /// Print new certificates as they are issued, proving that each is in the ledger and none is left out
+    Monitor(LogMonitorArgs),
+    /// Prove that nothing was changed or taken away since this machine first saw the ledger
+    Verify(LogVerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogVerifyArgs {
+    /// Read every entry too, and compute the ledger's root anew
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// An export to hold against the ledger, as jit-ssh log --json printed it; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
+    /// The key of a witness that must have cosigned the checkpoint, as a C2SP vkey; may be given more than once
+    #[arg(long = "witness", value_name = "VKEY")]
+    pub(crate) witnesses: Vec<WitnessKey>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
     /// The shell
     pub(crate) shell: clap_complete::Shell,
@@ -158,8 +303,17 @@ mod tests {
         let mut command = Cli::command().term_width(100);
         command.build();
         let mut text = command.render_help().to_string();
-        for sub in command.get_subcommands_mut().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
+        let shown = |c: &&mut clap::Command| !c.is_hide_set() && c.get_name() != "help";
+        for sub in command.get_subcommands_mut().filter(shown) {
             text.push_str(&format!("\n==> {} <==\n{}", sub.get_name().to_owned(), sub.render_help()));
+            let name = sub.get_name().to_owned();
+            for inner in sub.get_subcommands_mut().filter(shown) {
+                text.push_str(&format!(
+                    "\n==> {name} {} <==\n{}",
+                    inner.get_name().to_owned(),
+                    inner.render_help()
+                ));
+            }
         }
         expect_test::expect_file!["../golden/help.txt"].assert_eq(&text);
     }

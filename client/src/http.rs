@@ -2,6 +2,7 @@
 //! roots (and a file of one's own), plain HTTP to loopback only. Knows nothing of the CA or of OpenID Connect.
 
 use std::cell::OnceCell;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,18 @@ pub(crate) struct Answer {
     pub(crate) date: Option<Timestamp>,
     /// The body.
     pub(crate) body: Vec<u8>,
+}
+
+/// An answer that has begun.
+pub(crate) struct Opened {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The media type, without parameters.
+    pub(crate) media_type: String,
+    /// The peer's clock, if it told.
+    pub(crate) date: Option<Timestamp>,
+    /// The rest, as it comes.
+    pub(crate) body: Box<dyn Read>,
 }
 
 /// Why there is no answer.
@@ -107,8 +120,31 @@ impl Http {
         }
     }
 
-    /// One exchange.
+    /// One exchange, whose answer is small.
     pub(crate) fn call(&self, request: Request<Vec<u8>>) -> Result<Answer, FetchError> {
+        self.call_bounded(request, MAX_BODY)
+    }
+
+    /// One exchange, whose answer is no larger than that.
+    pub(crate) fn call_bounded(&self, request: Request<Vec<u8>>, limit: u64) -> Result<Answer, FetchError> {
+        let place = place(request.uri());
+        let Opened { status, media_type, date, body } = self.open(request, Some(WHOLE))?;
+        let mut bytes = Vec::new();
+        let read = body.take(limit.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|e| FetchError::Unreachable(format!("{place} broke off its answer ({e}): try again")))?;
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+            return Err(FetchError::Answer(format!("{place} answers with more than is accepted")));
+        }
+        Ok(Answer { status, media_type, date, body: bytes })
+    }
+
+    /// Begins an exchange and leaves the answer's body to be read. `whole` bounds all of it; without, only how long
+    /// the answer may take to begin.
+    pub(crate) fn open(
+        &self,
+        request: Request<Vec<u8>>,
+        whole: Option<Duration>,
+    ) -> Result<Opened, FetchError> {
         let url = Url::parse(&request.uri().to_string())
             .map_err(|_| FetchError::Address("the address is not a URL".into()))?;
         check_address(&url).map_err(|e| FetchError::Address(format!("{url} {e}")))?;
@@ -118,7 +154,9 @@ impl Http {
             (_, _) => self.plain_loopback.get_or_init(|| agent(None, true)),
         };
         let place = place(request.uri());
-        let mut response = agent.run(request).map_err(|e| explain(&place, &e))?;
+        let request =
+            agent.configure_request(request).timeout_global(whole).timeout_recv_response(Some(WHOLE)).build();
+        let response = agent.run(request).map_err(|e| explain(&place, &e))?;
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
         let media_type = header("content-type")
             .and_then(|v| v.split(';').next())
@@ -127,13 +165,7 @@ impl Http {
             .to_ascii_lowercase();
         let date = header("date").and_then(http_date);
         let status = response.status().as_u16();
-        let body = response
-            .body_mut()
-            .with_config()
-            .limit(MAX_BODY)
-            .read_to_vec()
-            .map_err(|e| explain(&place, &e))?;
-        Ok(Answer { status, media_type, date, body })
+        Ok(Opened { status, media_type, date, body: Box::new(response.into_body().into_reader()) })
     }
 
     fn tls_config(&self) -> TlsConfig {
@@ -220,7 +252,7 @@ fn http_date(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::net::TcpListener;
 
     #[test]

@@ -13,6 +13,7 @@ mod error;
 mod held;
 mod http;
 mod keys;
+mod ledger;
 mod oidc;
 mod output;
 mod paths;
@@ -20,6 +21,7 @@ mod session;
 mod sweeper;
 #[cfg(test)]
 mod testing;
+mod when;
 
 use std::process::ExitCode;
 

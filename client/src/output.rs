@@ -156,6 +156,11 @@ impl Waiting {
         bar.enable_steady_tick(Duration::from_millis(120));
         Self(bar)
     }
+
+    /// Says something else.
+    pub(crate) fn say(&self, what: impl Into<String>) {
+        self.0.set_message(what.into());
+    }
 }
 
 impl Drop for Waiting {

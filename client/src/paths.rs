@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use jit_ssh_proto::CaId;
 use rand::RngCore;
 use zeroize::Zeroizing;
 
@@ -96,10 +97,19 @@ impl Paths {
 
     /// The folder of held certificates.
     pub(crate) fn held(&self) -> Result<PathBuf> {
-        let held = self.runtime()?.join("held");
-        prepare(&held, 0o077)?;
-        Ok(held)
+        private_folder(&self.runtime()?.join("held"))
     }
+
+    /// The folder of what has been seen of a CA's ledger: beside the pin, because it must outlive a reboot.
+    pub(crate) fn ledger(&self, ca: &CaId) -> Result<PathBuf> {
+        private_folder(&private_folder(&self.config()?.join("ledger"))?.join(ca.to_string()))
+    }
+}
+
+/// A folder inside one of ours, made if it is missing and checked: nobody else may look into it.
+pub(crate) fn private_folder(path: &Path) -> Result<PathBuf> {
+    prepare(path, 0o077)?;
+    Ok(path.to_owned())
 }
 
 fn prepare(path: &Path, forbidden: u32) -> Result<()> {

@@ -8,6 +8,7 @@
 mod filter;
 mod operation;
 mod reading;
+mod summary;
 
 pub use filter::FilterError;
 pub use operation::{

@@ -50,6 +50,12 @@ macro_rules! ulid_id {
                 Self(Ulid::from_parts(milliseconds, random))
             }
 
+            /// The second that it was made in.
+            #[must_use]
+            pub fn time(&self) -> crate::Timestamp {
+                crate::Timestamp::from_seconds(self.0.timestamp_ms() / 1000)
+            }
+
             fn written(&self) -> Written {
                 Written::new($prefix, &self.0)
             }
@@ -184,6 +190,8 @@ mod tests {
     fn ids_are_written_one_way() {
         let id = RequestId::from_parts(1_790_000_000_000, 7);
         let text = id.to_string();
+        assert_eq!(serde_json::to_value(id).unwrap(), *text);
+        assert_eq!(text.len(), "req_".len() + ulid::ULID_LEN);
         assert!(text.starts_with("req_0") && text == text.to_ascii_lowercase());
         assert_eq!(text.parse::<RequestId>(), Ok(id));
         assert!(text.to_ascii_uppercase().parse::<RequestId>().is_err());

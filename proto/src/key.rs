@@ -190,3 +190,31 @@ impl fmt::Display for UserKey {
         self.0.line.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    /// One of each kind, from ssh-keygen.
+    const LINES: [&str; 3] = [
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2phQr2MUYVQCpR2ZCnL9q3nBcP6nHSVpSWP0HcL1Jm",
+        "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT+NC4v4af5uO5tKfA+eFivOM1drMV7Oy7ZAaDe/UfUU=",
+        "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIB2phQr2MUYVQCpR2ZCnL9q3nBcP6nHSVpSWP0HcL1JmAAAABHNzaDo=",
+    ];
+
+    #[test]
+    fn what_is_written_once_is_what_the_library_writes() {
+        for line in LINES {
+            let key: UserKey = alloc::format!("{line} a comment").parse().unwrap();
+            assert_eq!(key.to_string(), line);
+            assert_eq!(serde_json::to_value(&key).unwrap(), line);
+            assert_eq!(key.public_key().to_openssh().unwrap(), line);
+            assert_eq!(key.blob(), key.public_key().to_bytes().unwrap());
+            let fingerprint = key.public_key().fingerprint(ssh_key::HashAlg::Sha256);
+            assert_eq!(key.fingerprint(), fingerprint.to_string());
+            assert_eq!(serde_json::from_value::<UserKey>(line.into()).unwrap(), key);
+        }
+    }
+}

@@ -173,6 +173,8 @@ codes! {
     ClockOff = "clock_off", 503, Server, "The CA's clock is off its database's";
     /// The signer failed, or signed something else.
     SignerFailed = "signer_failed", 503, Server, "The signer failed";
+    /// One session was refused too often; the time to wait is in `Retry-After`.
+    TooManyRequests = "too_many_requests", 429, Caller, "Too many refused requests";
     /// Too much at once.
     Overloaded = "overloaded", 503, Server, "The CA is overloaded";
     /// Anything else; the log has the cause.

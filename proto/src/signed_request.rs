@@ -152,7 +152,7 @@ pub fn possession_message(
 }
 
 fn frame(parts: &[&[u8]]) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(parts.iter().map(|part| part.len().saturating_add(4)).sum());
     for part in parts {
         // Into memory, and far below 4 GiB: encoding cannot fail; an empty message would verify nothing.
         if part.encode(&mut out).is_err() {

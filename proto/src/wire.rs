@@ -1,11 +1,13 @@
 //! The JSON bodies of the HTTP interface (DESIGN 9). Strings here are raw: the CA parses each into the type that
 //! can only be valid, so that a wrong one is answered with its own code rather than "malformed JSON".
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{Mode, Modifier, Timestamp};
 
@@ -136,6 +138,41 @@ pub struct Receipt {
     pub proof: Vec<String>,
     /// The signed checkpoint of the tree that the proof is in: a C2SP signed note.
     pub checkpoint: String,
+}
+
+/// One leaf of the ledger, as those see it who may audit (`GET /v1/events`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LogItem {
+    /// The leaf's index, counted from 0.
+    pub index: u64,
+    /// The leaf, SHA-256(salt ‖ event), in lower-case hex.
+    pub leaf: String,
+    /// The salt: 32 bytes in unpadded base64url. Absent where the event was erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
+    /// The event, byte for byte in its canonical form: what is hashed after the salt. Absent where it was erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub event: Option<Box<RawValue>>,
+    /// Whether the event was erased.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub erased: bool,
+}
+
+/// Part of a search of the ledger (`GET /v1/events`). A part may be empty and have more after it: one call looks at a
+/// bounded number of leaves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LogPage {
+    /// What was found, in order.
+    pub items: Vec<LogItem>,
+    /// Where the next part begins: `after=` of it, or `before=` with `order=desc`. Absent where there is nothing on that
+    /// side. What is appended later comes after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Whether there is more to look at now.
+    pub more: bool,
 }
 
 /// A request, as its owner sees it (`GET /v1/requests/{id}`).

@@ -42,6 +42,8 @@ fn the_sections_are_what_the_code_says() {
     section("codes", &codes());
     section("routes", &routes());
     section("example", &example());
+    #[cfg(feature = "log")]
+    section("ledger", &ledger());
 }
 
 fn codes() -> String {
@@ -87,5 +89,39 @@ fn example() -> String {
         "```text\nCA id        {ca}\nsalt         {salt}\nsession key  {public}\nOIDC nonce   {}\n\n\
          POST /v1/requests   session {session}   body {{}}\nJit-Ssh-Signature: {signature}\n```\n",
         oidc_nonce(&ca, &salt, &public)
+    )
+}
+
+/// A log of three entries, from the event of one of them to the checkpoint, as a reader checks it.
+#[cfg(feature = "log")]
+fn ledger() -> String {
+    use jit_ssh_proto::event::Event;
+    use jit_ssh_proto::log::{
+        Checkpoint, LogKey, RootBuilder, check_inclusion, encode_entries, encode_proof, leaf_hash,
+    };
+    let (ca, salt, key) = (CaId::from_bytes([1; 32]), Salt::from_bytes([2; 32]), key(5));
+    let log = LogKey::new(&ca, &key.public_key().to_openssh().unwrap()).unwrap();
+    let event = concat!(
+        r#"{"v":1,"time":1795329819,"actor":{"by":"ca"},"type":"session.ended","#,
+        r#""session":"ses_01kazdkav00000000000000000"}"#
+    );
+    let canonical = serde_json::from_str::<Event>(event).unwrap().canonical().unwrap();
+    assert_eq!(canonical, event.as_bytes());
+    let leaves = [[0; 32], Event::leaf(&salt, &canonical), [0xff; 32]];
+    let mut builder = RootBuilder::default();
+    leaves.iter().for_each(|leaf| builder.push(leaf));
+    let checkpoint = Checkpoint::sign(&log, 3, &builder.root(), &key).unwrap();
+    let proof = [leaf_hash(&leaves[0]), leaf_hash(&leaves[2])];
+    assert_eq!(check_inclusion(&checkpoint, 1, &leaves[1], &proof), Ok(()));
+    let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+    format!(
+        "```text\nvkey         {}\nevent        {event}\nentry 1      {}\nits hash     {}\nproof        {}\n\
+         bundle       {}…\n\n{}```\n",
+        log.vkey(),
+        hex(&leaves[1]),
+        hex(&leaf_hash(&leaves[1])),
+        encode_proof(&proof).join("\n             "),
+        &hex(&encode_entries(&leaves))[..80],
+        checkpoint.note(),
     )
 }

@@ -10,7 +10,8 @@ use scene::{Scene, WALK, walk};
 use table::How;
 
 /// The documents whose commands a test below runs, all of them and in order.
-const SCENES: [&str; 4] = [WALK.0, "docs/CERTIFICATES.md", "docs/CONFIG.md", "docs/HOSTS.md"];
+const SCENES: [&str; 5] =
+    [WALK.0, "docs/CERTIFICATES.md", "docs/CONFIG.md", "docs/EVENTS.md", "docs/HOSTS.md"];
 
 #[test]
 fn every_command_of_the_documents_is_known_and_every_row_is_shown() {
@@ -140,4 +141,14 @@ fn a_certificate_looks_as_its_document_says_and_its_grant_is_found_in_the_record
             assert!(said.contains(text), "{line}: {text:?} is missing in\n{said}");
         }
     }
+}
+
+#[test]
+fn the_ledger_is_proven_as_its_document_says() {
+    let mut scene = Scene::after("jit-ssh login");
+    let said = section(&mut scene, "docs/EVENTS.md", "Proving the ledger");
+    assert!(said[0].contains("Entries") && said[0].contains("jit-ssh/"), "{said:?}");
+    let json: serde_json::Value = serde_json::from_str(&said[1]).unwrap();
+    assert_eq!(json["every_entry"], true, "{json}");
+    assert!(said[0].contains(json["key"].as_str().unwrap()), "{said:?}");
 }

@@ -6,6 +6,7 @@
     reason = "the whole crate is tests, helpers too"
 )]
 
+mod audit;
 mod authorisation;
 mod bad_input;
 mod campaign;
@@ -14,5 +15,8 @@ mod crash;
 mod documents;
 mod invariants;
 mod login;
+mod proven;
 mod serving;
 mod stand;
+mod tamper;
+mod trouble;

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 
 use jit_ssh_proto::CaId;
 use jit_ssh_proto::event::{CertificateIssued, Event, What};
 use jit_ssh_proto::wire::{OpenSession, SessionOpened};
+use jit_ssh_test_postgres::Postgres;
 use jit_ssh_tests::api::{Call, Issuer, Key, Session, Signing, access_body, login_body};
 use jit_ssh_tests::database::{Database, Row};
 use jit_ssh_tests::http::{Answer, send};
@@ -66,22 +67,36 @@ pub(crate) struct Site {
     /// The issuer `partner`.
     pub(crate) partner: Arc<Issuer>,
     pub(crate) ca: CaId,
+    /// The URL of its database, if that is not the file in its directory.
+    store: Option<String>,
 }
 
 impl Site {
     /// A new CA with [`POLICY`].
     pub(crate) fn new() -> Self {
+        Self::with_store(None)
+    }
+
+    /// A new CA on a fresh database of this server.
+    pub(crate) fn on(postgres: &Postgres) -> Self {
+        Self::with_store(Some(postgres.database().unwrap()))
+    }
+
+    fn with_store(store: Option<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("ca");
         let passphrase = folder.path().join("passphrase");
         fs::write(&passphrase, format!("{PASSPHRASE}\n")).unwrap();
         let mut init = ca();
         init.arg("init").arg(&dir).env("JIT_SSH_PASSPHRASE_FILE", &passphrase);
+        if let Some(url) = &store {
+            init.args(["--store", url]);
+        }
         process::run(&mut init).unwrap().ok().unwrap();
         let corp = Arc::new(Issuer::new("https://corp.example.com", "corp-1").unwrap());
         let partner = Arc::new(Issuer::new("https://partner.example.com", "partner-1").unwrap());
         let id = fs::read_to_string(dir.join("keys/ca.id")).unwrap().trim().parse().unwrap();
-        let site = Self { folder: Arc::new(folder), dir, passphrase, corp, partner, ca: id };
+        let site = Self { folder: Arc::new(folder), dir, passphrase, corp, partner, ca: id, store };
         site.write("corp.json", &site.corp.jwks());
         site.write("partner.json", &site.partner.jwks());
         site.write("inventory/hosts.toml", INVENTORY);
@@ -99,7 +114,15 @@ impl Site {
             corp: Arc::clone(&self.corp),
             partner: Arc::clone(&self.partner),
             ca: self.ca,
+            store: self.store.clone(),
         }
+    }
+
+    /// The same CA in a copy of its data directory: a second machine, or a backup of the whole folder.
+    pub(crate) fn copy(&self, name: &str) -> Self {
+        let to = self.folder.path().join(name);
+        copy_folder(&self.dir, &to);
+        self.seen_at(to)
     }
 
     /// The configuration of every CA here.
@@ -111,8 +134,10 @@ impl Site {
                  jwks_file = \"{name}.json\"\n[issuer.groups_map]\n\"platform-sre\" = [\"sre\"]\n"
             )
         };
+        let store = self.store.as_ref().map(|url| format!("[store]\nurl = {url:?}\n"));
         format!(
-            "listen = \"127.0.0.1:0\"\nurl = \"http://localhost\"\n{}{}",
+            "listen = \"127.0.0.1:0\"\nurl = \"http://localhost\"\n{}{}{}",
+            store.unwrap_or_default(),
             issuer("corp", &self.corp.url),
             issuer("partner", &self.partner.url)
         )
@@ -161,7 +186,10 @@ impl Site {
 
     /// Its database.
     pub(crate) fn database(&self) -> Database {
-        Database::Sqlite(self.dir.join("ca.db"))
+        match &self.store {
+            None => Database::Sqlite(self.dir.join("ca.db")),
+            Some(url) => Database::Postgres(url.clone()),
+        }
     }
 
     /// Every row of a query, read from the database beside whoever writes it.
@@ -254,6 +282,21 @@ impl Site {
     pub(crate) fn sign_login(&self, session: &Key, body: &OpenSession) -> Call {
         let body = serde_json::to_vec(body).unwrap();
         Signing::new(&self.ca, session, None).call("POST", "/v1/sessions", body).unwrap()
+    }
+}
+
+/// Copies a folder with what is in it.
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 

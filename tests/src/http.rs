@@ -84,6 +84,43 @@ pub fn send(address: SocketAddr, call: &Call) -> anyhow::Result<Answer> {
     read(&mut stream).with_context(|| format!("{} {} ({written:?})", call.method, call.path))
 }
 
+/// Sends a call and reads until the server has closed: an answer in chunks, put together. One that was cut off is an
+/// error.
+///
+/// # Errors
+/// As [`send`].
+pub fn send_to_the_end(address: SocketAddr, call: &Call) -> anyhow::Result<Answer> {
+    let mut head =
+        format!("{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n", call.method, call.path);
+    for (name, value) in &call.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let mut stream = connect(address)?;
+    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    let mut answer = parse(&bytes)?.context("no answer")?;
+    if answer.header("transfer-encoding") == Some("chunked") {
+        answer.body = joined(&answer.body)?;
+    }
+    Ok(answer)
+}
+
+/// What chunks carry (RFC 9112, 7.1).
+fn joined(mut rest: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut whole = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|two| two == b"\r\n").context("a chunk without a length")?;
+        let (length, body) = rest.split_at(end);
+        let length = usize::from_str_radix(std::str::from_utf8(length)?, 16)?;
+        if length == 0 {
+            return Ok(whole);
+        }
+        whole.extend_from_slice(body.get(2..length + 2).context("a chunk was cut off")?);
+        rest = body.get(length + 4..).context("a chunk was cut off")?;
+    }
+}
+
 /// Sends these bytes, keeps the connection open, and reads what comes.
 ///
 /// # Errors

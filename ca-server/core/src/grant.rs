@@ -1,6 +1,7 @@
 //! A grant: an allowed request, bounded in time. Certificates are issued under it and never say more.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -32,9 +33,12 @@ pub struct GrantFacts {
     pub source: IpAddr,
 }
 
-/// An allowed request.
+/// An allowed request. Cheap to clone: it never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
+pub struct Grant(Arc<Granted>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Granted {
     id: GrantId,
     request: RequestId,
     session: SessionId,
@@ -55,102 +59,105 @@ impl Grant {
     #[must_use]
     pub fn new(allowed: Allowed, facts: &GrantFacts) -> Self {
         let length = allowed.duration().min(facts.max);
-        Self {
+        let source_address = allowed.pin_source().then_some(facts.source);
+        let verify_required = allowed.verify_required();
+        let (issuer, name, asked, policies, policy_digest) = allowed.into_parts();
+        Self(Arc::new(Granted {
             id: facts.id,
             request: facts.request,
             session: facts.session,
-            issuer: allowed.issuer().clone(),
-            name: allowed.name().clone(),
-            asked: allowed.request().clone(),
+            issuer,
+            name,
+            asked,
             not_before: facts.decided.minus(CLOCK_SKEW),
             not_after: facts.decided.plus(length).min(facts.session_ends),
-            source_address: allowed.pin_source().then_some(facts.source),
-            verify_required: allowed.verify_required(),
-            policies: allowed.policies().to_vec(),
-            policy_digest: allowed.digest().into(),
-        }
+            source_address,
+            verify_required,
+            policies,
+            policy_digest,
+        }))
     }
 
     /// `grt_…`
     #[must_use]
     pub fn id(&self) -> GrantId {
-        self.id
+        self.0.id
     }
 
     /// The request it answers.
     #[must_use]
     pub fn request(&self) -> RequestId {
-        self.request
+        self.0.request
     }
 
     /// The session it belongs to.
     #[must_use]
     pub fn session(&self) -> SessionId {
-        self.session
+        self.0.session
     }
 
     /// The issuer's alias.
     #[must_use]
     pub fn issuer(&self) -> &Name {
-        &self.issuer
+        &self.0.issuer
     }
 
     /// The identity's name.
     #[must_use]
     pub fn name(&self) -> &Name {
-        &self.name
+        &self.0.name
     }
 
     /// What was asked, and is granted as it was asked: accounts, mode, modifiers, command.
     #[must_use]
     pub fn asked(&self) -> &AccessRequest {
-        &self.asked
+        &self.0.asked
     }
 
     /// Its first second.
     #[must_use]
     pub fn not_before(&self) -> Timestamp {
-        self.not_before
+        self.0.not_before
     }
 
     /// Its end.
     #[must_use]
     pub fn not_after(&self) -> Timestamp {
-        self.not_after
+        self.0.not_after
     }
 
     /// The one address its certificates are good from, if policy pins it.
     #[must_use]
     pub fn source_address(&self) -> Option<IpAddr> {
-        self.source_address
+        self.0.source_address
     }
 
     /// Whether sshd must demand user verification.
     #[must_use]
     pub fn verify_required(&self) -> bool {
-        self.verify_required
+        self.0.verify_required
     }
 
     /// The policies that allowed it.
     #[must_use]
     pub fn policies(&self) -> &[String] {
-        &self.policies
+        &self.0.policies
     }
 
     /// The digest of the set that decided.
     #[must_use]
     pub fn policy_digest(&self) -> &str {
-        &self.policy_digest
+        &self.0.policy_digest
     }
 
     /// The grant as the outcome of its request, for the ledger.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         Outcome::Granted {
-            grant: self.id,
-            policies: self.policies.clone(),
-            not_before: self.not_before,
-            not_after: self.not_after,
+            grant: self.0.id,
+            policies: self.0.policies.clone(),
+            not_before: self.0.not_before,
+            not_after: self.0.not_after,
         }
     }
 }

@@ -81,7 +81,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     drop(passphrase);
     announce(&args, &started.config, &urls, &started.trust, &place.dir, &logins)?;
     let Started { app, background, .. } = started;
-    Bound::plain(ca)?.serve(http::router(app), stop.asked()).await;
+    let stopping = app.stopping.clone();
+    Bound::plain(ca)?.serve(http::router(app), stop.asked(stopping)).await;
     drop(background);
     Ok(())
 }
@@ -126,10 +127,7 @@ fn default_logins() -> Vec<Name> {
 }
 
 fn config(listen: &SocketAddr, (url, issuer): &(String, String)) -> String {
-    init::CONFIG
-        .replace("@LISTEN@", &listen.to_string())
-        .replace("@URL@", url)
-        .replace("@ISSUER@", &ISSUER.replace("@ISSUER_URL@", issuer))
+    init::config(listen, url, init::STORE, &ISSUER.replace("@ISSUER_URL@", issuer))
 }
 
 fn inventory(hosts: &[(Name, String)], logins: &[Name]) -> String {

@@ -17,7 +17,9 @@ use crate::signer::{Passphrase, create_keys};
 use crate::store::{Change, Options as StoreOptions, RecordEvent, Store};
 
 /// The files that a new CA begins with.
-pub(super) const CONFIG: &str = include_str!("../../starter/ca.toml");
+const CONFIG: &str = include_str!("../../starter/ca.toml");
+/// The database that it has unless told otherwise.
+pub(super) const STORE: &str = "sqlite:ca.db";
 const ISSUER: &str = include_str!("../../starter/issuer.toml");
 const POLICY: &str = include_str!("../../starter/policy.cedar");
 const INVENTORY: &str = include_str!("../../starter/inventory.toml");
@@ -33,6 +35,9 @@ pub(super) struct Args {
     /// Where the CA will listen
     #[arg(long, default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
+    /// The database: a file in DIR, or an empty PostgreSQL database, postgres://USER@HOST/DATABASE
+    #[arg(long, value_name = "URL", default_value = STORE)]
+    store: String,
 }
 
 /// What goes into a new data directory.
@@ -46,13 +51,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     url::Url::parse(&args.url)
         .with_context(|| format!("--url {:?} is not a URL: write https://ca.example.com", args.url))?;
     refuse_occupied(&args.dir)?;
-    let config = CONFIG
-        .replace("@LISTEN@", &args.listen.to_string())
-        .replace("@URL@", &args.url)
-        .replace("@ISSUER@", ISSUER.trim_end());
+    let config = config(&args.listen, &args.url, &args.store, ISSUER.trim_end());
     // What is wrong with the flags is said before anything is asked or made.
     Config::parse(&config, &Layout::new(&args.dir)).context(
-        "--url or --listen cannot be used; begin on loopback, and add [tls] or a proxy in ca.toml later",
+        "--url, --listen or --store cannot be used; begin on loopback, and add [tls] or a proxy in ca.toml later",
     )?;
     let passphrase = Passphrase::obtain(true)?;
     let contents = Contents { config: &config, policy: POLICY, inventory: INVENTORY };
@@ -70,6 +72,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         quoted(&dir.to_string())
     ));
     Ok(())
+}
+
+/// The configuration that a new CA begins with.
+pub(super) fn config(listen: &SocketAddr, url: &str, store: &str, issuer: &str) -> String {
+    CONFIG
+        .replace("@LISTEN@", &listen.to_string())
+        .replace("@URL@", url)
+        .replace("@STORE@", &toml::Value::from(store).to_string())
+        .replace("@ISSUER@", issuer)
 }
 
 /// One word for a POSIX shell.

@@ -3,6 +3,7 @@
 #[cfg(feature = "dev")]
 mod dev;
 mod init;
+mod lines;
 mod log;
 mod serve;
 mod store;
@@ -92,6 +93,7 @@ pub fn main() -> ExitCode {
                 .and_then(|script| print(script.trim_end()).context("the script cannot be written"))
         }
     });
+    lines::end();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has read enough.
@@ -125,7 +127,8 @@ fn keep_memory_private() -> anyhow::Result<()> {
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let workers = cores.saturating_sub(1).max(1);
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?)
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    Ok(builder.worker_threads(workers).on_thread_park(lines::idle).enable_all().build()?)
 }
 
 /// A line for the person at the terminal.
@@ -147,7 +150,7 @@ fn log_to_stderr(format: Option<LogFormat>) {
     use std::io::IsTerminal;
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn,hyper=warn,rustls=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines::Lines);
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     // A second subscriber can only be asked for by a test; the first one stands.

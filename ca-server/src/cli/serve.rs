@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{DataDir, LogFormat, log_to_stderr};
 use crate::config::Layout;
-use crate::http;
+use crate::http::{self, Stopping};
 use crate::signer::Passphrase;
 use crate::start::start;
 
@@ -40,7 +40,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         key_derivation_us = u64::try_from(started.key_derivation.as_micros()).unwrap_or(u64::MAX),
         "listening"
     );
-    bound.serve(http::router(started.app.clone()), stop.asked()).await;
+    bound.serve(http::router(started.app.clone()), stop.asked(started.app.stopping.clone())).await;
     drop(started.background);
     // What waits in the store is finished before the process ends.
     started.app.service.store.clone().close().await;
@@ -59,12 +59,13 @@ impl Stop {
         Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
     }
 
-    /// Resolves when one of them came.
-    pub(super) async fn asked(mut self) {
+    /// Resolves when one of them came; then nobody waits any more.
+    pub(super) async fn asked(mut self, stopping: Stopping) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}
         }
+        stopping.begin();
         tracing::info!("stopping: no new calls, those under way may end");
     }
 }

@@ -8,10 +8,12 @@ mod toml_error;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use jiff::tz::TimeZone;
 use jit_ssh_core::cert::HARD_MAX;
 use jit_ssh_core::request::RequestLimits;
 use jit_ssh_proto::Span;
+use sha2::{Digest, Sha256};
 use url::Url;
 
 pub use raw::RawConfig;
@@ -133,6 +135,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// The store.
     pub store_url: String,
+    /// SHA-256 of the file, lower-case hex; empty if it was never a file.
+    pub digest: String,
     /// How long ended requests and certificates stay in the hot tables.
     pub store_keep: Span,
     /// The zone of `context.local`.
@@ -154,6 +158,8 @@ pub struct Limits {
     pub ttl: Span,
     /// The most accounts in one request.
     pub accounts: usize,
+    /// How often a session may be refused in a minute.
+    pub refused: u32,
 }
 
 impl Limits {
@@ -173,7 +179,8 @@ impl Config {
         let path = layout.config();
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-        Self::parse(&text, layout)
+        let digest = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
+        Ok(Self { digest, ..Self::parse(&text, layout)? })
     }
 
     /// Checks the text of a `ca.toml` that belongs to `layout`.
@@ -232,6 +239,7 @@ impl Config {
             url,
             transport,
             trusted_proxies: raw.trusted_proxies,
+            digest: String::new(),
             store_url,
             store_keep,
             timezone,
@@ -277,12 +285,16 @@ fn limits(raw: &raw::RawLimits) -> Result<Limits, (&'static str, String)> {
         duration: span("limits.duration", &raw.duration, Span::from_seconds(8 * 3600))?,
         ttl: span("limits.ttl", &raw.ttl, Span::from_seconds(30 * 60))?,
         accounts: raw.accounts.unwrap_or(32),
+        refused: raw.refused.unwrap_or(30),
     };
     if limits.ttl > limits.duration {
         return Err(("limits.ttl", format!("is more than limits.duration, {}: write less", limits.duration)));
     }
     if !(1..=256).contains(&limits.accounts) {
         return Err(("limits.accounts", "is not between 1 and 256".to_owned()));
+    }
+    if !(1..=10_000).contains(&limits.refused) {
+        return Err(("limits.refused", "is not between 1 and 10000".to_owned()));
     }
     Ok(limits)
 }

@@ -54,6 +54,7 @@ pub(super) struct RawLimits {
     pub(super) duration: Option<String>,
     pub(super) ttl: Option<String>,
     pub(super) accounts: Option<usize>,
+    pub(super) refused: Option<u32>,
 }
 
 /// `[[issuer]]`

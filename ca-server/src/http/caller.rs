@@ -8,7 +8,7 @@ use jit_ssh_proto::Problem;
 
 use super::App;
 use super::incoming::Incoming;
-use crate::service::{LiveSession, SignedCall};
+use crate::service::{self, LiveSession, SignedCall};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,9 @@ pub enum CallerKind {
     NewSession,
     /// The bearer of a live session's token.
     Session,
-    /// The same, with a signature by the session's key over this very call.
+    /// The same, where policy lets its identity audit.
+    Auditor,
+    /// As session, with a signature by the session's key over this very call.
     SignedSession,
 }
 
@@ -29,6 +31,7 @@ impl fmt::Display for CallerKind {
             Self::Anyone => "anyone",
             Self::NewSession => "new-session",
             Self::Session => "session",
+            Self::Auditor => "auditor",
             Self::SignedSession => "signed-session",
         })
     }
@@ -73,6 +76,17 @@ impl Caller for Session {
 
     async fn admit(app: &App, incoming: &Incoming) -> Result<Self, Problem> {
         app.service.session(bearer(incoming)).await.map(Self)
+    }
+}
+
+/// See [`CallerKind::Auditor`].
+pub(super) struct Auditor(pub(super) service::Auditor);
+
+impl Caller for Auditor {
+    const KIND: CallerKind = CallerKind::Auditor;
+
+    async fn admit(app: &App, incoming: &Incoming) -> Result<Self, Problem> {
+        app.service.auditor(bearer(incoming), incoming.call().source).await.map(Self)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, RawPathParams, Request};
-use axum::http::{HeaderMap, header::CONTENT_TYPE};
+use axum::http::{HeaderMap, header::ACCEPT, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jit_ssh_proto::{Code, Problem, SIGNATURE_HEADER};
 use serde::de::DeserializeOwned;
@@ -87,6 +87,20 @@ impl Incoming {
     /// A parameter of the path.
     pub(super) fn param(&self, name: &str) -> &str {
         self.params.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+    }
+
+    /// Every parameter of the query.
+    pub(super) fn queries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether the caller asks for answers of this type.
+    pub(super) fn accepts(&self, content_type: &str) -> bool {
+        let values = self.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        values
+            .flat_map(|value| value.split(','))
+            .filter_map(|range| range.split(';').next())
+            .any(|range| range.trim().eq_ignore_ascii_case(content_type))
     }
 
     /// A parameter of the query.

@@ -2,6 +2,7 @@
 //! elsewhere.
 
 mod caller;
+mod events;
 mod health;
 mod incoming;
 mod log;
@@ -17,6 +18,7 @@ mod trust;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 
@@ -32,6 +34,25 @@ pub struct App {
     pub service: Service,
     /// Peers whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Whether the server is to stop.
+    pub stopping: Stopping,
+}
+
+/// Told to calls that would wait for something, so that they do not hold up a stop.
+#[derive(Clone, Debug, Default)]
+pub struct Stopping(Arc<AtomicBool>);
+
+impl Stopping {
+    /// From now on nobody waits.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it has begun.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// Every route with who may call it.

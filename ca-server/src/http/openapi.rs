@@ -11,7 +11,7 @@ use super::App;
 use super::caller::Anyone;
 use super::incoming::Incoming;
 use super::problem::raw;
-use super::{health, log, requests, sessions, trust};
+use super::{events, health, log, requests, sessions, trust};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +29,7 @@ use super::{health, log, requests, sessions, trust};
         requests::create,
         requests::list,
         requests::show,
+        events::search,
     )
 )]
 struct Description;

@@ -5,10 +5,16 @@ use axum::response::{IntoResponse, Response};
 use jit_ssh_proto::{Blame, Code, Problem};
 use serde::Serialize;
 
+use crate::service::QUOTA_WINDOW;
+
+/// Room for an answer with a certificate and its receipt, so that it does not grow piece by piece.
+const ANSWER_BYTES: usize = 4096;
+
 /// A JSON answer, never cached.
 pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
-    match serde_json::to_vec(value) {
-        Ok(body) => raw(status, "application/json", body),
+    let mut body = Vec::with_capacity(ANSWER_BYTES);
+    match serde_json::to_writer(&mut body, value) {
+        Ok(()) => raw(status, "application/json", body),
         Err(error) => {
             tracing::error!(%error, "an answer could not be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -36,6 +42,9 @@ pub(super) fn respond(problem: &Problem) -> Response {
     let body = serde_json::to_vec(problem).unwrap_or_default();
     let mut response = raw(status, "application/problem+json", body);
     let headers = response.headers_mut();
+    if problem.code == Code::TooManyRequests {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(QUOTA_WINDOW));
+    }
     match problem.code.blame() {
         Blame::Server | Blame::Provider if status == StatusCode::SERVICE_UNAVAILABLE => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use jit_ssh_proto::Problem;
 
-use super::caller::{Anyone, Caller, CallerKind, NewSession, Session, SignedSession};
+use super::caller::{Anyone, Auditor, Caller, CallerKind, NewSession, Session, SignedSession};
 use super::incoming::Incoming;
 use super::problem::respond;
-use super::{App, health, log, openapi, requests, sessions, trust};
+use super::{App, events, health, log, openapi, requests, sessions, trust};
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,7 @@ pub(super) fn routes() -> Vec<Route> {
         route::<SignedSession, _, _>(POST, "/v1/requests", requests::create),
         route::<Session, _, _>(GET, "/v1/requests", requests::list),
         route::<Session, _, _>(GET, "/v1/requests/{id}", requests::show),
+        route::<Auditor, _, _>(GET, "/v1/events", events::search),
     ]
 }
 

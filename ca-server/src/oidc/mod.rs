@@ -74,6 +74,8 @@ pub struct VerifiedToken {
 #[derive(Debug)]
 pub struct Provider {
     config: IssuerConfig,
+    /// Its URL, parsed; none if it is not one.
+    issuer: Option<IssuerUrl>,
     algorithms: Vec<Algorithm>,
     keys: Arc<Keys>,
 }
@@ -88,7 +90,8 @@ impl Provider {
     fn with_timing(config: IssuerConfig, timing: Timing) -> Self {
         // A name that is not known allows nothing; the configuration refuses it with a sentence.
         let algorithms = config.algorithms.iter().filter_map(|name| token::algorithm(name)).collect();
-        Self { keys: Arc::new(Keys::new(&config, timing)), algorithms, config }
+        let issuer = IssuerUrl::new(config.url.clone()).ok();
+        Self { keys: Arc::new(Keys::new(&config, timing)), issuer, algorithms, config }
     }
 
     /// The entry.
@@ -143,7 +146,7 @@ impl Provider {
                  provider has to correct it.",
             )
         })?;
-        let issuer = IssuerUrl::new(self.config.url.clone()).map_err(|_| {
+        let issuer = self.issuer.clone().ok_or_else(|| {
             Problem::new(Code::ProviderInvalid, "The issuer's `url` in the CA's configuration is not a URL.")
         })?;
         // openidconnect has no leeway of its own. Past the year 9999 its calendar ends, and with it every token.

@@ -83,13 +83,16 @@ impl Service {
     pub(super) async fn issue(&self, who: Who, ask: Ask, opening: Opening) -> Result<Answer, Problem> {
         let Ask { request, key } = ask;
         let now = self.now();
+        // A denial is recorded, so it must not come without bound.
+        self.quota.check(&who.session, now)?;
 
         // 3. decide
         let at = Circumstances { now, local: self.local(now), source_ip: who.source };
         let id = RequestId::from(entropy::ulid_parts(self.clock.milliseconds()));
         let (decided, refused) = match self.rules.decide(&who.identity, &request, &key, &at) {
             Decision::Denied(denial) => {
-                tracing::info!(request = %id, name = %who.identity.name(), code = %denial.code, policies = ?denial.policies, "denied");
+                self.quota.refused(&who.session, now);
+                tracing::info!(request = %id, name = who.identity.name().as_str(), code = %denial.code, policies = ?denial.policies, "denied");
                 (
                     Decided::Denied { code: denial.code, policies: denial.policies },
                     Some(Problem::new(denial.code, denial.detail)),
@@ -188,7 +191,7 @@ impl Service {
         // 7. reply
         let receipt = self.receipt(recorded)?;
         let certificate = certificate.to_openssh().map_err(refusal::internal)?;
-        tracing::info!(request = %grant.request(), grant = %grant.id(), name = %grant.name(), serial, leaf = outcome.leaf, "certificate issued");
+        tracing::info!(request = %grant.request(), grant = %grant.id(), name = grant.name().as_str(), serial, leaf = outcome.leaf, "certificate issued");
         let addresses = grant.asked().accounts().iter().filter_map(|account| match &account.place {
             Place::Host(host) => {
                 Some((host.to_string(), self.rules.inventory().host(host)?.address.clone()?))

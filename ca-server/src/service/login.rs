@@ -82,7 +82,7 @@ impl Service {
                 return Err(problem);
             }
         };
-        tracing::info!(session = %who.session, issuer = %who.identity.issuer(), name = %who.identity.name(), source = %call.source, "session opened");
+        tracing::info!(session = %who.session, issuer = who.identity.issuer().as_str(), name = who.identity.name().as_str(), source = %call.source, "session opened");
         // 6. reply
         let (issued, refused) = match issued {
             None => (None, None),

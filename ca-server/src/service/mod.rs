@@ -1,9 +1,11 @@
 //! What the CA does, as numbered steps over the core, the store, the signer and the providers. Knows no HTTP types.
 
 mod call;
+mod events;
 mod issue;
 mod ledger;
 mod login;
+mod quota;
 mod refusal;
 mod requests;
 mod session;
@@ -18,6 +20,9 @@ use jit_ssh_proto::event::Actor;
 use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
 pub use call::{Call, SignedCall};
+pub use events::{Auditor, EventQuery, Export};
+pub use quota::Quota;
+pub(crate) use quota::WINDOW as QUOTA_WINDOW;
 pub use session::{LiveSession, SessionCache};
 
 use crate::clock::Clock;
@@ -50,6 +55,8 @@ pub struct Service {
     pub bundle: SignedBundle,
     /// Sessions found lately.
     pub sessions: SessionCache,
+    /// Refusals of late.
+    pub quota: Quota,
 }
 
 impl Service {

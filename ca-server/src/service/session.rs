@@ -166,6 +166,10 @@ impl LiveSession {
         }
     }
 
+    pub(super) fn id(&self) -> SessionId {
+        self.stored.id
+    }
+
     pub(super) fn identity(&self) -> &VerifiedIdentity {
         &self.identity
     }

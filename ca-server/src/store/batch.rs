@@ -5,8 +5,8 @@
 
 use jit_ssh_core::cert::{CertError, Prepared};
 use jit_ssh_proto::event::{
-    Actor, CertificateRevoked, EVENT_VERSION, Event, EventErased, Outcome as Decision, RequestDecided,
-    SerialJump, SessionEnded, SessionOpened, SessionRefused, StoreRestored, What,
+    Actor, CertificateRevoked, EVENT_VERSION, Event, EventErased, LogExported, Outcome as Decision,
+    RequestDecided, SerialJump, SessionEnded, SessionOpened, SessionRefused, StoreRestored, What,
 };
 use jit_ssh_proto::{Code, SessionId, Span, Timestamp};
 
@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use super::StoreError;
 use super::change::{
-    CallId, Change, DecideRequest, Decided, EndSession, EraseEvent, IssueCertificate, OpenSession, Outcome,
-    RecordEvent, Recorded, Refusal, RefuseSession, Restored,
+    CallId, Change, DecideRequest, Decided, EndSession, EraseEvent, ExportLog, IssueCertificate, OpenSession,
+    Outcome, RecordEvent, Recorded, Refusal, RefuseSession, Restored,
 };
 use super::erase::erasable;
 use super::facts::{Facts, GrantFact, Head, SessionFact};
@@ -72,6 +72,7 @@ impl Batch {
             Change::EndSession(end) => self.end(time, end),
             Change::DecideRequest(decide) => self.decide(time, *decide),
             Change::IssueCertificate(issue) => self.issue(time, issue),
+            Change::ExportLog(export) => self.export(time, export),
             Change::EraseEvent(erase) => self.erase(time, erase),
             Change::Restored(restored) => self.restored(time, restored),
         }
@@ -195,6 +196,14 @@ impl Batch {
             session.ended = true;
         }
         self.rows.updates.push(SessionUpdate::Ended(end.session, time));
+        Ok(self.keep(event))
+    }
+
+    fn export(&mut self, time: Timestamp, export: ExportLog) -> Result<Outcome, Refusal> {
+        self.own(export.session, time, &export.actor)?;
+        let exported = LogExported { session: export.session, filter: export.filter };
+        let what = What::LogExported(Box::new(exported));
+        let event = self.event(time, export.actor, Some(export.source), what)?;
         Ok(self.keep(event))
     }
 

@@ -5,7 +5,7 @@ use jit_ssh_core::cert::{CertError, Prepared};
 use jit_ssh_core::grant::Grant;
 use jit_ssh_core::identity::{Claims, Flow};
 use jit_ssh_core::request::AccessRequest;
-use jit_ssh_proto::event::{Actor, What};
+use jit_ssh_proto::event::{Actor, LogFilter, What};
 use jit_ssh_proto::{Code, Name, RequestId, SessionId, Text, Timestamp, UserKey};
 
 use sha2::{Digest, Sha256};
@@ -36,6 +36,8 @@ pub enum Change {
     DecideRequest(Box<DecideRequest>),
     /// A certificate is determined.
     IssueCertificate(IssueCertificate),
+    /// Part of the ledger is about to be given to somebody in one stream.
+    ExportLog(ExportLog),
     /// An event's body goes.
     EraseEvent(EraseEvent),
     /// What the store holds came from a backup; only inside the transaction that brings it in.
@@ -183,8 +185,21 @@ pub struct DecideRequest {
     pub decided: Decided,
 }
 
+/// Part of the ledger is about to be given to somebody.
+///
+/// Preconditions: the session is live and the actor's.
+pub struct ExportLog {
+    /// The session.
+    pub session: SessionId,
+    /// Who.
+    pub actor: Actor,
+    /// The caller's address.
+    pub source: String,
+    /// What it is narrowed to.
+    pub filter: LogFilter,
+}
+
 /// What came out of a decision.
-#[expect(clippy::large_enum_variant, reason = "lives for one call, in a box")]
 pub enum Decided {
     /// Allowed.
     Granted(Grant),

@@ -86,6 +86,9 @@ impl Wanted {
                     wanted.names.insert(open.name.to_string());
                     wanted.names.extend(open.login.iter().map(ToString::to_string));
                 }
+                Change::ExportLog(export) => {
+                    wanted.sessions.insert(export.session.to_string());
+                }
                 Change::EndSession(end) => {
                     wanted.fresh.insert(call_key(&end.call));
                     wanted.sessions.insert(end.session.to_string());

@@ -17,6 +17,7 @@ mod read;
 mod readers;
 mod restore;
 mod rows;
+mod search;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -26,12 +27,13 @@ mod writer;
 
 pub use backup::Backup;
 pub use change::{
-    CallId, Change, DecideRequest, Decided, EndSession, EraseEvent, IssueCertificate, OpenSession, Outcome,
-    Prepare, RecordEvent, Recorded, Refusal, RefuseSession,
+    CallId, Change, DecideRequest, Decided, EndSession, EraseEvent, ExportLog, IssueCertificate, OpenSession,
+    Outcome, Prepare, RecordEvent, Recorded, Refusal, RefuseSession,
 };
 pub use erase::NotErasable;
 pub use moving::{Move, Moved, resume};
 pub use restore::{Restore, RestoredStore};
+pub use search::{Found, Search};
 pub use tree::{NodeHash, TreeHead};
 pub use verify::{Finding, Known, Progress, Report, Verify};
 
@@ -229,9 +231,10 @@ impl Store {
 
     /// Finishes what waits and closes. Other handles then answer that the store is closed.
     pub async fn close(self) {
+        // Readers first: whoever leaves a SQLite file last brings its log back into it, which only a writer can.
+        self.shared.readers.close().await;
         // A writer that is gone has closed already.
         let _closed = self.ask(|reply| Job::Close { reply }).await;
-        self.shared.readers.close().await;
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {

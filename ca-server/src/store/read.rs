@@ -172,7 +172,7 @@ impl Store {
     }
 }
 
-fn size(conn: &mut dyn Conn) -> Result<u64, EngineError> {
+pub(super) fn size(conn: &mut dyn Conn) -> Result<u64, EngineError> {
     last_leaf(conn)?.map_or(Ok(0), |row| row.number(0).map(|leaf| leaf.saturating_add(1)))
 }
 
@@ -205,7 +205,7 @@ fn request(row: &Row) -> Result<RequestInfo, EngineError> {
     })
 }
 
-fn event(row: &Row) -> Result<StoredEvent, EngineError> {
+pub(super) fn event(row: &Row) -> Result<StoredEvent, EngineError> {
     let body = row.maybe_bytes(1)?.map(<[u8]>::to_vec);
     let content = match body {
         Some(body) => Some(Content { body, salt: row.hash(2)? }),

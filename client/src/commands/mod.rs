@@ -2,6 +2,7 @@
 
 mod completions;
 mod inspect;
+mod log;
 mod login;
 mod logout;
 mod setup;
@@ -33,6 +34,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         | Command::Logout
         | Command::Ssh(_)
         | Command::Status(_)
+        | Command::Log(_)
         | Command::Inspect(_) => {}
     }
     held::sweep(&Paths::from_env()?, clock::now())?;
@@ -43,6 +45,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Ssh(args) => ssh::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Log(args) => log::run(&args),
         Command::Completions(_) | Command::Sweep | Command::Setup(_) => Ok(()),
     }
 }

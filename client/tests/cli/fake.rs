@@ -19,6 +19,8 @@ use ssh_key::certificate::{Builder, CertType};
 use ssh_key::private::Ed25519Keypair;
 use url::form_urlencoded;
 
+use super::ledger::Ledger;
+
 pub(crate) const CA: CaId = CaId::from_bytes([7; 32]);
 
 #[expect(clippy::disallowed_methods, reason = "the fake has a clock too")]
@@ -52,6 +54,9 @@ pub(crate) struct State {
     pub(crate) change_nonce: fn(String) -> String,
     pub(crate) date: Option<&'static str>,
     pub(crate) pkce: BTreeMap<String, (String, String)>,
+    pub(crate) ledger: Ledger,
+    /// The number of the ledger key in the bundle.
+    pub(crate) ledger_key: u8,
     session: Option<(SessionId, UserKey)>,
     serial: u64,
     opened: u64,
@@ -76,6 +81,8 @@ impl Fake {
             change_nonce: |nonce| nonce,
             date: None,
             pkce: BTreeMap::new(),
+            ledger: Ledger::new(),
+            ledger_key: 4,
             session: None,
             serial: 0,
             opened: 0,
@@ -137,15 +144,22 @@ impl Fake {
         let (status, answer) = {
             let mut state = self.state.lock().unwrap();
             state.log.push(format!("{method} {path}"));
-            self.answer(&mut state, &method, &path, &headers, &body)
+            match path.strip_prefix("/log/").and_then(|file| state.ledger.file(file)) {
+                Some(contents) => (200, contents),
+                None => {
+                    let (status, text) = self.answer(&mut state, &method, &path, &headers, &body);
+                    (status, text.into_bytes())
+                }
+            }
         };
         let kind = if status < 300 { "application/json" } else { "application/problem+json" };
         let date = self.state.lock().unwrap().date.map_or_else(String::new, |d| format!("date: {d}\r\n"));
         let _ = write!(
             stream,
-            "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\n{date}content-length: {}\r\nconnection: close\r\n\r\n{answer}",
+            "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\n{date}content-length: {}\r\nconnection: close\r\n\r\n",
             answer.len()
         );
+        let _ = stream.write_all(&answer);
     }
 
     fn answer(
@@ -250,7 +264,7 @@ impl Fake {
             url: self.url.clone(),
             issued: Timestamp::from_seconds(state.issued),
             authorities: vec![entry("user", "user", 2), entry("host", "host", 3)],
-            ledger_key: key(4).public_key().to_openssh().unwrap(),
+            ledger_key: key(state.ledger_key).public_key().to_openssh().unwrap(),
             issuers: vec![IssuerEntry {
                 name: "corp".into(),
                 url: format!("{}/op", self.url),
@@ -300,15 +314,18 @@ fn issue(
         builder.critical_option("force-command", force).unwrap();
     }
     let host = body.accounts[0].split('@').nth(1).unwrap().to_owned();
+    let grant = GrantId::from_parts(now() * 1000, u128::from(state.serial));
+    let certificate = builder.sign(&spec.signer).unwrap();
+    let (leaf_index, receipt) = state.ledger.record(&certificate, grant);
     Ok(Issued {
         request: "req_x".into(),
-        grant: GrantId::from_parts(now() * 1000, u128::from(state.serial)).to_string(),
-        certificate: builder.sign(&spec.signer).unwrap().to_openssh().unwrap(),
+        grant: grant.to_string(),
+        certificate: certificate.to_openssh().unwrap(),
         serial: spec.told_serial,
         valid_before: Timestamp::from_seconds(end),
         policies: vec!["p".into()],
-        leaf_index: 0,
-        receipt: None,
+        leaf_index,
+        receipt,
         addresses: BTreeMap::from([(host, "127.0.0.1:2222".to_owned())]),
     })
 }

@@ -3,6 +3,8 @@
 
 mod browser;
 mod fake;
+mod ledger;
+mod log;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

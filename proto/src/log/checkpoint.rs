@@ -167,7 +167,7 @@ impl Checkpoint {
 }
 
 /// The signature lines of a note, if they are written as they would be written again.
-fn signature_lines(parsed: &Note, note: &str) -> Result<Vec<Signature>, CheckpointError> {
+pub(super) fn signature_lines(parsed: &Note, note: &str) -> Result<Vec<Signature>, CheckpointError> {
     if parsed.to_bytes() != note.as_bytes() {
         return Err(CheckpointError::Malformed);
     }

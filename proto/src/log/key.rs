@@ -12,7 +12,7 @@ use ssh_key::public::KeyData;
 use crate::{CaId, UserKey};
 
 /// The type of an Ed25519 signature in a signed note (C2SP signed-note, "Signature types").
-const ED25519: u8 = 0x01;
+pub(super) const ED25519: u8 = 0x01;
 
 /// The ledger key of one CA.
 #[derive(Clone)]

@@ -6,24 +6,28 @@
 
 mod checkpoint;
 mod entries;
+mod item;
 mod key;
 mod proof;
 mod receipt;
 mod root;
 mod tile;
 mod tree;
+mod witness;
 
 #[cfg(test)]
 mod testing;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Cosignature, MAX_NOTE};
 pub use entries::{EntriesError, decode_entries, encode_entries};
+pub use item::LogItemError;
 pub use key::{LogKey, LogKeyError};
 pub use proof::{InclusionError, check_inclusion, decode_proof, encode_proof};
 pub use receipt::ReceiptError;
 pub use root::RootBuilder;
 pub use tile::{TILE_WIDTH, Tile, TileKind, TilePathError};
 pub use tree::{TileSource, Tree, TreeError};
+pub use witness::{WitnessKey, WitnessKeyError};
 
 use alloc::string::String;
 

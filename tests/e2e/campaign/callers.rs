@@ -1,13 +1,14 @@
 //! The load of a campaign: each caller asks for one certificate after the other, each for a key of its own, and asks
 //! again with the very same call when no answer came.
 
+use std::net::SocketAddr;
 use std::thread;
 
 use jit_ssh_proto::UserKey;
 use jit_ssh_proto::wire::{Issued, SessionOpened};
 use jit_ssh_tests::api::{Call, Key, Session};
 use jit_ssh_tests::http::{Answer, send};
-use serde_json::Value;
+use jit_ssh_tests::process::until;
 
 use super::fleet::Fleet;
 
@@ -27,8 +28,8 @@ pub(super) struct Attempt {
 
 /// The last word.
 pub(super) enum End {
-    /// The certificate, with its receipt if the answer had one.
-    Received(Box<Issued>, Option<Value>),
+    /// The certificate.
+    Received(Box<Issued>),
     /// The call was taken before: what was lost was the answer.
     Recorded,
     /// The campaign ended first.
@@ -68,10 +69,7 @@ fn caller(fleet: &Fleet, n: usize) -> Vec<Attempt> {
         let attempt = match &session {
             Some(session) => {
                 let call = session.access(&site.ca, &key).unwrap();
-                make(fleet, n + turn, &key, &call, |answer| {
-                    let receipt = receipt(answer, "/receipt");
-                    (answer.json().unwrap(), receipt)
-                })
+                make(fleet, n + turn, &key, &call, |answer| answer.json().unwrap())
             }
             None => {
                 let session_key = Key::new().unwrap();
@@ -80,7 +78,7 @@ fn caller(fleet: &Fleet, n: usize) -> Vec<Attempt> {
                     let opened: SessionOpened = answer.json().unwrap();
                     let id = opened.session.id.parse().unwrap();
                     session = Some(Session { key: session_key.clone(), token: opened.token, id });
-                    (opened.issued.unwrap(), receipt(answer, "/issued/receipt"))
+                    opened.issued.unwrap()
                 })
             }
         };
@@ -93,17 +91,13 @@ fn caller(fleet: &Fleet, n: usize) -> Vec<Attempt> {
     attempts
 }
 
-fn receipt(answer: &Answer, pointer: &str) -> Option<Value> {
-    answer.json::<Value>().unwrap().pointer(pointer).cloned()
-}
-
 /// Makes one call until its last word.
 fn make(
     fleet: &Fleet,
     wish: usize,
     key: &Key,
     call: &Call,
-    received: impl FnOnce(&Answer) -> (Issued, Option<Value>),
+    received: impl FnOnce(&Answer) -> Issued,
 ) -> Attempt {
     let mut attempt = Attempt { key: key.public.clone(), lost: 0, errors: Vec::new(), end: End::Open };
     loop {
@@ -112,11 +106,10 @@ fn make(
             attempt.lost += 1;
             continue;
         };
-        fleet.answered();
         match answer.outcome().as_str() {
             "201" => {
-                let (issued, receipt) = received(&answer);
-                attempt.end = End::Received(Box::new(issued), receipt);
+                fleet.answered();
+                attempt.end = End::Received(Box::new(received(&answer)));
                 return attempt;
             }
             // Only who had no answer, or one that left it open, may be told so.
@@ -129,7 +122,18 @@ fn make(
                 assert_eq!(answer.status, 503, "{error}: {}", problem.detail);
                 assert!(answer.header("retry-after").is_some(), "{error}: {}", problem.detail);
                 attempt.errors.push(problem.detail);
+                until_ready(fleet, address);
             }
         }
     }
+}
+
+/// Waits until a server that said to try again would take a call, or has died, or it is all over.
+fn until_ready(fleet: &Fleet, address: SocketAddr) {
+    let ready = Call::plain("GET", "/readyz");
+    until("readiness", || {
+        let waits = send(address, &ready).is_ok_and(|answer| answer.status == 503);
+        Ok((!waits || fleet.is_over()).then_some(()))
+    })
+    .unwrap();
 }

@@ -8,9 +8,8 @@ use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use ed25519_dalek::VerifyingKey;
 use jit_ssh_core::cert::encode_tbs;
 use jit_ssh_proto::event::{CertificateIssued, What};
-use jit_ssh_proto::wire::Issued;
+use jit_ssh_proto::wire::{Issued, Receipt};
 use jit_ssh_tests::ledger::{Checkpoint, Leaf, Roots};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use ssh_key::{Certificate, PublicKey};
 
@@ -25,16 +24,15 @@ pub(super) struct Counts {
     lost: usize,
     errors: usize,
     undelivered: usize,
-    receipts: usize,
     leaves: usize,
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { recorded, received, lost, errors, undelivered, receipts, leaves } = self;
+        let Self { recorded, received, lost, errors, undelivered, leaves } = self;
         write!(
             f,
-            "{recorded} certificates recorded in {leaves} leaves, {received} received ({receipts} receipts), \
+            "{recorded} certificates recorded in {leaves} leaves, {received} received with their receipts, \
              {undelivered} recorded and never delivered; {lost} calls without an answer, {errors} told to try again"
         )
     }
@@ -61,16 +59,14 @@ pub(super) fn check(site: &Site, attempts: &[Attempt]) -> Counts {
         counts.lost += attempt.lost;
         counts.errors += attempt.errors.len();
         match &attempt.end {
-            End::Received(issued, receipt) => {
+            End::Received(issued) => {
                 let [entry] = found.as_slice() else {
                     panic!("serial {}: {} records", issued.serial, found.len())
                 };
                 is_recorded(issued, entry);
                 counts.received += 1;
-                if let Some(receipt) = receipt {
-                    is_proved(site, receipt, entry, &leaves, &roots, &ledger_key);
-                    counts.receipts += 1;
-                }
+                let receipt = issued.receipt.as_ref().unwrap();
+                is_proved(site, receipt, entry, &leaves, &roots, &ledger_key);
             }
             End::Recorded => {
                 assert_eq!(found.len(), 1, "a call that was taken before is in the ledger, once");
@@ -120,20 +116,17 @@ fn is_recorded(issued: &Issued, (leaf, recorded): &(u64, CertificateIssued)) {
 /// The receipt shows that the ledger which is there now is the one that the caller was promised.
 fn is_proved(
     site: &Site,
-    receipt: &Value,
+    receipt: &Receipt,
     (leaf, _): &(u64, CertificateIssued),
     leaves: &[Leaf],
     roots: &Roots,
     key: &VerifyingKey,
 ) {
-    let text = |name: &str| receipt[name].as_str().unwrap();
     let stored = &leaves[usize::try_from(*leaf).unwrap()];
-    assert_eq!(text("event").as_bytes(), stored.body, "leaf {leaf}");
-    assert_eq!(BASE64URL_NOPAD.decode(text("salt").as_bytes()).unwrap(), stored.salt, "leaf {leaf}");
-    let checkpoint = Checkpoint::read(text("checkpoint"), &site.ca, key).unwrap();
-    let hashes = receipt["proof"].as_array().unwrap().iter();
-    let proof: Vec<_> =
-        hashes.map(|hash| BASE64.decode(hash.as_str().unwrap().as_bytes()).unwrap()).collect();
+    assert_eq!(receipt.event.as_bytes(), stored.body, "leaf {leaf}");
+    assert_eq!(BASE64URL_NOPAD.decode(receipt.salt.as_bytes()).unwrap(), stored.salt, "leaf {leaf}");
+    let checkpoint = Checkpoint::read(&receipt.checkpoint, &site.ca, key).unwrap();
+    let proof: Vec<_> = receipt.proof.iter().map(|hash| BASE64.decode(hash.as_bytes()).unwrap()).collect();
     checkpoint.has(*leaf, &stored.hash, &proof).unwrap();
     assert_eq!(
         Some(&checkpoint.root),

@@ -60,7 +60,7 @@ impl Fleet {
     pub(super) fn address(&self, wish: usize) -> Option<SocketAddr> {
         let mut addresses = self.addresses.lock().unwrap();
         loop {
-            if self.over.load(Ordering::Relaxed) {
+            if self.is_over() {
                 return None;
             }
             let wish = wish % addresses.len();
@@ -71,16 +71,25 @@ impl Fleet {
         }
     }
 
-    /// Says that a caller was answered.
+    /// Whether callers should stop.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Says that a caller has its certificate.
     pub(super) fn answered(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Waits for some more answers, and not only until right after one.
+    pub(super) fn wait_for_some(&self, random: &mut StdRng) {
+        self.wait_for_answers(random.gen_range(1..=30));
+        thread::sleep(Duration::from_micros(random.gen_range(0..4000)));
+    }
+
     /// Kills one server, some answers from now, and starts it again.
     pub(super) fn kill_one(&self, random: &mut StdRng) {
-        self.wait_for_answers(random.gen_range(1..=30));
-        // Not only right after an answer.
-        thread::sleep(Duration::from_micros(random.gen_range(0..4000)));
+        self.wait_for_some(random);
         let at = random.gen_range(0..self.machines.len());
         self.kill(at);
         if random.gen_ratio(1, ONE_STARTING_IN) {

@@ -46,6 +46,7 @@ pub(super) const ROWS: &[Row] = &[
     row(&["jit-ssh", "ssh"], How::Shell(&["echo in-$((40 + 2))", "exit"])),
     row(&["jit-ssh", "status"], How::Run),
     row(&["jit-ssh", "inspect"], How::Run),
+    row(&["jit-ssh", "log", "verify"], How::Run),
     row(&["jit-ssh", "logout"], How::Run),
     row(&["curl", "-s"], How::Run),
     row(&["grep"], How::Run),

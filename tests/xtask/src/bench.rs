@@ -10,7 +10,7 @@ use crate::steps::Steps;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// What to measure
-    #[arg(value_parser = ["issue"])]
+    #[arg(value_parser = ["issue", "ledger"])]
     name: String,
     /// One object a line: {"figure": NAME, "value": NUMBER, "unit": UNIT}
     #[arg(long)]
@@ -20,8 +20,10 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut steps = Steps::begin();
     steps.take("build what is measured, as it ships", || {
-        let package = ["-p", "jit-ssh-ca", "--no-default-features"];
-        shell::must(shell::cargo()?.args(["build", "--release", "--locked"]).args(package))
+        let server = ["-p", "jit-ssh-ca", "--no-default-features"];
+        shell::must(shell::cargo()?.args(["build", "--release", "--locked"]).args(server))?;
+        let client = ["-p", "jit-ssh", "--bin", "jit-ssh"];
+        shell::must(shell::cargo()?.args(["build", "--release", "--locked"]).args(client))
     })?;
     steps.take("build what measures", || {
         let package = ["-p", "jit-ssh-tests", "--bin", "bench"];

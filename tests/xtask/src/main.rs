@@ -30,7 +30,7 @@ enum Task {
     Demo(demo::Options),
     /// Format, lints, licences, and every test on real parts
     Test(test::Options),
-    /// Measure with release builds: `cargo xtask bench issue`
+    /// Measure with release builds: `cargo xtask bench issue`, `cargo xtask bench ledger`
     Bench(bench::Options),
     /// Format the tree and list the files that have grown too long
     Tidy,

@@ -32,7 +32,7 @@ pub fn encode_tbs(record: &CertificateIssued) -> Result<Vec<u8>, CertError> {
     out.extend_from_slice(&record.serial.to_be_bytes());
     out.extend_from_slice(&record.cert_type.to_be_bytes());
     put_string(&mut out, record.key_id.as_bytes())?;
-    let mut principals = Vec::new();
+    let mut principals = Vec::with_capacity(64);
     for principal in &record.principals {
         put_string(&mut principals, principal.as_bytes())?;
     }
@@ -62,14 +62,16 @@ fn split_blob(blob: &[u8]) -> Result<(&str, &[u8]), CertError> {
 
 /// Names and values; a value is a string within the option's data, and an option without one has no data at all.
 fn options(options: &[(String, String)]) -> Result<Vec<u8>, CertError> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(128);
     for (name, value) in options {
         put_string(&mut out, name.as_bytes())?;
-        let mut body = Vec::new();
-        if !value.is_empty() {
-            put_string(&mut body, value.as_bytes())?;
+        if value.is_empty() {
+            put_string(&mut out, b"")?;
+        } else {
+            let data = u32::try_from(value.len().saturating_add(4)).map_err(|_| CertError::Encoding)?;
+            out.extend_from_slice(&data.to_be_bytes());
+            put_string(&mut out, value.as_bytes())?;
         }
-        put_string(&mut out, &body)?;
     }
     Ok(out)
 }

@@ -89,9 +89,8 @@ impl Prepared {
     /// The same from a statement: inside this module only, so that a [`Grant`] stays the one way in.
     fn of(statement: &Statement<'_>, issuance: &Issuance<'_>) -> Result<Self, CertError> {
         // 1. Every field.
-        let record = profile(statement, issuance)?;
         // 2. The bytes, from the record and nothing else (invariant 1).
-        let tbs = encode_tbs(&record)?;
+        let (record, tbs) = profile::determine(statement, issuance)?;
         // 3. The bytes are read back and judged.
         lint::run(&tbs, &record, statement, issuance)?;
         Ok(Self { tbs, record })

@@ -85,6 +85,14 @@ impl<'a> From<&'a Grant> for Statement<'a> {
 /// # Errors
 /// [`CertError::Ended`] when nothing is left of the window, [`CertError::Lint`] when the parts do not fit together.
 pub fn profile(statement: &Statement<'_>, issuance: &Issuance<'_>) -> Result<CertificateIssued, CertError> {
+    determine(statement, issuance).map(|(record, _)| record)
+}
+
+/// The record, and the bytes that it determines: its digest is over them.
+pub(super) fn determine(
+    statement: &Statement<'_>,
+    issuance: &Issuance<'_>,
+) -> Result<(CertificateIssued, Vec<u8>), CertError> {
     let (valid_after, valid_before) = window(statement, issuance)?;
     let mut record = CertificateIssued {
         grant: statement.grant,
@@ -104,8 +112,9 @@ pub fn profile(statement: &Statement<'_>, issuance: &Issuance<'_>) -> Result<Cer
         tbs_sha256: String::new(),
         policy_digest: statement.policy_digest.to_owned(),
     };
-    record.tbs_sha256 = HEXLOWER.encode(&Sha256::digest(encode_tbs(&record)?));
-    Ok(record)
+    let tbs = encode_tbs(&record)?;
+    record.tbs_sha256 = HEXLOWER.encode(&Sha256::digest(&tbs));
+    Ok((record, tbs))
 }
 
 /// From when to when: each bound only narrows (invariant 2).

@@ -221,6 +221,11 @@ fn digest(sources: &[PolicySource], inventory: &[u8; 32], default_ttl: Span) -> 
 }
 
 impl Allowed {
+    /// Issuer, name, request, policies and digest, for the grant that is made of it.
+    pub(crate) fn into_parts(self) -> (Name, Name, AccessRequest, Vec<String>, String) {
+        (self.issuer, self.name, self.request, self.policies, self.digest)
+    }
+
     /// The alias of the asker's issuer.
     #[must_use]
     pub fn issuer(&self) -> &Name {

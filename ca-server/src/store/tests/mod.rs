@@ -5,6 +5,7 @@
 mod crash;
 mod disk;
 mod opening;
+mod plans;
 mod server;
 
 #[path = "contract"]
@@ -20,6 +21,7 @@ mod on_sqlite {
     mod ledger;
     mod operations;
     mod preconditions;
+    mod search;
     mod tree;
     mod verify;
 }
@@ -37,6 +39,7 @@ mod on_postgres {
     mod ledger;
     mod operations;
     mod preconditions;
+    mod search;
     mod tree;
     mod verify;
 }

@@ -80,7 +80,7 @@ fn signatures() -> anyhow::Result<(f64, f64)> {
 }
 
 /// Durable commits of one small row a second, one after the other: SQLite, WAL, `synchronous = FULL`.
-fn single_commits(dir: &Path) -> anyhow::Result<f64> {
+pub(crate) fn single_commits(dir: &Path) -> anyhow::Result<f64> {
     let path = dir.join("single.db");
     let db = rusqlite::Connection::open(path)?;
     db.execute_batch(

@@ -1,9 +1,12 @@
 //! `cargo xtask bench issue`: what issuing costs on this machine, beside what it must cost at least, in one run.
+//! `cargo xtask bench ledger`: what the ledger does by itself, on both engines.
 //!
 //! Prints a table, or with `--json` one object a line: `{"figure": NAME, "value": NUMBER, "unit": UNIT}`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench's figures are its output")]
 
+mod cli;
 mod figures;
+mod ledger;
 mod limits;
 mod load;
 mod mint;
@@ -24,23 +27,35 @@ const LOAD_TIME: Duration = Duration::from_secs(6);
 /// The connections of each load.
 const CONNECTIONS: [usize; 3] = [1, 8, 32];
 
+/// The benches there are.
+#[derive(Clone, Copy)]
+enum Bench {
+    Issue,
+    Ledger,
+}
+
 /// What to measure. Without options, everything once.
 struct Options {
+    bench: Bench,
     binary: PathBuf,
     json: bool,
     kinds: Vec<Kind>,
     connections: Vec<usize>,
     time: Duration,
+    /// How long the long ledger is.
+    leaves: u64,
 }
 
 impl Options {
     fn read(args: impl Iterator<Item = String>) -> anyhow::Result<Self> {
         let mut options = Self {
+            bench: Bench::Issue,
             binary: PathBuf::new(),
             json: false,
             kinds: vec![Kind::Login, Kind::Session],
             connections: CONNECTIONS.to_vec(),
             time: LOAD_TIME,
+            leaves: ledger::LEAVES,
         };
         let mut words = Vec::new();
         for arg in args {
@@ -50,29 +65,39 @@ impl Options {
                 Some(("--kind", "session")) => options.kinds = vec![Kind::Session],
                 Some(("--connections", count)) => options.connections = vec![count.parse()?],
                 Some(("--seconds", seconds)) => options.time = Duration::from_secs(seconds.parse()?),
+                Some(("--leaves", count)) => options.leaves = count.parse()?,
                 None | Some(_) if arg.starts_with('-') => bail!("{arg} is not an option: {USAGE}"),
                 None | Some(_) => words.push(arg),
             }
         }
         let [name, binary] = words.as_slice() else { bail!("{USAGE}") };
-        if name != "issue" {
-            bail!("bench {name:?} is not known: {USAGE}");
-        }
+        options.bench = match name.as_str() {
+            "issue" => Bench::Issue,
+            "ledger" => Bench::Ledger,
+            _ => bail!("bench {name:?} is not known: {USAGE}"),
+        };
         options.binary = PathBuf::from(binary);
         Ok(options)
     }
 }
 
-const USAGE: &str =
-    "write bench issue PATH_OF_JIT_SSH_CA [--json] [--kind=login|session] [--connections=N] [--seconds=N]";
+const USAGE: &str = "write bench issue|ledger PATH_OF_JIT_SSH_CA [--json] [--kind=login|session] [--connections=N] [--seconds=N] [--leaves=N]";
 
 fn main() -> anyhow::Result<()> {
     let options = Options::read(std::env::args().skip(1))?;
     let mut figures = Figures::new(options.json);
-    issue(&options, &mut figures)
+    match options.bench {
+        Bench::Issue => issue(&options, &mut figures),
+        Bench::Ledger => ledger::run(&options, &mut figures),
+    }
 }
 
 fn issue(options: &Options, figures: &mut Figures) -> anyhow::Result<()> {
+    let client = options.binary.with_file_name("jit-ssh");
+    if client.exists() {
+        note("client: --help");
+        figures.add("cli.help_ms", cli::help_ms(&client)?, "ms");
+    }
     let dir = tempfile::tempdir()?;
     note("limits: signatures, single commits, ssh-keygen -s");
     let limits = limits::measure(dir.path())?;

@@ -89,6 +89,13 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// The database's file.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.dir.join("ca.db")
+    }
+}
+
 impl Server {
     pub(crate) fn start(prepared: &Prepared) -> anyhow::Result<Self> {
         let began = Instant::now();

@@ -1,0 +1,98 @@
+//! `/v1/events`: the ledger, for those who may audit. Page by page, waiting for what comes, or all of it in one stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::response::Response;
+use http_body_util::channel::Channel;
+use jit_ssh_proto::Problem;
+use jit_ssh_proto::wire::LogPage;
+
+use super::App;
+use super::caller::Auditor;
+use super::incoming::Incoming;
+use super::problem::{json, raw};
+use crate::service::{EventQuery, Export};
+
+/// One JSON object a line.
+const NDJSON: &str = "application/x-ndjson";
+
+/// How often somebody who waits looks again. Other processes may append too, so there is nothing to be woken by.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How many parts of a stream are made before its reader takes them.
+const AHEAD: usize = 1;
+
+/// Searches the ledger. With `Accept: application/x-ndjson` everything that matches is streamed, one item a line, and
+/// that is recorded.
+#[utoipa::path(get, path = "/v1/events",
+    params(
+        ("after" = Option<u64>, Query, description = "only leaves after this one: `next` of the page before"),
+        ("before" = Option<u64>, Query, description = "only leaves before this one"),
+        ("order" = Option<String>, Query, description = "`asc` (default) or `desc`"),
+        ("limit" = Option<u32>, Query, description = "the most items, 1 to 1000"),
+        ("wait" = Option<u32>, Query, description = "how many seconds to wait if nothing is there yet, at most 30"),
+        ("since" = Option<u64>, Query, description = "only from this time on"),
+        ("until" = Option<u64>, Query, description = "only before this time"),
+        ("type" = Option<String>, Query, description = "only this kind"),
+        ("user" = Option<String>, Query, description = "only by this name"),
+        ("host" = Option<String>, Query, description = "only about this host"),
+        ("action" = Option<String>, Query, description = "only about this mode or modifier"),
+        ("policy" = Option<String>, Query, description = "only decided by this policy"),
+        ("serial" = Option<u64>, Query, description = "only about this serial"),
+        ("request" = Option<String>, Query, description = "only about this request"),
+        ("grant" = Option<String>, Query, description = "only about this grant"),
+        ("session" = Option<String>, Query, description = "only of this session"),
+        ("grep" = Option<String>, Query, description = "only with this in a value, in any case of letters"),
+    ),
+    responses((status = 200, body = LogPage), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
+pub(super) async fn search(app: Arc<App>, caller: Auditor, incoming: Incoming) -> Result<Response, Problem> {
+    let query = EventQuery::parse(incoming.queries())?;
+    if incoming.accepts(NDJSON) {
+        let export = app.service.export(&caller.0, query).await?;
+        return Ok(raw(StatusCode::OK, NDJSON, stream(export)));
+    }
+    let looking = async {
+        loop {
+            let page = app.service.events(&query).await?;
+            // Whoever waits waits for an event, not for the end of what is looked through.
+            if !page.items.is_empty() || page.more || app.stopping.has_begun() {
+                return Ok(page);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let page = match query.wait() {
+        None => app.service.events(&query).await?,
+        Some(wait) => match tokio::time::timeout(wait, looking).await {
+            Ok(page) => page?,
+            Err(_) => app.service.events(&query).await?,
+        },
+    };
+    Ok(json(StatusCode::OK, &page))
+}
+
+/// A body that is made as it is read. What cannot be read ends it early, which its reader sees: the last chunk never
+/// comes.
+fn stream(mut export: Export) -> Body {
+    let (mut sender, body) = Channel::<Bytes, Problem>::new(AHEAD);
+    tokio::spawn(async move {
+        loop {
+            match export.next().await {
+                Ok(None) => break,
+                Ok(Some(lines)) => {
+                    if sender.send_data(Bytes::from(lines)).await.is_err() {
+                        break;
+                    }
+                }
+                Err(problem) => {
+                    sender.abort(problem);
+                    break;
+                }
+            }
+        }
+    });
+    Body::new(body)
+}

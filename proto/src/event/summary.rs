@@ -1,0 +1,124 @@
+//! What happened, in a line: for tables. The kind, the time and the actor stand beside it and are not repeated. Texts
+//! that people wrote are in it as they are; whoever shows it to a terminal escapes it.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::{CertificateIssued, Outcome, RequestDecided, What};
+
+/// As many characters of a digest as tell it from others.
+const DIGEST: usize = 16;
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CaInitialised(e) => write!(f, "CA {}", e.ca_id),
+            Self::PolicyLoaded(e) => {
+                write!(f, "{} policies, {} hosts, digest {:.DIGEST$}…", e.policies, e.hosts, e.digest)
+            }
+            Self::SessionOpened(e) => write!(f, "{} groups [{}]", e.session, list(&e.groups, " ")),
+            Self::SessionRefused(e) => write!(f, "{} for the key {}", e.code, e.key),
+            Self::SessionEnded(e) => write!(f, "{}", e.session),
+            Self::RequestDecided(e) => decided(f, e),
+            Self::CertificateIssued(e) => issued(f, e),
+            Self::CertificateRevoked(e) => {
+                write!(f, "serial {} of {}", e.serial, e.authority)?;
+                e.key_id.iter().try_for_each(|id| write!(f, " {id}"))?;
+                write!(f, ": {}", e.reason)
+            }
+            Self::KeyUsed(e) => write!(f, "{} for {}, {}", e.key, e.purpose, e.fingerprint),
+            Self::ConfigChanged(e) => write!(f, "digest {:.DIGEST$}…", e.after),
+            Self::LogExported(e) => {
+                let pairs = e.filter.pairs();
+                if pairs.is_empty() {
+                    return f.write_str("everything");
+                }
+                let mut between = "";
+                pairs.iter().try_for_each(|(name, value)| {
+                    write!(f, "{between}{name}={value}")?;
+                    between = " ";
+                    Ok(())
+                })
+            }
+            Self::EventErased(e) => write!(f, "event {}: {}", e.leaf, e.reason),
+            Self::StoreRestored(e) => {
+                write!(f, "{} events from {}, {} certificates revoked", e.leaves, e.from, e.revoked)
+            }
+            Self::StoreMoved(e) => write!(f, "{} events from {} to {}", e.leaves, e.from, e.to),
+        }
+    }
+}
+
+fn decided(f: &mut fmt::Formatter<'_>, event: &RequestDecided) -> fmt::Result {
+    let asked = &event.asked;
+    write!(f, "{}", asked.mode)?;
+    asked.modifiers.iter().try_for_each(|modifier| write!(f, "+{modifier}"))?;
+    write!(f, " {}", list(&asked.accounts, " "))?;
+    asked.command.iter().try_for_each(|command| write!(f, " {:?}", command.as_str()))?;
+    match &event.outcome {
+        Outcome::Granted { policies, .. } => {
+            write!(f, ": granted by {}", policies.join(", "))?;
+        }
+        Outcome::Denied { code, policies } => {
+            write!(f, ": denied, {code}")?;
+            if !policies.is_empty() {
+                write!(f, " by {}", policies.join(", "))?;
+            }
+        }
+    }
+    for text in [&asked.reason, &asked.ticket] {
+        if !text.is_empty() {
+            write!(f, " ({text})")?;
+        }
+    }
+    Ok(())
+}
+
+fn issued(f: &mut fmt::Formatter<'_>, event: &CertificateIssued) -> fmt::Result {
+    write!(f, "serial {}, {} for {}", event.serial, event.principals.join(" "), event.key.fingerprint())
+}
+
+fn list<T: ToString>(items: &[T], between: &str) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use crate::event::Event;
+
+    #[test]
+    fn what_happened_in_a_line() {
+        for (form, expected) in [
+            (
+                include_str!("../../golden/events/request.decided.granted.full.json"),
+                "exec+agent+x11 deploy@web-1 deploy@web-2 \"systemctl restart \\\"nginx\\\"\": granted by \
+                 sre-everything (disk full: été ✓) (OPS-7)",
+            ),
+            (
+                include_str!("../../golden/events/request.decided.denied.json"),
+                "shell deploy@web-1: denied, forbidden",
+            ),
+            (
+                include_str!("../../golden/events/certificate.issued.json"),
+                "serial 1, shell:deploy@web-1 for SHA256:",
+            ),
+            (
+                include_str!("../../golden/events/log.exported.full.json"),
+                "after=10 before=99 since=1795329000 until=1795330000 type=certificate.issued user=alice",
+            ),
+            (include_str!("../../golden/events/log.exported.json"), "everything"),
+            (
+                include_str!("../../golden/events/certificate.revoked.json"),
+                "serial 17 of user: issued after the backup",
+            ),
+            (include_str!("../../golden/events/store.moved.json"), "1000 events from sqlite to postgres"),
+        ] {
+            let event: Event = serde_json::from_str(form).unwrap();
+            let said = event.what.to_string();
+            assert!(said.starts_with(expected), "{said}");
+        }
+    }
+}
