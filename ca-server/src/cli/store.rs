@@ -157,6 +157,11 @@ fn authorities(layout: &Layout) -> anyhow::Result<Vec<(Name, bool)>> {
 }
 
 async fn move_to(url: String, layout: &Layout) -> anyhow::Result<()> {
+    if url::Url::parse(&url).is_ok_and(|url| url.password().is_some()) {
+        anyhow::bail!(
+            "the URL holds a password, which other users of this machine can see: give it in PGPASSFILE or PGPASSWORD"
+        );
+    }
     let to = if url.contains(':') { url } else { backup_url(&PathBuf::from(url)) };
     let moving = store::Move { from: options(layout)?, to: to.clone(), now: SystemClock.now() };
     let moved = moving.run(progress()).await?;

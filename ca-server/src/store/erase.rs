@@ -69,7 +69,7 @@ pub(super) fn erasable(
         What::CertificateIssued(issued) if issued.valid_before > now => {
             Err(NotErasable::Lasts { leaf, what: "the certificate", until: issued.valid_before })
         }
-        What::SessionOpened(_) if fact.session => Err(NotErasable::Session(leaf)),
+        What::SessionOpened(_) | What::SessionEnded(_) if fact.session => Err(NotErasable::Session(leaf)),
         What::RequestDecided(decided) => match &decided.outcome {
             Outcome::Granted { not_after, .. } if *not_after > now => {
                 Err(NotErasable::Lasts { leaf, what: "the grant", until: *not_after })

@@ -56,7 +56,7 @@ pub(super) struct ErasingFact {
     pub(super) kind: String,
     /// None if it was erased before.
     pub(super) body: Option<Vec<u8>>,
-    /// Whether a session's row stands on it.
+    /// Whether a session's row stands on it: what opened or ended it.
     pub(super) session: bool,
 }
 
@@ -127,7 +127,8 @@ const GRANTS: Lookup = Lookup {
     key: Kind::Text,
 };
 
-const EVENTS: Lookup = Lookup { text: "SELECT leaf, kind, body FROM events WHERE leaf {}", key: Kind::Int };
+const EVENTS: Lookup =
+    Lookup { text: "SELECT leaf, kind, body, session FROM events WHERE leaf {}", key: Kind::Int };
 const SESSIONS_AT: Lookup = Lookup { text: "SELECT leaf FROM sessions WHERE leaf {}", key: Kind::Int };
 
 impl Facts {
@@ -164,11 +165,21 @@ impl Facts {
         if leaves.is_empty() {
             return Ok(());
         }
+        let mut ended = BTreeMap::new();
         let keys = || leaves.iter().map(|leaf| Value::from(*leaf)).collect::<Vec<_>>();
         for row in conn.look_up(&EVENTS, keys())? {
             let body = row.maybe_bytes(2)?.map(<[u8]>::to_vec);
             let fact = ErasingFact { kind: row.text(1)?.to_owned(), body, session: false };
-            self.erasing.insert(row.number(0)?, fact);
+            let leaf = row.number(0)?;
+            if let ("session.ended", Some(session)) = (row.text(1)?, row.maybe_text(3)?) {
+                ended.insert(session.to_owned(), leaf);
+            }
+            self.erasing.insert(leaf, fact);
+        }
+        for row in conn.look_up(&SESSIONS, ended.keys().map(|id| id.clone().into()).collect())? {
+            if let Some(fact) = ended.get(row.text(0)?).and_then(|leaf| self.erasing.get_mut(leaf)) {
+                fact.session = true;
+            }
         }
         for row in conn.look_up(&SESSIONS_AT, keys())? {
             if let Some(fact) = self.erasing.get_mut(&row.number(0)?) {

@@ -19,6 +19,7 @@ mod on_sqlite {
     mod grouping;
     mod issuing;
     mod ledger;
+    mod operations;
     mod preconditions;
     mod search;
     mod tree;
@@ -36,6 +37,7 @@ mod on_postgres {
     mod grouping;
     mod issuing;
     mod ledger;
+    mod operations;
     mod preconditions;
     mod search;
     mod tree;
