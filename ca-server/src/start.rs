@@ -20,6 +20,10 @@ use crate::oidc::Provider;
 use crate::service::{Quota, Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer};
 use crate::store::{Change, Options as StoreOptions, RecordEvent, Search, Store};
+use crate::witness::Witness;
+
+/// How often witnesses are shown the ledger if nobody asks for it.
+const WITNESSED_EVERY: Duration = Duration::from_secs(60);
 
 /// A CA that is ready to be served.
 pub struct Started {
@@ -92,6 +96,8 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         store,
         signer: Arc::new(keys.user),
         ledger: Arc::new(keys.ledger),
+        witnesses: config.witnesses.iter().cloned().map(Witness::new).collect(),
+        cosigned: tokio::sync::Mutex::default(),
         rules: Arc::new(rules),
         providers,
         limits: config.limits,
@@ -101,13 +107,18 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         sessions: SessionCache::default(),
     };
     let trusted_proxies: Vec<IpAddr> = config.trusted_proxies.iter().map(IpAddr::to_canonical).collect();
-    Ok(Started {
-        app: Arc::new(App { service, trusted_proxies, stopping: Stopping::default() }),
-        config,
-        trust,
-        key_derivation,
-        background,
-    })
+    let app = Arc::new(App { service, trusted_proxies, stopping: Stopping::default() });
+    if !config.witnesses.is_empty() {
+        let app = Arc::clone(&app);
+        background.spawn(async move {
+            loop {
+                // What went wrong is in the log.
+                let _note = app.service.checkpoint().await;
+                tokio::time::sleep(WITNESSED_EVERY).await;
+            }
+        });
+    }
+    Ok(Started { app, config, trust, key_derivation, background })
 }
 
 /// The digest of the policies and inventory that were in force before.

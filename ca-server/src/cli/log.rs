@@ -1,13 +1,15 @@
 //! `jit-ssh-ca log …`: reading the record, offline or beside a running server.
 
 use anyhow::Context;
-use jit_ssh_proto::Timestamp;
 use jit_ssh_proto::event::{LogFilter, Outcome, Reading, What};
+use jit_ssh_proto::{Text, Timestamp};
 
-use super::{DataDir, print};
+use super::store::open;
+use super::{DataDir, print, say};
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Layout};
 use crate::signer::ca_id;
-use crate::store::{Search, Store, StoredEvent};
+use crate::store::{Change, EraseEvent, Search, Store, StoredEvent};
 
 /// How many events are read at a time.
 const BATCH: usize = 500;
@@ -28,13 +30,45 @@ pub(super) enum Command {
     },
     /// Check, offline or beside a server, that every hash is right and every row of state is explained by an event
     Verify(super::verify::Args),
+    /// Take the body of one event out of the ledger, which goes on proving itself; the event that says so stays
+    Erase(Erase),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Erase {
+    /// The event's index, as `log show` prints it
+    #[arg(value_name = "INDEX")]
+    index: u64,
+    #[command(flatten)]
+    data: DataDir,
+    /// Why: it becomes part of the record
+    #[arg(long, value_name = "TEXT")]
+    reason: Text,
 }
 
 pub(super) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Show { data, json, narrowed } => show(&Layout::new(&data.dir), json, &narrowed).await,
         Command::Verify(args) => super::verify::run(args).await,
+        Command::Erase(args) => erase(args).await,
     }
+}
+
+async fn erase(args: Erase) -> anyhow::Result<()> {
+    if args.reason.is_empty() {
+        anyhow::bail!("--reason is empty: say why the event is erased");
+    }
+    let layout = Layout::new(&args.data.dir);
+    let store = open(&layout).await?;
+    let change = Change::EraseEvent(EraseEvent { leaf: args.index, reason: args.reason });
+    let applied = store.apply(SystemClock.now(), vec![change]).await;
+    store.close().await;
+    for outcome in applied? {
+        let leaf = outcome?.leaf;
+        print(&format!("erased event {}: leaf {leaf} says why", args.index))?;
+    }
+    say("Backups that were made before still have it: delete them, or erase it again after a restore.");
+    Ok(())
 }
 
 async fn show(layout: &Layout, json: bool, narrowed: &[String]) -> anyhow::Result<()> {
