@@ -396,7 +396,9 @@ fn the_operator_narrows_too_and_reads_what_later_versions_wrote() {
     // A later version was here, and went.
     let later =
         r#"{"v":1,"time":1795329819,"actor":{"by":"operator"},"type":"lock.placed","on":"\u001b[2Jkey"}"#;
-    site.execute("UPDATE events SET kind = 'lock.placed', body = CAST(?1 AS BLOB) WHERE leaf = 1", &[later]);
+    site.execute(&format!(
+        "UPDATE events SET kind = 'lock.placed', body = CAST('{later}' AS BLOB) WHERE leaf = 1"
+    ));
     let lines = |arguments: &[&str]| site.log_show(arguments).lines().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(lines(&["--where", "user=bob"]).len(), 4);
     assert_eq!(lines(&["--where", "user=alice", "--where", "host=web-1", "--json"]).len(), 3);
