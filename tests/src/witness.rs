@@ -134,13 +134,13 @@ fn answer(body: &str, key: &SigningKey, seen: &mut Seen) -> (&'static str, Strin
 
 fn cosign(body: &str, key: &SigningKey, seen: &mut Seen) -> Result<String> {
     let (head, note) = body.split_once("\n\n").context("no empty line")?;
-    let proof =
-        head.lines().skip(1).map(|line| BASE64.decode(line.as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    let hashes = head.lines().skip(1).map(|line| BASE64.decode(line.as_bytes()).ok());
+    let proof = hashes.collect::<Option<Vec<_>>>().context("no base64")?;
     let (text, _) = note.split_once("\n\n").context("no signature")?;
     let mut lines = text.lines().skip(1);
     let size: u64 = lines.next().context("no size")?.parse()?;
-    let root = BASE64.decode(lines.next().context("no root")?.as_bytes())?;
-    let root: [u8; 32] = root.try_into().ok().context("no root")?;
+    let root = lines.next().and_then(|line| BASE64.decode(line.as_bytes()).ok());
+    let root: [u8; 32] = root.and_then(|root| root.try_into().ok()).context("no root")?;
     if seen.size == size {
         ensure!(seen.root == root, "another tree of {size} leaves");
     } else if seen.size > 0 {

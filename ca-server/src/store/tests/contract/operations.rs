@@ -51,7 +51,7 @@ async fn a_copy_has_every_column_that_the_schema_has() {
     let home = home();
     let store = home.open().await;
     busy(&store).await;
-    for (table, columns) in crate::store::copy::columns() {
+    for (table, columns) in copy::columns() {
         let row = past(&home, |conn| conn.select(&format!("SELECT * FROM {table} LIMIT 1"), &[]).unwrap());
         if let Some(row) = row.first() {
             assert_eq!(row.0.len(), columns.len(), "{table}");
