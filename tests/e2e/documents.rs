@@ -10,8 +10,8 @@ use scene::{Scene, WALK, walk};
 use table::How;
 
 /// The documents whose commands a test below runs, all of them and in order.
-const SCENES: [&str; 5] =
-    [WALK.0, "docs/CERTIFICATES.md", "docs/CONFIG.md", "docs/EVENTS.md", "docs/HOSTS.md"];
+const SCENES: [&str; 6] =
+    [WALK.0, "docs/CERTIFICATES.md", "docs/CONFIG.md", "docs/EVENTS.md", "docs/HOSTS.md", "docs/OPERATIONS.md"];
 
 #[test]
 fn every_command_of_the_documents_is_known_and_every_row_is_shown() {
@@ -151,4 +151,31 @@ fn the_ledger_is_proven_as_its_document_says() {
     let json: serde_json::Value = serde_json::from_str(&said[1]).unwrap();
     assert_eq!(json["every_entry"], true, "{json}");
     assert!(said[0].contains(json["key"].as_str().unwrap()), "{said:?}");
+}
+
+#[test]
+fn the_record_is_backed_up_verified_restored_and_moved_as_its_document_says() {
+    let document = "docs/OPERATIONS.md";
+    let mut scene = Scene::after("jit-ssh login");
+    let said = section(&mut scene, document, "Backup").concat();
+    assert!(said.contains("leaves, root") && said.contains("every hash is right"), "{said}");
+    let said = section(&mut scene, document, "Witnesses").concat();
+    assert!(said.contains("agrees with checkpoint ledger.checkpoint"), "{said}");
+    let said = section(&mut scene, document, "Verify").concat();
+    assert!(said.contains("agrees with ledger.seen"), "{said}");
+    scene.stop();
+    let said = section(&mut scene, document, "Restore").concat();
+    assert!(said.contains("restored "), "{said}");
+
+    let postgres = jit_ssh_test_postgres::Postgres::start().unwrap();
+    for statement in lines::statements(document) {
+        postgres.sql("postgres", &statement).unwrap();
+    }
+    scene.has_database(&postgres.url("jit_ssh_ca").replace("app@", "jit_ssh_ca@"));
+    let said = section(&mut scene, document, "Move").concat();
+    assert!(said.contains("moved from") && said.contains("agrees with ledger.seen"), "{said}");
+    let run = ["Backup", "Witnesses", "Verify", "Restore", "Move", "Erase"];
+    for line in lines::of(document) {
+        assert!(run.contains(&line.section.as_str()), "{line}: nothing runs the commands of {:?}", line.section);
+    }
 }

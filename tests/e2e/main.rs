@@ -15,6 +15,7 @@ mod crash;
 mod documents;
 mod invariants;
 mod login;
+mod operations;
 mod proven;
 mod serving;
 mod stand;

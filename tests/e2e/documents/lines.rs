@@ -80,6 +80,14 @@ pub(super) fn of(document: &str) -> Vec<Line> {
     find(document, &fs::read_to_string(root().join(document)).unwrap())
 }
 
+/// The statements of the `sql` blocks of a document.
+pub(super) fn statements(document: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(document)).unwrap();
+    let blocks = text.split("```sql\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let statements = blocks.flat_map(|block| block.split(';')).map(str::trim);
+    statements.filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
+}
+
 fn find(document: &str, text: &str) -> Vec<Line> {
     let (mut found, mut section, mut fence): (Vec<Line>, _, Option<bool>) = (Vec::new(), "", None);
     let mut goes_on = false;

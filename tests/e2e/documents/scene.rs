@@ -18,6 +18,9 @@ use super::table::{How, PASSPHRASE, how};
 /// The section of the README that is walked from a bare machine to a shell, and that gets other scenes ready.
 pub(super) const WALK: (&str, &str) = ("README.md", "Put it into service");
 
+/// The URL of a PostgreSQL database in the documents.
+const DATABASE: &str = "postgres://jit_ssh_ca@db.example.com/jit_ssh_ca";
+
 /// One machine that is all of them: the CA's, the host's and a person's.
 pub(super) struct Scene {
     sshd: Sshd,
@@ -27,6 +30,8 @@ pub(super) struct Scene {
     grant: Option<String>,
     serving: Option<Process>,
     provider: Option<NodeProvider>,
+    /// What stands in for [`DATABASE`].
+    database: Option<String>,
 }
 
 impl Scene {
@@ -43,6 +48,7 @@ impl Scene {
             ("run/secrets", 0o700),
             ("var", 0o755),
             ("var/lib", 0o755),
+            ("var/backups", 0o700),
             ("home", 0o700),
         ] {
             fs::create_dir(root.join(folder)).unwrap();
@@ -59,6 +65,7 @@ impl Scene {
             grant: None,
             serving: None,
             provider: None,
+            database: None,
         };
         scene.programs();
         scene.ssh_config();
@@ -184,7 +191,10 @@ impl Scene {
     /// The line for this machine: its folders, its CA, its login.
     fn translated(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for folder in ["/var/lib/jit-ssh", "/run/secrets/jit-ssh", "/etc/ssh"] {
+        if let Some(database) = &self.database {
+            text = text.replace(DATABASE, database);
+        }
+        for folder in ["/var/lib/jit-ssh", "/var/backups", "/run/secrets/jit-ssh", "/etc/ssh"] {
             text = text.replace(folder, &format!("{}{folder}", self.root().display()));
         }
         text = text.replace("https://ca.example.com", &self.url());
@@ -221,6 +231,18 @@ impl Scene {
         // `serve` is told by the line itself or, where the document leaves that open, here.
         command.current_dir(&home).args(["-c", text]);
         command
+    }
+
+    /// Stops the CA in good order.
+    pub(super) fn stop(&mut self) {
+        let serving = self.serving.take().unwrap();
+        serving.terminate().unwrap();
+        serving.wait().unwrap().ok().unwrap();
+    }
+
+    /// Has this URL stand in for the one that documents write.
+    pub(super) fn has_database(&mut self, url: &str) {
+        self.database = Some(url.to_owned());
     }
 
     fn type_in(&self, answers: &[&str]) {

@@ -40,6 +40,13 @@ pub(super) const ROWS: &[Row] = &[
     row(&["jit-ssh-ca", "init"], How::Typed(&[PASSPHRASE, PASSPHRASE])),
     row(&["jit-ssh-ca", "serve"], How::Serve),
     row(&["jit-ssh-ca", "log", "show"], How::Run),
+    row(&["jit-ssh-ca", "log", "verify"], How::Run),
+    // Nothing in a scene is old enough to be erased.
+    row(&["jit-ssh-ca", "log", "erase"], How::Elsewhere("tests/e2e/operations.rs erases an event")),
+    row(&["jit-ssh-ca", "backup"], How::Run),
+    row(&["jit-ssh-ca", "restore"], How::Run),
+    row(&["jit-ssh-ca", "store", "move"], How::Run),
+    row(&["jit-ssh-ca", "store", "resume"], How::Run),
     row(&["jit-ssh-host", "files"], How::Run),
     row(&["jit-ssh", "setup"], How::Typed(&["yes"])),
     row(&["jit-ssh", "login"], How::Browser),
