@@ -6,6 +6,7 @@ mod init;
 mod lines;
 mod log;
 mod serve;
+mod store;
 mod verify;
 
 use std::path::PathBuf;
@@ -39,6 +40,13 @@ enum Command {
     /// Read the record of what was decided and issued
     #[command(subcommand)]
     Log(log::Command),
+    /// Write everything that the CA has recorded into one new file, beside a running server. Not the keys
+    Backup(store::Backup),
+    /// Bring a backup in where the record was lost. What was recorded after the backup stays refused
+    Restore(store::Restore),
+    /// Move the record to another database
+    #[command(subcommand)]
+    Store(store::Command),
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -73,6 +81,9 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "dev")]
         Command::Dev(args) => runtime().and_then(|rt| rt.block_on(dev::run(args))),
         Command::Log(command) => runtime().and_then(|rt| rt.block_on(log::run(command))),
+        Command::Backup(args) => runtime().and_then(|rt| rt.block_on(store::backup(args))),
+        Command::Restore(args) => runtime().and_then(|rt| rt.block_on(store::restore(args))),
+        Command::Store(command) => runtime().and_then(|rt| rt.block_on(store::run(command))),
         Command::Completions { shell } => {
             // The generator panics where it cannot write, so it writes into memory.
             let mut script = Vec::new();

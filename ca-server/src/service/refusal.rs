@@ -57,6 +57,8 @@ pub(super) fn refused(refusal: Refusal) -> Problem {
         Refusal::Prepare(error @ (CertError::Lint { .. } | CertError::Encoding | CertError::Signature)) => {
             internal(error)
         }
+        // Nobody erases through the API.
+        Refusal::NotErasable(error) => internal(error),
     }
 }
 

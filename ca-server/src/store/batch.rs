@@ -5,8 +5,8 @@
 
 use jit_ssh_core::cert::{CertError, Prepared};
 use jit_ssh_proto::event::{
-    Actor, EVENT_VERSION, Event, LogExported, Outcome as Decision, RequestDecided, SessionEnded,
-    SessionOpened, SessionRefused, What,
+    Actor, CertificateRevoked, EVENT_VERSION, Event, EventErased, LogExported, Outcome as Decision,
+    RequestDecided, SerialJump, SessionEnded, SessionOpened, SessionRefused, StoreRestored, What,
 };
 use jit_ssh_proto::{Code, SessionId, Span, Timestamp};
 
@@ -14,14 +14,17 @@ use sha2::{Digest, Sha256};
 
 use super::StoreError;
 use super::change::{
-    CallId, Change, DecideRequest, Decided, EndSession, ExportLog, IssueCertificate, OpenSession, Outcome,
-    RecordEvent, Recorded, Refusal, RefuseSession,
+    CallId, Change, DecideRequest, Decided, EndSession, EraseEvent, ExportLog, IssueCertificate, OpenSession,
+    Outcome, RecordEvent, Recorded, Refusal, RefuseSession, Restored,
 };
+use super::erase::erasable;
 use super::facts::{Facts, GrantFact, Head, SessionFact};
 use super::rows::{
-    CallRow, CertificateRow, EventRow, IdentityRow, RequestRow, Rows, SessionRow, SessionUpdate, call_key,
+    CallRow, CertificateRow, Erasure, EventRow, IdentityRow, RequestRow, RestoredRows, Rows, SessionRow,
+    SessionUpdate, call_key,
 };
 use super::tree::TreeHead;
+use super::verify::floor_of;
 
 /// How far a clock may be behind the ledger. A little is lifted to the ledger's time; more means that one of the
 /// two is wrong, and then nothing is decided (invariant 12).
@@ -70,6 +73,8 @@ impl Batch {
             Change::DecideRequest(decide) => self.decide(time, *decide),
             Change::IssueCertificate(issue) => self.issue(time, issue),
             Change::ExportLog(export) => self.export(time, export),
+            Change::EraseEvent(erase) => self.erase(time, erase),
+            Change::Restored(restored) => self.restored(time, restored),
         }
     }
 
@@ -117,6 +122,10 @@ impl Batch {
         }
         if open.expires <= time {
             return Err(Refusal::Precondition(Code::SessionExpired));
+        }
+        if self.head.floor.is_some_and(|floor| open.issued <= floor) {
+            // It may have opened a session that was lost, and that had been ended.
+            return Err(Refusal::Precondition(Code::TokenUsed));
         }
         let claims = serde_json::to_string(&open.claims).map_err(|_| internal())?;
         let actor = Actor::Identity { issuer: open.issuer, sub: sub.clone(), name: open.name };
@@ -312,9 +321,58 @@ impl Batch {
         Ok(outcome)
     }
 
+    fn erase(&mut self, time: Timestamp, erase: EraseEvent) -> Result<Outcome, Refusal> {
+        let EraseEvent { leaf, reason } = erase;
+        let gone = erasable(leaf, self.facts.erasing.get(&leaf), time)?;
+        let event =
+            self.event(time, Actor::Operator, None, What::EventErased(EventErased { leaf, reason }))?;
+
+        if let Some(fact) = self.facts.erasing.get_mut(&leaf) {
+            fact.body = None;
+        }
+        self.rows.erasures.push(Erasure { leaf, request: gone.request });
+        Ok(self.keep(event))
+    }
+
+    fn restored(&mut self, time: Timestamp, restored: Restored) -> Result<Outcome, Refusal> {
+        let mut serials = Vec::with_capacity(restored.authorities.len());
+        let mut revocations = Vec::new();
+        for (authority, revoke_from) in restored.authorities {
+            let from = self.head.serials.get(authority.as_str()).copied().unwrap_or(1);
+            let to = from.saturating_add(restored.jump);
+            if let Some(first) = revoke_from {
+                let serial = first.min(from);
+                let (through, reason) = (Some(to.saturating_sub(1)), restored.reason.clone());
+                let authority = authority.clone();
+                revocations.push(CertificateRevoked { authority, serial, through, key_id: None, reason });
+            }
+            self.head.serials.insert(authority.to_string(), to);
+            self.rows.serials.insert(authority.to_string(), to);
+            serials.push(SerialJump { authority, from, to });
+        }
+        let length = |revoked: &CertificateRevoked| {
+            revoked.through.unwrap_or(revoked.serial).saturating_sub(revoked.serial).saturating_add(1)
+        };
+        let (leaves, from) = (restored.leaves, restored.from);
+        let revoked = revocations.iter().map(length).fold(0, u64::saturating_add);
+        let what = What::StoreRestored(StoreRestored { leaves, serials, revoked, from });
+        let event = self.event(time, Actor::Operator, None, what)?;
+        let outcome = self.keep(event);
+        for revoked in &revocations {
+            let what = What::CertificateRevoked(revoked.clone());
+            let event = self.event(time, Actor::Operator, None, what)?;
+            self.keep(event);
+        }
+        let floor = floor_of(time);
+        self.head.floor = Some(floor);
+        self.rows.restored = Some(RestoredRows { time, floor, revocations });
+        Ok(outcome)
+    }
+
     /// The call id was not used before.
     fn unused(&self, call: &CallId) -> Result<(), Refusal> {
-        if self.facts.taken.contains(&call_key(call)) {
+        let lost = self.head.floor.is_some_and(|floor| call.signed <= floor);
+        if lost || self.facts.taken.contains(&call_key(call)) {
             return Err(Refusal::Precondition(Code::SignatureReplayed));
         }
         Ok(())

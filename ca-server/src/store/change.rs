@@ -6,10 +6,11 @@ use jit_ssh_core::grant::Grant;
 use jit_ssh_core::identity::{Claims, Flow};
 use jit_ssh_core::request::AccessRequest;
 use jit_ssh_proto::event::{Actor, LogFilter, What};
-use jit_ssh_proto::{Code, Name, RequestId, SessionId, Timestamp, UserKey};
+use jit_ssh_proto::{Code, Name, RequestId, SessionId, Text, Timestamp, UserKey};
 
 use sha2::{Digest, Sha256};
 
+use super::erase::NotErasable;
 use super::tree::{NodeHash, TreeHead};
 
 /// A signed call's unique id, to be used up. The signature is over both parts, and so no signed call is good twice.
@@ -37,6 +38,10 @@ pub enum Change {
     IssueCertificate(IssueCertificate),
     /// Part of the ledger is about to be given to somebody in one stream.
     ExportLog(ExportLog),
+    /// An event's body goes.
+    EraseEvent(EraseEvent),
+    /// What the store holds came from a backup; only inside the transaction that brings it in.
+    Restored(Restored),
 }
 
 /// An event without state of its own.
@@ -47,10 +52,36 @@ pub struct RecordEvent {
     pub what: What,
 }
 
+/// An event's body, its salt and what tells whose it was go; so does the row of a request that repeats it. The leaf
+/// stays. Preconditions: [`NotErasable`] says them.
+pub struct EraseEvent {
+    /// The leaf.
+    pub leaf: u64,
+    /// Why.
+    pub reason: Text,
+}
+
+/// The ledger came back from a backup.
+///
+/// What was recorded after the backup is unknown, and so: serials jump, every session has ended, every certificate that
+/// may still be good is revoked, and calls and tokens from before now are refused.
+pub struct Restored {
+    /// How many leaves the backup had.
+    pub leaves: u64,
+    /// SHA-256 of the backup, lower-case hex.
+    pub from: String,
+    /// Every authority there is, with the first of its serials to be revoked; none for one that signs no users'.
+    pub authorities: Vec<(Name, Option<u64>)>,
+    /// How far serials jump.
+    pub jump: u64,
+    /// Why certificates are revoked.
+    pub reason: Text,
+}
+
 /// A session begins.
 ///
 /// Preconditions: the call id is unused (`signature_replayed`); the token is unused, or opened this very session
-/// (`token_used`), which must not have been ended (`session_ended`) or be over (`session_expired`); login and name
+/// (`token_used`; so is one from before a restoration, which nobody can know), which must not have been ended (`session_ended`) or be over (`session_expired`); login and name
 /// are nobody else's, nor ever were (`login_taken`).
 ///
 /// The same token from the same key again changes only the bearer token; its outcome is the first one's: leaf and
@@ -241,4 +272,7 @@ pub enum Refusal {
     /// No certificate can be prepared.
     #[error(transparent)]
     Prepare(#[from] CertError),
+    /// The event stays as it is.
+    #[error(transparent)]
+    NotErasable(#[from] NotErasable),
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use jit_ssh_proto::Timestamp;
 
 use super::change::Change;
-use super::engine::{Conn, EngineError, Kind, Lookup, Row, Value};
+use super::engine::{Conn, EngineError, Kind, Lookup, Row, Value, first};
 use super::rows::call_key;
 use super::tree::last_leaf;
 
@@ -46,6 +46,18 @@ pub(super) struct Facts {
     pub(super) names: HashMap<String, (String, String)>,
     /// Request → its grant.
     pub(super) grants: HashMap<String, GrantFact>,
+    /// Events that are to be erased, by leaf.
+    pub(super) erasing: HashMap<u64, ErasingFact>,
+}
+
+/// An event that is to be erased.
+#[derive(Clone, Debug)]
+pub(super) struct ErasingFact {
+    pub(super) kind: String,
+    /// None if it was erased before.
+    pub(super) body: Option<Vec<u8>>,
+    /// Whether a session's row stands on it: what opened or ended it.
+    pub(super) session: bool,
 }
 
 /// What has to be looked up. Ordered, so that the same batch asks the same.
@@ -55,6 +67,7 @@ pub(super) struct Wanted {
     sessions: BTreeSet<String>,
     names: BTreeSet<String>,
     grants: BTreeSet<String>,
+    erasing: BTreeSet<u64>,
 }
 
 impl Wanted {
@@ -63,7 +76,10 @@ impl Wanted {
         let mut wanted = Self::default();
         for change in changes {
             match change {
-                Change::Record(_) | Change::RefuseSession(_) => {}
+                Change::Record(_) | Change::RefuseSession(_) | Change::Restored(_) => {}
+                Change::EraseEvent(erase) => {
+                    wanted.erasing.insert(erase.leaf);
+                }
                 Change::OpenSession(open) => {
                     wanted.fresh.insert(call_key(&open.call));
                     wanted.sessions.insert(open.session().to_string());
@@ -111,6 +127,10 @@ const GRANTS: Lookup = Lookup {
     key: Kind::Text,
 };
 
+const EVENTS: Lookup =
+    Lookup { text: "SELECT leaf, kind, body, session FROM events WHERE leaf {}", key: Kind::Int };
+const SESSIONS_AT: Lookup = Lookup { text: "SELECT leaf FROM sessions WHERE leaf {}", key: Kind::Int };
+
 impl Facts {
     /// Reads what is wanted. One look-up a table, whatever waits.
     pub(super) fn read(conn: &mut dyn Conn, wanted: Wanted) -> Result<Self, EngineError> {
@@ -137,7 +157,36 @@ impl Facts {
             };
             facts.grants.insert(row.text(0)?.to_owned(), grant);
         }
+        facts.erasing(conn, &wanted.erasing)?;
         Ok(facts)
+    }
+
+    fn erasing(&mut self, conn: &mut dyn Conn, leaves: &BTreeSet<u64>) -> Result<(), EngineError> {
+        if leaves.is_empty() {
+            return Ok(());
+        }
+        let mut ended = BTreeMap::new();
+        let keys = || leaves.iter().map(|leaf| Value::from(*leaf)).collect::<Vec<_>>();
+        for row in conn.look_up(&EVENTS, keys())? {
+            let body = row.maybe_bytes(2)?.map(<[u8]>::to_vec);
+            let fact = ErasingFact { kind: row.text(1)?.to_owned(), body, session: false };
+            let leaf = row.number(0)?;
+            if let ("session.ended", Some(session)) = (row.text(1)?, row.maybe_text(3)?) {
+                ended.insert(session.to_owned(), leaf);
+            }
+            self.erasing.insert(leaf, fact);
+        }
+        for row in conn.look_up(&SESSIONS, ended.keys().map(|id| id.clone().into()).collect())? {
+            if let Some(fact) = ended.get(row.text(0)?).and_then(|leaf| self.erasing.get_mut(leaf)) {
+                fact.session = true;
+            }
+        }
+        for row in conn.look_up(&SESSIONS_AT, keys())? {
+            if let Some(fact) = self.erasing.get_mut(&row.number(0)?) {
+                fact.session = true;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -165,7 +214,19 @@ pub(super) struct Head {
     pub(super) time: Timestamp,
     /// Authority → its next serial; 1 if it is not there.
     pub(super) serials: BTreeMap<String, u64>,
+    /// After a restoration: calls that were signed, and tokens that were issued, by then may have been used in what
+    /// was lost.
+    pub(super) floor: Option<Timestamp>,
 }
+
+/// Reads that time. It is only ever set where no process has the database open.
+pub(super) fn floor(conn: &mut dyn Conn) -> Result<Option<Timestamp>, EngineError> {
+    let row = first(conn, "SELECT value FROM meta WHERE name = $1", &[Value::from(FLOOR)])?;
+    row.map(|row| row.parsed(0).map(Timestamp::from_seconds)).transpose()
+}
+
+/// The row of `meta` that it is in.
+pub(super) const FLOOR: &str = "floor";
 
 impl Head {
     /// Reads it: at the start, after every transaction that failed, and in each one where others append too.

@@ -10,6 +10,29 @@ use super::place::Place;
 /// The files, in order; schema N is what the first N of them make.
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
 
+/// The row of `meta` that says where the ledger went, in a database that it was moved out of.
+pub(super) const MOVED: &str = "moved";
+
+/// Makes the schema in a database that must be empty, inside a transaction; `meta` is left to whoever fills it.
+pub(super) fn create(conn: &mut dyn Conn, place: &Place) -> Result<(), StoreError> {
+    let explain = |e| place.explain(&e);
+    if !conn.tables().map_err(explain)?.is_empty() {
+        return Err(StoreError::Unusable(format!("{} is not empty: name a new database", place.shown())));
+    }
+    MIGRATIONS.iter().try_for_each(|file| conn.script(file)).map_err(explain)
+}
+
+/// Refuses a database that the ledger was moved out of: two that go on from there would be two histories.
+pub(super) fn not_moved(conn: &mut dyn Conn, place: &Place) -> Result<(), StoreError> {
+    match meta(conn, place, MOVED)? {
+        None => Ok(()),
+        Some(to) => Err(StoreError::Unusable(format!(
+            "the ledger of {} was moved to {to}: set [store] url to that; to go on with this one in its place, run `jit-ssh-ca store resume`",
+            place.shown()
+        ))),
+    }
+}
+
 /// Brings the database up to date and makes sure that it is this CA's.
 pub(super) fn migrate(conn: &mut dyn Conn, place: &Place, ca: &CaId, create: bool) -> Result<(), StoreError> {
     let explain = |e| place.explain(&e);
@@ -20,6 +43,7 @@ pub(super) fn migrate(conn: &mut dyn Conn, place: &Place, ca: &CaId, create: boo
         None => 0,
         Some(version) => {
             same_ca(conn, place, ca)?;
+            not_moved(conn, place)?;
             version
         }
     };

@@ -1,15 +1,21 @@
 //! The store: one way to change (`apply`), state and event in one transaction, a few reads (DESIGN 7).
 
+mod backup;
 mod batch;
 pub mod change;
+mod copy;
 mod engine;
+mod erase;
 mod error;
 mod facts;
 mod migrate;
+mod moving;
+mod offline;
 mod place;
 mod prune;
 mod read;
 mod readers;
+mod restore;
 mod rows;
 mod search;
 mod seen;
@@ -19,10 +25,14 @@ mod tree;
 mod verify;
 mod writer;
 
+pub use backup::Backup;
 pub use change::{
-    CallId, Change, DecideRequest, Decided, EndSession, ExportLog, IssueCertificate, OpenSession, Outcome,
-    Prepare, RecordEvent, Recorded, Refusal, RefuseSession,
+    CallId, Change, DecideRequest, Decided, EndSession, EraseEvent, ExportLog, IssueCertificate, OpenSession,
+    Outcome, Prepare, RecordEvent, Recorded, Refusal, RefuseSession,
 };
+pub use erase::NotErasable;
+pub use moving::{Move, Moved, resume};
+pub use restore::{Restore, RestoredStore};
 pub use search::{Found, Search};
 pub use tree::{NodeHash, TreeHead};
 pub use verify::{Finding, Known, Progress, Report, Verify};

@@ -90,6 +90,33 @@ impl Place {
         }
     }
 
+    /// The file, if it is one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match &self.engine {
+            Engine::Sqlite(file) => Some(&file.path),
+            Engine::Postgres(_) => None,
+        }
+    }
+
+    /// Makes a file that must not be there; whether one was made.
+    pub(super) fn make_new(&self) -> Result<bool, StoreError> {
+        match self.path() {
+            Some(file) if file.exists() => {
+                Err(StoreError::Unusable(format!("{} is there already: name a new file", self.shown())))
+            }
+            Some(_) => self.ensure(true).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Takes away a file that was made for nothing.
+    pub(super) fn remove(&self) {
+        for file in self.path().into_iter().flat_map(super::backup::with_companions) {
+            // It may not be there.
+            let _gone = std::fs::remove_file(file);
+        }
+    }
+
     /// Which file is there now. An open connection goes on writing into a file that was moved away or deleted, so
     /// the writer looks before each transaction: what is recorded there would be lost.
     pub(super) fn file(&self) -> Result<Option<FileId>, StoreError> {

@@ -1,6 +1,6 @@
 //! The rows that a batch adds.
 
-use jit_ssh_proto::event::{Actor, Event, What};
+use jit_ssh_proto::event::{Actor, CertificateRevoked, Event, What};
 use jit_ssh_proto::{SessionId, Timestamp};
 
 use super::change::CallId;
@@ -400,6 +400,54 @@ pub(super) struct Rows {
     pub(super) certificates: Vec<CertificateRow>,
     /// Authority → its next serial, where it moved.
     pub(super) serials: std::collections::BTreeMap<String, u64>,
+    pub(super) erasures: Vec<Erasure>,
+    pub(super) restored: Option<RestoredRows>,
+}
+
+/// An event whose body goes, and the request whose row goes with it.
+pub(super) struct Erasure {
+    pub(super) leaf: u64,
+    pub(super) request: Option<String>,
+}
+
+impl Erasure {
+    fn write(self, conn: &mut dyn Conn) -> Result<(), EngineError> {
+        // Authority and serial stay: serials are counted, and tell of nobody.
+        let erase = "UPDATE events \
+            SET body = NULL, salt = NULL, issuer = NULL, sub = NULL, name = NULL, session = NULL, request = NULL, \
+            grant_id = NULL \
+            WHERE leaf = $1";
+        conn.execute(erase, &[self.leaf.into()])?;
+        if let Some(request) = self.request {
+            conn.execute("DELETE FROM requests WHERE id = $1", &[request.into()])?;
+        }
+        Ok(())
+    }
+}
+
+/// What a restoration changes in the rows that came with the backup.
+pub(super) struct RestoredRows {
+    pub(super) time: Timestamp,
+    pub(super) floor: Timestamp,
+    pub(super) revocations: Vec<CertificateRevoked>,
+}
+
+impl RestoredRows {
+    fn write(self, conn: &mut dyn Conn) -> Result<(), EngineError> {
+        conn.execute("UPDATE sessions SET ended = $1 WHERE ended IS NULL", &[self.time.into()])?;
+        let revoke = "UPDATE certificates \
+            SET revoked = $1 \
+            WHERE authority = $2 AND serial >= $3 AND serial <= $4 AND revoked IS NULL";
+        for revoked in self.revocations {
+            let through = revoked.through.unwrap_or(revoked.serial);
+            let (reason, authority) = (revoked.reason.to_string(), revoked.authority.to_string());
+            conn.execute(revoke, &[reason.into(), authority.into(), revoked.serial.into(), through.into()])?;
+        }
+        let floor = "INSERT INTO meta (name, value) VALUES ($1, $2) \
+            ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+        let value = self.floor.seconds().to_string();
+        conn.execute(floor, &[Value::from(super::facts::FLOOR), value.into()]).map(drop)
+    }
 }
 
 impl Rows {
@@ -420,6 +468,13 @@ impl Rows {
         add(conn, self.tiles)?;
         let serials = self.serials.into_iter().map(|(authority, next)| SerialRow { authority, next });
         add(conn, serials.collect())?;
+        if !self.erasures.is_empty() {
+            conn.forget_deleted()?;
+        }
+        self.erasures.into_iter().try_for_each(|erasure| erasure.write(conn))?;
+        if let Some(restored) = self.restored {
+            restored.write(conn)?;
+        }
         // What changes a session comes after all new ones: it may be of this batch.
         for update in self.updates {
             match update {

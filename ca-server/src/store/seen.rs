@@ -81,6 +81,15 @@ impl SeenFile {
     }
 }
 
+/// Puts another checkpoint in place of all that such a file knew: only where the ledger was brought back on purpose.
+pub(super) fn replace(path: &Path, head: TreeHead) -> io::Result<()> {
+    let draft = path.with_extension(format!("writing-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    io::Write::write_all(&mut file, line(&head).as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&draft, path)
+}
+
 /// The last checkpoint in such a file, if there is one; for whoever only looks.
 pub(super) fn look(path: &Path) -> Option<TreeHead> {
     let file = File::open(path).ok()?;

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::batch::Batch;
 use super::change::{Change, Outcome, Refusal};
 use super::engine::{Conn, EngineError, Trouble, Value};
-use super::facts::{Facts, Head, Wanted};
+use super::facts::{Facts, Head, Wanted, floor};
 use super::place::{FileId, Place};
 use super::prune::Pruning;
 use super::seen::SeenFile;
@@ -140,7 +140,8 @@ impl Writer {
     fn resume(&mut self, mut conn: Box<dyn Conn>) -> Result<(), StoreError> {
         let read = (|| {
             conn.begin_read()?;
-            let head = Head::read(conn.as_mut())?;
+            let mut head = Head::read(conn.as_mut())?;
+            head.floor = floor(conn.as_mut())?;
             let tree = Tree::read(conn.as_mut(), head.next_leaf)?;
             let root = tree.head()?;
             let seen = self.checkpoint.last().filter(|seen| seen.size <= root.size && *seen != root);
@@ -355,6 +356,7 @@ impl Writer {
         if self.open.is_none() {
             let mut conn = self.place.writer()?;
             migrate::check(conn.as_mut(), &self.place, &self.ca)?;
+            migrate::not_moved(conn.as_mut(), &self.place)?;
             self.resume(conn)?;
         }
         self.open.take().ok_or_else(|| StoreError::Unavailable(format!("{} is not open", self.place.shown())))
@@ -392,7 +394,7 @@ fn catch_up(conn: &mut dyn Conn, head: &mut Head, tree: &mut Tree) -> Result<(),
     if now == known {
         return Ok(());
     }
-    *head = Head::read(conn)?;
+    *head = Head { floor: head.floor, ..Head::read(conn)? };
     match now.checked_sub(known) {
         Some(new) if new <= CATCH_UP => {
             // The tiles that became complete are stored already, by whoever completed them.

@@ -235,6 +235,9 @@ pub(super) trait Conn: Send {
     /// Runs statements of the schema, written in the words of [`schema_words`].
     fn script(&mut self, text: &str) -> Result<(), EngineError>;
 
+    /// From now on what is deleted is overwritten, as far as the engine can.
+    fn forget_deleted(&mut self) -> Result<(), EngineError>;
+
     /// The names of the tables there are.
     fn tables(&mut self) -> Result<Vec<String>, EngineError>;
 

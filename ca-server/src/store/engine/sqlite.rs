@@ -30,8 +30,8 @@ pub(in crate::store) enum Access {
 /// A connection to a file, and the texts that were made for it.
 pub(in crate::store) struct SqliteConn(Connection, Texts);
 
-/// From the text of a look-up or the name of a table to what is prepared for it.
-type Texts = HashMap<&'static str, String>;
+/// From the text of a look-up, or a table and where its columns are named, to what is prepared for it.
+type Texts = HashMap<(&'static str, usize), String>;
 
 impl SqliteConn {
     /// Opens a file that is there. A writer turns write-ahead logging on, where every commit is flushed before it is
@@ -90,7 +90,8 @@ impl Conn for SqliteConn {
 
     fn look_up(&mut self, lookup: &'static Lookup, keys: Vec<Value>) -> Result<Vec<Row>, EngineError> {
         let mut found = Vec::with_capacity(keys.len());
-        let text = self.1.entry(lookup.text).or_insert_with(|| numbered(&lookup.text.replace("{}", "= $1")));
+        let text =
+            self.1.entry((lookup.text, 0)).or_insert_with(|| numbered(&lookup.text.replace("{}", "= $1")));
         let mut statement = self.0.prepare_cached(text).map_err(error)?;
         for key in &keys {
             let mut rows = statement.query([key]).map_err(error)?;
@@ -102,7 +103,8 @@ impl Conn for SqliteConn {
     }
 
     fn insert(&mut self, insert: &'static Insert, cells: Vec<Value>) -> Result<(), EngineError> {
-        let text = self.1.entry(insert.table).or_insert_with(|| one_row(insert));
+        let key = (insert.table, insert.columns.as_ptr().addr());
+        let text = self.1.entry(key).or_insert_with(|| one_row(insert));
         let mut statement = self.0.prepare_cached(text).map_err(error)?;
         for row in cells.chunks(insert.columns.len().max(1)) {
             statement.execute(rusqlite::params_from_iter(row)).map_err(error)?;
@@ -134,6 +136,10 @@ impl Conn for SqliteConn {
             ("{by_key}", "WITHOUT ROWID"),
         ];
         self.0.execute_batch(&schema_words(text, words)).map_err(error)
+    }
+
+    fn forget_deleted(&mut self) -> Result<(), EngineError> {
+        self.select("PRAGMA secure_delete = ON", &[]).map(drop)
     }
 
     fn tables(&mut self) -> Result<Vec<String>, EngineError> {

@@ -19,6 +19,7 @@ mod on_sqlite {
     mod grouping;
     mod issuing;
     mod ledger;
+    mod operations;
     mod preconditions;
     mod search;
     mod tree;
@@ -36,6 +37,7 @@ mod on_postgres {
     mod grouping;
     mod issuing;
     mod ledger;
+    mod operations;
     mod preconditions;
     mod search;
     mod tree;
@@ -257,6 +259,7 @@ async fn results(store: &Store, seconds: u64, changes: Vec<Change>) -> Vec<Resul
             Ok(outcome) => Ok(outcome.leaf),
             Err(Refusal::Precondition(code)) => Err(code),
             Err(Refusal::Prepare(error)) => panic!("{error}"),
+            Err(Refusal::NotErasable(error)) => panic!("{error}"),
         })
         .collect()
 }

@@ -12,6 +12,7 @@ use jit_ssh_core::cert::HARD_MAX;
 use jit_ssh_proto::{CaId, Span};
 
 pub use report::{Finding, Report};
+pub(super) use state::floor_of;
 
 use super::engine::{Conn, EngineError, Row, Value};
 use super::place::Place;

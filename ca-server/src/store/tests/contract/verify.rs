@@ -117,11 +117,8 @@ const TAMPERING: &[(&str, &[&str])] = &[
     ("UPDATE events SET salt = NULL WHERE leaf = 9", &["leaf 9: its salt is gone, but its body is there"]),
     // A swapped pair, both whole: only the tree tells, and the tile says where.
     (
-        "UPDATE events SET \
-         body = (SELECT body FROM events AS b WHERE b.leaf = 309 - events.leaf), \
-         salt = (SELECT salt FROM events AS b WHERE b.leaf = 309 - events.leaf), \
-         hash = (SELECT hash FROM events AS b WHERE b.leaf = 309 - events.leaf) \
-         WHERE leaf IN (9, 300)",
+        "UPDATE events SET leaf = 9000 WHERE leaf = 9; UPDATE events SET leaf = 9 WHERE leaf = 300; \
+         UPDATE events SET leaf = 300 WHERE leaf = 9000",
         &[
             "tile 1/0: its hash is not that of its leaves",
             "tile 1/1: its hash is not that of its leaves",
@@ -140,7 +137,7 @@ const TAMPERING: &[(&str, &[&str])] = &[
     ("UPDATE events SET serial = 7 WHERE leaf = 2", &["leaf 2: its column serial says 7"]),
     ("UPDATE events SET grant_id = 'x' WHERE leaf = 9", &["leaf 9: its column grant_id says \"x\""]),
     // Tiles.
-    ("DELETE FROM tiles WHERE level = 1 AND idx = 1", &["tile 1/1: is missing"]),
+    ("DELETE FROM tiles WHERE level = 1 AND idx = 1", &["tile 1/1: it is missing"]),
     (
         "UPDATE tiles SET hash = (SELECT hash FROM events WHERE leaf = 1) WHERE idx = 0",
         &["tile 1/0: its hash is not that of its leaves"],
@@ -269,9 +266,10 @@ async fn whatever_is_changed_past_the_ca_is_found_and_named() {
 /// What is found after a statement, which is then undone.
 async fn past_and_back(home: &Home, statement: &str) -> Vec<String> {
     let undo: Vec<(String, Vec<Vec<Value>>)> = TABLES.iter().map(|(table, _)| rows_of(home, table)).collect();
-    sql(home, statement);
+    statement.split("; ").for_each(|statement| sql(home, statement));
     let found = findings(&verified(home).await);
     past(home, |conn| {
+        conn.begin().unwrap();
         for (table, rows) in &undo {
             conn.execute(&format!("DELETE FROM {table}"), &[]).unwrap();
             for row in rows {
@@ -291,6 +289,7 @@ async fn past_and_back(home: &Home, statement: &str) -> Vec<String> {
                 conn.execute(&text, &args).unwrap();
             }
         }
+        conn.commit().unwrap();
     });
     found
 }

@@ -1,0 +1,227 @@
+//! Bringing a ledger back from a backup. What was recorded after the backup is lost and unknown, so everything that it
+//! may have said no to stays refused: no serial is given twice, no revoked certificate or ended session comes back.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use jit_ssh_proto::{Name, Text, Timestamp};
+use sha2::{Digest, Sha256};
+
+use super::backup::{Draft, sync_folder, with_companions};
+use super::change::{Change, Restored};
+use super::copy::{Side, copy};
+use super::engine::{Conn, EngineError, Value};
+use super::place::Place;
+use super::tree::TreeHead;
+use super::verify::{Known, Verify};
+use super::{Options, Progress, StoreError, blocking, migrate, offline, seen};
+
+/// How far serials jump, beyond what the leaves that are known to be lost can have given.
+const JUMP: u64 = 1 << 20;
+
+const REASON: &str = "it may have been issued or revoked after the backup that was restored";
+const FIRST_GOOD: &str = "SELECT MIN(serial) FROM certificates WHERE authority = $1 AND valid_before > $2";
+const AUTHORITIES: &str = "SELECT authority FROM serials";
+
+/// What to restore, and where to.
+pub struct Restore {
+    /// The configured database.
+    pub options: Options,
+    /// The backup.
+    pub backup: PathBuf,
+    /// Checkpoints that somebody outside has.
+    pub known: Vec<Known>,
+    /// Every authority that there are keys of, and whether it signs users' certificates.
+    pub authorities: Vec<(Name, bool)>,
+    /// Whether to go on although the backup is older than what is known, or nothing is known.
+    pub accept_loss: bool,
+    /// Whether to move a SQLite file that is there aside.
+    pub replace: bool,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What was restored.
+#[derive(Clone, Debug)]
+pub struct RestoredStore {
+    /// Size and root of the backup.
+    pub backup: TreeHead,
+    /// Size and root now.
+    pub head: TreeHead,
+    /// How many leaves are known to be lost.
+    pub lost: u64,
+    /// Where the file that was there is now.
+    pub aside: Option<PathBuf>,
+}
+
+impl Restore {
+    /// Verifies the backup and brings it in; there is no database until all of it is.
+    ///
+    /// # Errors
+    /// When the backup is not good, or too old, or a database cannot be used.
+    pub async fn run(self, reading: Progress, writing: Progress) -> Result<RestoredStore, StoreError> {
+        let lost = self.acceptable(reading).await?;
+        blocking(move || self.over(lost, writing)).await
+    }
+
+    /// How many leaves are known to be lost, if that is acceptable.
+    async fn acceptable(&self, progress: Progress) -> Result<u64, StoreError> {
+        let shown = self.backup.display();
+        let refuse = |why: String| Err(StoreError::Unusable(why));
+        let verify = Verify {
+            url: format!("sqlite:{shown}"),
+            ca: self.options.ca,
+            known: if self.accept_loss { Vec::new() } else { self.known.clone() },
+        };
+        let report = verify.run(progress).await?;
+        if let Some(finding) = report.findings.first() {
+            return refuse(format!(
+                "{shown} does not verify ({}: {}): take another backup, or see all with `jit-ssh-ca log verify --backup`",
+                finding.at, finding.what
+            ));
+        }
+        let newest = self.known.iter().max_by_key(|known| known.head.size);
+        let lost = newest.map_or(0, |newest| newest.head.size.saturating_sub(report.leaves));
+        match newest {
+            _ if self.accept_loss => Ok(lost),
+            None => refuse(
+                "nothing here knows how far the ledger had come: give --checkpoint with one that a client or witness has, or --accept-loss"
+                    .to_owned(),
+            ),
+            Some(newest) if lost > 0 => refuse(format!(
+                "{shown} ends at leaf {}, but {} knows of {}: what the last {lost} say would be lost; take a later backup, or say --accept-loss",
+                report.leaves, newest.from, newest.head.size
+            )),
+            Some(_) => Ok(0),
+        }
+    }
+
+    fn over(&self, lost: u64, mut progress: Progress) -> Result<RestoredStore, StoreError> {
+        let to = Place::parse(&self.options.url)?;
+        let from = Place::parse(&format!("sqlite:{}", self.backup.display()))?;
+        let _lock = to.lock()?;
+        let explain = |e: EngineError| from.explain(&e);
+        let mut conn = from.reader()?;
+        conn.begin_read().map_err(explain)?;
+        migrate::check(conn.as_mut(), &from, &self.options.ca)?;
+        let mut from = Side { conn: conn.as_mut(), place: &from };
+        let (backup, head, aside) = match to.path() {
+            Some(file) => {
+                if file.exists() && !self.replace {
+                    return Err(StoreError::Unusable(format!(
+                        "{} is there: say --replace to have it moved aside",
+                        to.shown()
+                    )));
+                }
+                let draft = Draft::beside(file)?;
+                let (backup, head) = draft.write(|to| self.write(&mut from, to, lost, &mut progress))?;
+                let aside = self.move_aside(file)?;
+                draft.put(file)?;
+                (backup, head, aside)
+            }
+            None => {
+                if self.replace {
+                    return Err(StoreError::Unusable(format!(
+                        "--replace moves a SQLite file aside, but {} is on a server: make an empty database there and set [store] url to it",
+                        to.shown()
+                    )));
+                }
+                let mut conn = to.writer()?;
+                conn.begin().map_err(|e| to.explain(&e))?;
+                let mut side = Side { conn: conn.as_mut(), place: &to };
+                let (backup, head) = self.write(&mut from, &mut side, lost, &mut progress)?;
+                conn.commit().map_err(|e| to.explain(&e))?;
+                conn.close();
+                (backup, head, None)
+            }
+        };
+        seen::replace(&self.options.seen, head).map_err(|e| {
+            StoreError::ReadOnly(format!(
+                "the ledger is restored, but {} cannot be written: {e}; delete it before the next start",
+                self.options.seen.display()
+            ))
+        })?;
+        Ok(RestoredStore { backup, head, lost, aside })
+    }
+
+    /// Copies the backup and records what follows from having done so.
+    fn write(
+        &self,
+        from: &mut Side<'_>,
+        to: &mut Side<'_>,
+        lost: u64,
+        progress: &mut Progress,
+    ) -> Result<(TreeHead, TreeHead), StoreError> {
+        let backup = copy(from, to, progress)?;
+        let place = to.place;
+        let authorities = self.authorities(to.conn).map_err(|e| place.explain(&e))?;
+        let reason: Text = REASON.parse().map_err(|e| StoreError::Unusable(format!("{e}")))?;
+        let restored = Restored {
+            leaves: backup.size,
+            from: digest(&self.backup)?,
+            authorities,
+            jump: JUMP.saturating_add(lost),
+            reason,
+        };
+        let (_, head) = offline::append(to, self.now, vec![Change::Restored(restored)])?;
+        Ok((backup, head))
+    }
+
+    /// Every authority that gave serials or has a key, with the first serial to be revoked: that of the oldest
+    /// certificate that may still be good, since what was revoked after the backup is lost too.
+    fn authorities(&self, conn: &mut dyn Conn) -> Result<Vec<(Name, Option<u64>)>, EngineError> {
+        let mut all: std::collections::BTreeMap<Name, bool> = self.authorities.iter().cloned().collect();
+        for row in conn.select(AUTHORITIES, &[])? {
+            all.entry(row.parsed(0)?).or_insert(true);
+        }
+        let mut found = Vec::with_capacity(all.len());
+        for (authority, of_users) in all {
+            let first = if of_users {
+                let args = [authority.to_string().into(), Value::from(self.now)];
+                let good = conn.select(FIRST_GOOD, &args)?;
+                let good = good.first().map(|row| row.maybe_number(0)).transpose()?.flatten();
+                Some(good.unwrap_or(u64::MAX))
+            } else {
+                None
+            };
+            found.push((authority, first));
+        }
+        Ok(found)
+    }
+
+    /// Gives the database that is there another name.
+    fn move_aside(&self, file: &Path) -> Result<Option<PathBuf>, StoreError> {
+        if !file.exists() {
+            return Ok(None);
+        }
+        let mut name = file.as_os_str().to_owned();
+        name.push(format!(".replaced-{}", self.now.seconds()));
+        let aside = PathBuf::from(name);
+        let trouble = |e| StoreError::ReadOnly(format!("{} cannot be moved aside: {e}", file.display()));
+        if aside.exists() {
+            return Err(trouble(std::io::ErrorKind::AlreadyExists.into()));
+        }
+        for (old, new) in with_companions(file).into_iter().zip(with_companions(&aside)) {
+            if old.exists() {
+                fs::rename(old, new).map_err(trouble)?;
+            }
+        }
+        sync_folder(file).map_err(trouble)?;
+        Ok(Some(aside))
+    }
+}
+
+/// SHA-256 of a file, lower-case hex.
+fn digest(file: &Path) -> Result<String, StoreError> {
+    let trouble = |e| StoreError::Unavailable(format!("{} cannot be read: {e}", file.display()));
+    let mut from = File::open(file).map_err(trouble)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match from.read(&mut buffer).map_err(trouble)? {
+            0 => return Ok(data_encoding::HEXLOWER.encode(&hash.finalize())),
+            read => hash.update(buffer.get(..read).unwrap_or_default()),
+        }
+    }
+}
