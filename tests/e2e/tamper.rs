@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use jit_ssh_tests::api::Key;
-use jit_ssh_tests::process::{self, Output};
 
 use crate::stand::Site;
 use crate::tamper::cases::{CASES, Case};
@@ -61,17 +60,11 @@ impl Leaves {
     }
 }
 
-fn verify(site: &Site) -> Output {
-    let mut command = process::command(&process::program("jit-ssh-ca").unwrap());
-    process::run(command.args(["log", "verify"]).arg(&site.dir)).unwrap()
-}
-
 #[test]
-#[ignore = "until jit-ssh-ca log verify is there"]
 fn whatever_is_done_to_the_database_is_caught_and_named() {
     let site = past();
     let leaves = Leaves::of(&site);
-    verify(&site).ok().unwrap();
+    site.verify().ok().unwrap();
     let mut missed = Vec::new();
     for (n, Case { what, does, finds, remembers }) in CASES.iter().enumerate() {
         let copy = site.copy(&format!("case-{n}"));
@@ -79,7 +72,7 @@ fn whatever_is_done_to_the_database_is_caught_and_named() {
         if !remembers {
             fs::remove_file(copy.dir.join("ledger.seen")).unwrap();
         }
-        let found = verify(&copy);
+        let found = copy.verify();
         let finding = finds(&site, &leaves);
         if found.code != Some(1) || !found.out.lines().any(|line| line.starts_with(&finding)) {
             missed.push(format!("{what}: {finding:?} in no line of\n{}{}", found.out, found.err));
@@ -87,7 +80,7 @@ fn whatever_is_done_to_the_database_is_caught_and_named() {
     }
     assert!(missed.is_empty(), "{} of {} were missed:\n{}", missed.len(), CASES.len(), missed.join("\n"));
     // All the while nothing is found where nothing was done.
-    verify(&site).ok().unwrap();
+    site.verify().ok().unwrap();
 }
 
 #[test]
