@@ -78,6 +78,8 @@ impl PostgresConn {
                 let mut conn = place.options.connect().await?;
                 // Commits wait for the flush, and for synchronous standbys where there are any.
                 conn.execute("SET synchronous_commit = 'on'").await?;
+                // A process that is frozen in its transaction gives the append lock back to the others.
+                conn.execute("SET idle_in_transaction_session_timeout = '10s'").await?;
                 Ok::<_, sqlx::Error>(conn)
             })
             .await
