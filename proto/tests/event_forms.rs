@@ -176,9 +176,12 @@ fn filter() -> LogFilter {
 
 /// As it is written since the claims are part of the record.
 fn with_claims(what: What) -> What {
-    let What::SessionOpened(mut opened) = what else { panic!("{what:?}") };
-    opened.claims = Some(RULES.into());
-    What::SessionOpened(opened)
+    match what {
+        What::SessionOpened(opened) => {
+            What::SessionOpened(SessionOpened { claims: Some(RULES.into()), ..opened })
+        }
+        other => other,
+    }
 }
 
 /// The name of each file, and what it says.
