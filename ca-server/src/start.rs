@@ -20,6 +20,10 @@ use crate::oidc::Provider;
 use crate::service::{Quota, Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer};
 use crate::store::{Change, Options as StoreOptions, RecordEvent, Search, Store};
+use crate::witness::Witness;
+
+/// How often witnesses are shown the ledger if nobody asks for it.
+const WITNESSED_EVERY: Duration = Duration::from_secs(60);
 
 /// A CA that is ready to be served.
 pub struct Started {
@@ -61,7 +65,7 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         digest: rules.digest().to_owned(),
         policies: u64::try_from(rules.len())?,
         hosts: u64::try_from(rules.inventory().hosts().count())?,
-        previous: None,
+        previous: last_policy(&store).await?,
     };
     tracing::info!(digest = %loaded.digest, policies = loaded.policies, hosts = loaded.hosts, "rules loaded");
     let used = KeyUsed {
@@ -92,6 +96,8 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         store,
         signer: Arc::new(keys.user),
         ledger: Arc::new(keys.ledger),
+        witnesses: config.witnesses.iter().cloned().map(Witness::new).collect(),
+        cosigned: tokio::sync::Mutex::default(),
         rules: Arc::new(rules),
         providers,
         limits: config.limits,
@@ -101,13 +107,29 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         sessions: SessionCache::default(),
     };
     let trusted_proxies: Vec<IpAddr> = config.trusted_proxies.iter().map(IpAddr::to_canonical).collect();
-    Ok(Started {
-        app: Arc::new(App { service, trusted_proxies, stopping: Stopping::default() }),
-        config,
-        trust,
-        key_derivation,
-        background,
-    })
+    let app = Arc::new(App { service, trusted_proxies, stopping: Stopping::default() });
+    if !config.witnesses.is_empty() {
+        let app = Arc::clone(&app);
+        background.spawn(async move {
+            loop {
+                // What went wrong is in the log.
+                let _note = app.service.checkpoint().await;
+                tokio::time::sleep(WITNESSED_EVERY).await;
+            }
+        });
+    }
+    Ok(Started { app, config, trust, key_derivation, background })
+}
+
+/// The digest of the policies and inventory that were in force before.
+async fn last_policy(store: &Store) -> anyhow::Result<Option<String>> {
+    let filter = LogFilter { kind: Some("policy.loaded".parse()?), ..LogFilter::default() };
+    let found = store.search(Search { filter, newest_first: true, limit: 1 }).await?;
+    let last = found.events.first().and_then(|stored| stored.content.as_ref());
+    Ok(last.and_then(|content| {
+        let event: serde_json::Value = serde_json::from_slice(&content.body).ok()?;
+        event.get("digest")?.as_str().map(str::to_owned)
+    }))
 }
 
 /// What to record if `ca.toml` is not what the ledger knows.

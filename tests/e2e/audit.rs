@@ -386,3 +386,27 @@ fn follow_and_monitor_print_what_comes() {
         assert!(!watched || output.out.lines().count() == 2, "{}", output.out);
     }
 }
+
+#[test]
+fn the_operator_narrows_too_and_reads_what_later_versions_wrote() {
+    let site = site("");
+    let server = site.serve();
+    history(&site, &server);
+    drop(server);
+    // A later version was here, and went.
+    let later =
+        r#"{"v":1,"time":1795329819,"actor":{"by":"operator"},"type":"lock.placed","on":"\u001b[2Jkey"}"#;
+    site.execute(&format!(
+        "UPDATE events SET kind = 'lock.placed', body = CAST('{later}' AS BLOB) WHERE leaf = 1"
+    ));
+    let lines = |arguments: &[&str]| site.log_show(arguments).lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&["--where", "user=bob"]).len(), 4);
+    assert_eq!(lines(&["--where", "user=alice", "--where", "host=web-1", "--json"]).len(), 3);
+    assert_eq!(lines(&["--where", "until=2026-01-01T00:00:00Z"]), [""; 0]);
+    let shown = lines(&["--where", "type=lock.placed"]);
+    assert!(shown.len() == 1 && shown[0].contains("operator") && shown[0].contains("key"), "{shown:?}");
+    assert!(!shown[0].contains('\u{1b}'), "{shown:?}");
+    assert!(lines(&["--where", "type=lock.placed", "--json"])[0].contains("\"on\":"));
+    let loaded = lines(&["--where", "type=policy.loaded", "--json"]);
+    assert!(!loaded.last().unwrap().contains("previous"), "the first set came after none");
+}

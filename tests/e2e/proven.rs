@@ -11,13 +11,14 @@ use jit_ssh_tests::database::Database;
 use jit_ssh_tests::ledger::{Leaf, Roots};
 use jit_ssh_tests::process::Output;
 use jit_ssh_tests::provider::NodeProvider;
+use jit_ssh_tests::witness::Witness;
 
 const POLICY: &str = r#"
 @id("all") @ttl("1h")
 permit (principal, action == Action::"shell", resource in HostGroup::"web");
 "#;
 
-fn setup(url: &str) -> Setup {
+pub(crate) fn setup(url: &str) -> Setup {
     let mut corp = ca::Issuer::new("corp", url, &["sre", "dev"]);
     corp.lines =
         "scopes = [\"openid\", \"profile\", \"email\", \"groups\"]\nallowed_domains = [\"example.com\"]"
@@ -110,4 +111,45 @@ fn a_person_proves_the_ledger_and_catches_an_operator_who_puts_back_an_older_one
     assert!(rewritten.err.contains(&format!("the first {later} entries are not those")), "{}", rewritten.err);
     // Bob, who saw nothing before, cannot tell.
     verify(&bob).ok().unwrap();
+}
+
+#[test]
+fn a_witness_cosigns_what_extends_what_it_saw_and_a_person_demands_that() {
+    let provider = NodeProvider::start().unwrap();
+    let witness = Witness::start().unwrap();
+    let mut setup = setup(provider.issuer());
+    setup.tables.push_str(&witness.entry());
+    let ca = Ca::start(&setup).unwrap();
+    let alice = Person::new().unwrap();
+    alice.setup(&ca).unwrap();
+    alice.login(["deploy@web-1"], |url| browser::log_in(url, "alice")).unwrap().ok().unwrap();
+    let vkey = witness.vkey();
+    let demand = || alice.run(["log", "verify", "--witness", vkey.as_str()]).unwrap();
+    demand().ok().unwrap();
+    // The ledger goes on, over a restart after which the CA has forgotten what the witness knows.
+    alice.run(["login", "deploy@web-1"]).unwrap().ok().unwrap();
+    demand().ok().unwrap();
+    let (data, _) = ca.stop().unwrap();
+    let kept = data.scratch().join("kept");
+    fs::create_dir(&kept).unwrap();
+    copy(data.dir(), &kept);
+    let ca = Ca::serve(data, Vec::new()).unwrap();
+    alice.run(["login", "deploy@web-1"]).unwrap().ok().unwrap();
+    demand().ok().unwrap();
+    let cosigned = witness.cosigned();
+    assert!(cosigned.len() >= 3 && cosigned.is_sorted(), "{cosigned:?}");
+    assert!(witness.refused().is_empty(), "{:?}", witness.refused());
+    // An operator who puts an older ledger back gets no line for it, and nobody who demands one is deceived, not even
+    // a person who saw nothing before.
+    let (data, _) = ca.stop().unwrap();
+    copy(&kept, data.dir());
+    fs::remove_file(data.dir().join("ledger.seen")).unwrap();
+    let ca = Ca::serve(data, Vec::new()).unwrap();
+    let bob = Person::new().unwrap();
+    bob.setup(&ca).unwrap();
+    let refused = bob.run(["log", "verify", "--witness", vkey.as_str()]).unwrap().code(1).unwrap();
+    assert!(refused.err.contains("witness.example/w1"), "{}", refused.err);
+    // Another witness's key is not good enough.
+    let other = vkey.replacen("w1", "w2", 1);
+    bob.run(["log", "verify", "--witness", other.as_str()]).unwrap().code(2).unwrap();
 }

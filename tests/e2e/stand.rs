@@ -259,6 +259,11 @@ impl Site {
         process::run(ca().args(["log", "show"]).arg(&self.dir).args(arguments)).unwrap().ok().unwrap().out
     }
 
+    /// `jit-ssh-ca log verify`, which reads everything there is.
+    pub(crate) fn verify(&self) -> Output {
+        process::run(ca().args(["log", "verify"]).arg(&self.dir)).unwrap()
+    }
+
     /// A login of a person of `corp` in the group sre, for a session key, with a first request for a key, or none.
     pub(crate) fn login_call(&self, user: &str, session: &Key, key: Option<&Key>) -> Call {
         let signing = Signing::new(&self.ca, session, None);

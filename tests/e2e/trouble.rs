@@ -80,6 +80,7 @@ impl Station {
 
     /// Everything that was ever received is in the ledger, once, in order; `more` certificates are there beside it.
     fn nothing_is_lost(&self, more: usize) {
+        self.site.verify().ok().unwrap();
         let recorded = self.site.certificates();
         let serials: Vec<u64> = recorded.iter().map(|issued| issued.serial).collect();
         assert_eq!(serials, (1..=u64::try_from(serials.len()).unwrap()).collect::<Vec<_>>());

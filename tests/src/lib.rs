@@ -11,3 +11,4 @@ pub mod ledger;
 pub mod process;
 pub mod provider;
 pub mod sshd;
+pub mod witness;

@@ -21,6 +21,7 @@ pub use rules::load_rules;
 pub(crate) use toml_error::explain;
 
 use crate::oidc::IssuerConfig;
+use crate::witness::WitnessConfig;
 
 /// What is wrong with the configuration, for the operator: which file, which key, what to write instead.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +126,8 @@ pub enum Transport {
 /// A valid configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Who cosigns checkpoints.
+    pub witnesses: Vec<WitnessConfig>,
     /// The address to listen on.
     pub listen: SocketAddr,
     /// The CA's address, as clients know it.
@@ -234,7 +237,10 @@ impl Config {
             }
             issuers.push(issuer);
         }
+        let witnesses = raw.witness.iter().map(witness).collect::<Result<_, _>>();
+        let witnesses = witnesses.map_err(|(key, what)| bad(key, what))?;
         Ok(Self {
+            witnesses,
             listen: raw.listen,
             url,
             transport,
@@ -297,6 +303,13 @@ fn limits(raw: &raw::RawLimits) -> Result<Limits, (&'static str, String)> {
         return Err(("limits.refused", "is not between 1 and 10000".to_owned()));
     }
     Ok(limits)
+}
+
+fn witness(raw: &raw::RawWitness) -> Result<WitnessConfig, (&'static str, String)> {
+    let url = Url::parse(&raw.url).map_err(|e| ("witness.url", format!("is not a URL ({e})")))?;
+    check_public_url(&url).map_err(|what| ("witness.url", what))?;
+    let key = raw.key.parse().map_err(|e| ("witness.key", format!("{e}")))?;
+    Ok(WitnessConfig { url, key })
 }
 
 fn store_keep(keep: Option<&str>) -> Result<Span, String> {

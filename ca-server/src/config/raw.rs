@@ -24,6 +24,16 @@ pub struct RawConfig {
     pub(super) limits: RawLimits,
     #[serde(default)]
     pub(super) issuer: Vec<RawIssuer>,
+    #[serde(default)]
+    pub(super) witness: Vec<RawWitness>,
+}
+
+/// `[[witness]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWitness {
+    pub(super) url: String,
+    pub(super) key: String,
 }
 
 fn utc() -> String {

@@ -3,8 +3,6 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use openidconnect::{IssuerUrl, JsonWebKeySet, JsonWebKeySetUrl};
 use reqwest::StatusCode;
@@ -14,6 +12,7 @@ use tokio::sync::OnceCell;
 use url::{Host, Url};
 
 use super::key::RingKey;
+use crate::outgoing::{self, Patience};
 
 /// The largest discovery document or key set that is read.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -43,15 +42,6 @@ fn unreachable(what: impl Into<String>) -> FetchError {
 struct Discovery {
     issuer: IssuerUrl,
     jwks_uri: JsonWebKeySetUrl,
-}
-
-/// The time that a provider has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// To accept a connection.
-    pub(crate) connect: Duration,
-    /// For the whole exchange.
-    pub(crate) total: Duration,
 }
 
 /// A client for one provider.
@@ -137,29 +127,9 @@ impl Fetcher {
         Ok(body)
     }
 
-    /// The HTTP client, made on first use: reading the machine's root certificates takes longer than starting the
-    /// CA. The TLS provider is named, so that no process-wide default is needed.
     async fn build(&self) -> Result<reqwest::Client, FetchError> {
         let plain = self.issuer.starts_with("http://");
-        let roots = if plain { rustls::RootCertStore::empty() } else { native_roots().await? };
-        let tls =
-            rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .map_err(|_| unreachable("TLS cannot be set up on this machine"))?
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-        let builder = reqwest::Client::builder()
-            .use_preconfigured_tls(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .https_only(!plain)
-            .user_agent(concat!("jit-ssh-ca/", env!("CARGO_PKG_VERSION")))
-            .pool_max_idle_per_host(0)
-            .connect_timeout(self.patience.connect)
-            .timeout(self.patience.total);
-        // `http` is loopback only: no proxy stands between.
-        let builder = if plain { builder.no_proxy() } else { builder };
-        builder.build().map_err(|_| unreachable("the HTTP client cannot be set up on this machine"))
+        outgoing::client(plain, self.patience).await.map_err(unreachable)
     }
 }
 
@@ -170,20 +140,6 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-async fn native_roots() -> Result<rustls::RootCertStore, FetchError> {
-    let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
-        .await
-        .map_err(|_| unreachable("the machine's root certificates cannot be read"))?;
-    let mut roots = rustls::RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        return Err(unreachable(
-            "this machine has no root certificates to know the provider by: install ca-certificates or set SSL_CERT_FILE",
-        ));
-    }
-    Ok(roots)
 }
 
 /// Reads a key set; entries that cannot verify ID tokens are passed over, as RFC 7517, 5 says.

@@ -10,9 +10,10 @@ use openidconnect::{JsonWebKey, JsonWebKeySet, JsonWebKeySetUrl};
 use tokio::time::Instant;
 
 use super::IssuerConfig;
-use super::fetch::{self, FetchError, Fetcher, Patience};
+use super::fetch::{self, FetchError, Fetcher};
 use super::key::{self, RingKey};
 use super::token::Header;
+use crate::outgoing::Patience;
 
 /// How often and how patiently a provider is asked.
 #[derive(Clone, Copy, Debug)]

@@ -1,22 +1,65 @@
 //! The ledger as everybody may see it: checkpoints, tiles, and the receipt that comes with a certificate.
 
+use std::time::{Duration, Instant};
+
 use data_encoding::BASE64URL_NOPAD;
-use jit_ssh_proto::log::{Tile, TileKind, encode_entries, encode_proof};
+use jit_ssh_proto::log::{Checkpoint, Tile, TileKind, encode_entries, encode_proof};
 use jit_ssh_proto::wire::Receipt;
 use jit_ssh_proto::{Code, Problem};
 
 use super::{Service, refusal};
 use crate::store::Recorded;
 
+/// How long a witness that did not answer is not asked again.
+const AWAY: Duration = Duration::from_secs(10);
+
+/// The last checkpoint that witnesses were asked to cosign.
+#[derive(Debug)]
+pub struct Cosigned {
+    checkpoint: Checkpoint,
+    note: String,
+    /// When one of them did not.
+    failed: Option<Instant>,
+}
+
 impl Service {
-    /// The signed checkpoint of the ledger as it is now.
+    /// The signed checkpoint of the ledger as it is now, with the lines of the witnesses that cosigned it.
     ///
     /// # Errors
     /// When the store does not answer or the key cannot sign.
     pub async fn checkpoint(&self) -> Result<String, Problem> {
+        if self.witnesses.is_empty() {
+            return Ok(self.signed_head().await?.note().to_owned());
+        }
+        // One at a time asks the witnesses, however many ask here.
+        let mut cosigned = self.cosigned.lock().await;
+        let checkpoint = self.signed_head().await?;
+        if let Some(last) = cosigned.as_ref() {
+            if last.checkpoint == checkpoint && last.failed.is_none() {
+                return Ok(last.note.clone());
+            }
+            // Nobody waits twice in a row for a witness that is away.
+            if last.failed.is_some_and(|failed| failed.elapsed() < AWAY) {
+                return Ok(checkpoint.note().to_owned());
+            }
+        }
+        let key = self.ledger.log_key();
+        let mut note = checkpoint.note().to_owned();
+        let mut failed = None;
+        let asked = self.witnesses.iter().map(|witness| witness.lines(key, &checkpoint, &self.store));
+        for lines in futures_util::future::join_all(asked).await {
+            match lines {
+                Some(lines) => note.push_str(&lines),
+                None => failed = Some(Instant::now()),
+            }
+        }
+        *cosigned = Some(Cosigned { checkpoint, note: note.clone(), failed });
+        Ok(note)
+    }
+
+    async fn signed_head(&self) -> Result<Checkpoint, Problem> {
         let head = self.store.tree_head().await.map_err(refusal::store)?;
-        let checkpoint = self.ledger.checkpoint(&head).map_err(|e| refusal::signer(&e))?;
-        Ok(checkpoint.note().to_owned())
+        self.ledger.checkpoint(&head).map_err(|e| refusal::signer(&e))
     }
 
     /// The bytes of a tile.

@@ -21,6 +21,7 @@ use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
 pub use call::{Call, SignedCall};
 pub use events::{Auditor, EventQuery, Export};
+pub use ledger::Cosigned;
 pub use quota::Quota;
 pub(crate) use quota::WINDOW as QUOTA_WINDOW;
 pub use session::{LiveSession, SessionCache};
@@ -30,6 +31,7 @@ use crate::config::Limits;
 use crate::oidc::Provider;
 use crate::signer::{LedgerSigner, Signer};
 use crate::store::Store;
+use crate::witness::Witness;
 
 /// Everything the services work with.
 pub struct Service {
@@ -43,6 +45,10 @@ pub struct Service {
     pub signer: Arc<dyn Signer>,
     /// The ledger key's signer.
     pub ledger: Arc<LedgerSigner>,
+    /// Who cosigns checkpoints.
+    pub witnesses: Vec<Witness>,
+    /// The last checkpoint that all of them cosigned.
+    pub cosigned: tokio::sync::Mutex<Option<Cosigned>>,
     /// Policies and inventory in force.
     pub rules: Arc<Rules>,
     /// Identity providers.

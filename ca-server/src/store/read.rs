@@ -149,6 +149,21 @@ impl Store {
         .await
     }
 
+    /// That the ledger of `of` leaves begins with that of `old` leaves (RFC 6962 section 2.1.2). None if there was no
+    /// such size.
+    ///
+    /// # Errors
+    /// When the store does not answer or its tree is damaged.
+    pub async fn prove_extends(&self, old: u64, of: u64) -> Result<Option<Vec<NodeHash>>, StoreError> {
+        self.read(move |conn| {
+            if old > of || of > size(conn)? {
+                return Ok(None);
+            }
+            StoredTree::new(conn, of).prove_extends(old).map(Some)
+        })
+        .await
+    }
+
     /// The time of the newest event.
     pub(super) async fn newest_time(&self) -> Result<Timestamp, StoreError> {
         self.read(|conn| last_leaf(conn)?.map_or(Ok(Timestamp::default()), |row| row.time(1))).await

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 
 use tlog_tiles::tlog::tree_hash;
 use tlog_tiles::tlog::{
-    EMPTY_HASH, Error, Hash, HashReader, node_hash, prove_record, record_hash, split_stored_hash_index,
+    EMPTY_HASH, Error, Hash, HashReader, node_hash, prove_record, prove_tree, record_hash,
+    split_stored_hash_index,
 };
 
 use super::engine::{Conn, EngineError, Row, Value, first};
@@ -200,6 +201,15 @@ impl<'a> StoredTree<'a> {
     /// That this leaf is in it.
     pub(super) fn prove(&self, leaf: u64) -> Result<Vec<NodeHash>, EngineError> {
         let proof = prove_record(self.size, leaf, self).map_err(|e| self.why(&e))?;
+        Ok(proof.into_iter().map(|hash| hash.0).collect())
+    }
+
+    /// That it begins with the tree of `old` leaves. Nothing needs to be shown of an empty tree, or of itself.
+    pub(super) fn prove_extends(&self, old: u64) -> Result<Vec<NodeHash>, EngineError> {
+        if old == 0 || old == self.size {
+            return Ok(Vec::new());
+        }
+        let proof = prove_tree(self.size, old, self).map_err(|e| self.why(&e))?;
         Ok(proof.into_iter().map(|hash| hash.0).collect())
     }
 

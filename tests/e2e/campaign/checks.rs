@@ -39,6 +39,7 @@ impl fmt::Display for Counts {
 }
 
 pub(super) fn check(site: &Site, attempts: &[Attempt]) -> Counts {
+    site.verify().ok().unwrap();
     let leaves = site.leaves();
     let roots = Roots::of(&leaves);
     let recorded = certificates(&leaves);

@@ -7,14 +7,14 @@ use jit_ssh_proto::Salt;
 use jit_ssh_proto::event::Event;
 use jit_ssh_tests::database::Database;
 
-use super::{Leaves, serial_at};
+use super::Leaves;
 use crate::stand::Site;
 
 pub(super) struct Case {
     pub(super) what: &'static str,
     pub(super) does: fn(&Site, &Leaves),
-    /// The words of the line that names it.
-    pub(super) finds: fn(&Site, &Leaves) -> Vec<String>,
+    /// How the line begins that names it.
+    pub(super) finds: fn(&Site, &Leaves) -> String,
     /// Whether the checkpoint that was last seen is still beside the database.
     pub(super) remembers: bool,
 }
@@ -22,15 +22,8 @@ pub(super) struct Case {
 /// A leaf somewhere in the first tile, and one behind the last complete tile.
 const MIDDLE: u64 = 100;
 
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
-
-fn leaf(leaf: u64, more: &[&str]) -> Vec<String> {
-    let mut all = vec![format!("leaf {leaf}")];
-    all.extend(words(more));
-    all
-}
+const NOT_ITS_HASH: &str = "its body and salt are not what its hash is of";
+const NOT_ITS_LEAVES: &str = "tile 1/0: its hash is not that of its leaves";
 
 /// Turns over one bit of a column of an event.
 fn flip(site: &Site, leaf: u64, column: &str) {
@@ -78,8 +71,19 @@ fn certificate(leaves: &Leaves) -> u64 {
     leaves.first("certificate.issued")
 }
 
-fn id(site: &Site, sql: &str) -> String {
-    site.query(sql)[0].text(0).unwrap().to_owned()
+fn session(site: &Site, leaf: u64, finding: &str) -> String {
+    let row = &site.query(&format!("SELECT id FROM sessions WHERE leaf = {leaf}"))[0];
+    format!("sessions row {}: {finding}", row.text(0).unwrap())
+}
+
+fn request(site: &Site, leaf: u64, finding: &str) -> String {
+    let row = &site.query(&format!("SELECT id FROM requests WHERE leaf = {leaf}"))[0];
+    format!("requests row {}: {finding}", row.text(0).unwrap())
+}
+
+fn row_of(site: &Site, leaf: u64, finding: &str) -> String {
+    let row = &site.query(&format!("SELECT authority, serial FROM certificates WHERE leaf = {leaf}"))[0];
+    format!("certificates row {}/{}: {finding}", row.text(0).unwrap(), row.text(1).unwrap())
 }
 
 pub(super) const CASES: &[Case] = &[
@@ -87,25 +91,25 @@ pub(super) const CASES: &[Case] = &[
     Case {
         what: "one bit of a body",
         does: |site, _| flip(site, MIDDLE, "body"),
-        finds: |_, _| leaf(MIDDLE, &["hash"]),
+        finds: |_, _| format!("leaf {MIDDLE}: {NOT_ITS_HASH}"),
         remembers: false,
     },
     Case {
         what: "one bit of a salt",
         does: |site, _| flip(site, MIDDLE, "salt"),
-        finds: |_, _| leaf(MIDDLE, &["hash"]),
+        finds: |_, _| format!("leaf {MIDDLE}: {NOT_ITS_HASH}"),
         remembers: false,
     },
     Case {
         what: "one bit of a hash",
         does: |site, _| flip(site, MIDDLE, "hash"),
-        finds: |_, _| leaf(MIDDLE, &["hash"]),
+        finds: |_, _| format!("leaf {MIDDLE}: {NOT_ITS_HASH}"),
         remembers: false,
     },
     Case {
         what: "another reason, with a hash that fits",
         does: |site, leaves| rewrite(site, leaves.first("request.decided"), "OPS-7", "OPS-8"),
-        finds: |_, _| words(&["tile", "level 1"]),
+        finds: |_, _| NOT_ITS_LEAVES.to_owned(),
         remembers: false,
     },
     Case {
@@ -115,13 +119,13 @@ pub(super) const CASES: &[Case] = &[
             assert!(last.as_ref().is_ok_and(|leaf| u64::try_from(*leaf).unwrap() > leaves.count / 256 * 256));
             rewrite(site, last.unwrap().try_into().unwrap(), "OPS-7", "OPS-8");
         },
-        finds: |_, _| words(&["another history", "ledger.seen"]),
+        finds: |_, _| "ledger.seen: another history".to_owned(),
         remembers: true,
     },
     Case {
         what: "one event gone",
         does: |site, _| site.execute(&format!("DELETE FROM events WHERE leaf = {MIDDLE}")),
-        finds: |_, _| leaf(MIDDLE, &["missing"]),
+        finds: |_, _| format!("leaf {MIDDLE}: is missing"),
         remembers: false,
     },
     Case {
@@ -132,13 +136,15 @@ pub(super) const CASES: &[Case] = &[
                 site.execute(&format!("UPDATE events SET leaf = {to} WHERE leaf = {from}"));
             }
         },
-        finds: |_, _| words(&["tile", "level 1"]),
+        finds: |_, _| NOT_ITS_LEAVES.to_owned(),
         remembers: false,
     },
     Case {
         what: "the tail cut off, and all that came of it",
         does: |site, leaves| truncate(site, leaves.count - 4),
-        finds: |_, leaves| vec![format!("only {} of {}", leaves.count - 4, leaves.count)],
+        finds: |_, leaves| {
+            format!("ledger.seen: it has {} leaves, but only {} are there", leaves.count, leaves.count - 4)
+        },
         remembers: true,
     },
     Case {
@@ -149,31 +155,31 @@ pub(super) const CASES: &[Case] = &[
             go_on(&other);
             fs::copy(other.dir.join("ca.db"), site.dir.join("ca.db")).unwrap();
         },
-        finds: |_, _| words(&["another history", "ledger.seen"]),
+        finds: |_, _| "ledger.seen: another history".to_owned(),
         remembers: true,
     },
     Case {
         what: "a tile's root",
         does: |site, _| site.execute("UPDATE tiles SET hash = zeroblob(32) WHERE level = 1 AND idx = 0"),
-        finds: |_, _| words(&["tile", "level 1"]),
+        finds: |_, _| NOT_ITS_LEAVES.to_owned(),
         remembers: false,
     },
     Case {
         what: "a tile's root gone",
         does: |site, _| site.execute("DELETE FROM tiles"),
-        finds: |_, _| words(&["tile", "level 1", "missing"]),
+        finds: |_, _| "tile 1/0: it is missing".to_owned(),
         remembers: false,
     },
     Case {
         what: "what an event is found by says something else than the event",
         does: |site, _| site.execute(&format!("UPDATE events SET name = 'mallory' WHERE leaf = {MIDDLE}")),
-        finds: |_, _| leaf(MIDDLE, &["name"]),
+        finds: |_, _| format!("leaf {MIDDLE}: its column name says \"mallory\""),
         remembers: true,
     },
     Case {
         what: "a time that an event is found by",
         does: |site, _| site.execute(&format!("UPDATE events SET time = time - 60 WHERE leaf = {MIDDLE}")),
-        finds: |_, _| leaf(MIDDLE, &["time"]),
+        finds: |_, _| format!("leaf {MIDDLE}: its column time says"),
         remembers: true,
     },
     // State without an event.
@@ -185,7 +191,10 @@ pub(super) const CASES: &[Case] = &[
                  session_key, opened, expires, ended, keep_until FROM sessions LIMIT 1",
             );
         },
-        finds: |_, _| words(&["session ses_01m818rn98pnbck354cvkm9mds"]),
+        finds: |_, _| {
+            "sessions row ses_01m818rn98pnbck354cvkm9mds: it stands on leaf 5000, which is not there"
+                .to_owned()
+        },
         remembers: true,
     },
     Case {
@@ -194,13 +203,7 @@ pub(super) const CASES: &[Case] = &[
             let opened = leaves.first("session.opened");
             site.execute(&format!("UPDATE sessions SET expires = expires + 3600 WHERE leaf = {opened}"));
         },
-        finds: |site, leaves| {
-            let opened = leaves.first("session.opened");
-            vec![
-                format!("session {}", id(site, &format!("SELECT id FROM sessions WHERE leaf = {opened}"))),
-                "expires".to_owned(),
-            ]
-        },
+        finds: |site, leaves| session(site, leaves.first("session.opened"), "its column expires says"),
         remembers: true,
     },
     Case {
@@ -210,18 +213,14 @@ pub(super) const CASES: &[Case] = &[
             site.execute(&format!("UPDATE sessions SET sub = 'subject-mallory' WHERE leaf = {opened}"));
         },
         finds: |site, leaves| {
-            let opened = leaves.first("session.opened");
-            vec![
-                format!("session {}", id(site, &format!("SELECT id FROM sessions WHERE leaf = {opened}"))),
-                "sub".to_owned(),
-            ]
+            session(site, leaves.first("session.opened"), "its column sub says \"subject-mallory\"")
         },
         remembers: true,
     },
     Case {
         what: "a session that was ended and lives",
         does: |site, _| site.execute("UPDATE sessions SET ended = NULL"),
-        finds: |_, _| words(&["session ses_", "ended"]),
+        finds: |site, leaves| session(site, leaves.last("session.opened"), "its column ended says nothing"),
         remembers: true,
     },
     Case {
@@ -232,7 +231,7 @@ pub(super) const CASES: &[Case] = &[
                  'grt_01m818rner51by0bq23zt6t8e4', not_before, not_after, policy_digest, leaf FROM requests LIMIT 1",
             );
         },
-        finds: |_, _| words(&["request req_01m818rnenw3xm046bq5abqf1q"]),
+        finds: |_, _| "requests row req_01m818rnenw3xm046bq5abqf1q: ".to_owned(),
         remembers: true,
     },
     Case {
@@ -241,13 +240,7 @@ pub(super) const CASES: &[Case] = &[
             let decided = leaves.first("request.decided");
             site.execute(&format!("UPDATE requests SET not_after = not_after + 3600 WHERE leaf = {decided}"));
         },
-        finds: |site, leaves| {
-            let decided = leaves.first("request.decided");
-            vec![
-                format!("request {}", id(site, &format!("SELECT id FROM requests WHERE leaf = {decided}"))),
-                "not_after".to_owned(),
-            ]
-        },
+        finds: |site, leaves| request(site, leaves.first("request.decided"), "its column not_after says"),
         remembers: true,
     },
     Case {
@@ -258,7 +251,7 @@ pub(super) const CASES: &[Case] = &[
                  valid_after, valid_before, leaf, revoked FROM certificates LIMIT 1",
             );
         },
-        finds: |_, _| words(&["certificate", "serial 9000"]),
+        finds: |_, _| "certificates row user/9000: ".to_owned(),
         remembers: true,
     },
     Case {
@@ -270,9 +263,7 @@ pub(super) const CASES: &[Case] = &[
                 "00".repeat(32)
             ));
         },
-        finds: |site, leaves| {
-            vec![format!("serial {}", serial_at(site, certificate(leaves))), "tbs_sha256".to_owned()]
-        },
+        finds: |site, leaves| row_of(site, certificate(leaves), "its column tbs_sha256 says"),
         remembers: true,
     },
     Case {
@@ -281,13 +272,13 @@ pub(super) const CASES: &[Case] = &[
             let mallory = Database::quoted("subject-mallory");
             site.execute(&format!("UPDATE identities SET sub = {mallory} WHERE name = 'alice'"));
         },
-        finds: |_, _| words(&["identity", "alice"]),
+        finds: |_, _| "identities row alice: ".to_owned(),
         remembers: true,
     },
     Case {
         what: "serials that go back",
         does: |site, _| site.execute("UPDATE serials SET next = next - 1"),
-        finds: |_, _| words(&["serial", "user"]),
+        finds: |_, _| "serials row user: its column next says".to_owned(),
         remembers: true,
     },
     // An event without its state.
@@ -297,7 +288,7 @@ pub(super) const CASES: &[Case] = &[
             let opened = leaves.first("session.opened");
             site.execute(&format!("DELETE FROM sessions WHERE leaf = {opened}"));
         },
-        finds: |_, leaves| leaf(leaves.first("session.opened"), &["session"]),
+        finds: |site, leaves| session(site, leaves.first("session.opened"), "it is missing"),
         remembers: true,
     },
     Case {
@@ -306,7 +297,7 @@ pub(super) const CASES: &[Case] = &[
             let decided = leaves.first("request.decided");
             site.execute(&format!("DELETE FROM requests WHERE leaf = {decided}"));
         },
-        finds: |_, leaves| leaf(leaves.first("request.decided"), &["request"]),
+        finds: |site, leaves| request(site, leaves.first("request.decided"), "it is missing"),
         remembers: true,
     },
     Case {
@@ -314,18 +305,13 @@ pub(super) const CASES: &[Case] = &[
         does: |site, leaves| {
             site.execute(&format!("DELETE FROM certificates WHERE leaf = {}", certificate(leaves)))
         },
-        finds: |site, leaves| {
-            vec![
-                format!("leaf {}", certificate(leaves)),
-                format!("serial {}", serial_at(site, certificate(leaves))),
-            ]
-        },
+        finds: |site, leaves| row_of(site, certificate(leaves), "it is missing"),
         remembers: true,
     },
     Case {
         what: "a login that is free again",
         does: |site, _| site.execute("DELETE FROM identities WHERE name = 'alice'"),
-        finds: |_, _| words(&["identity", "alice"]),
+        finds: |_, _| "identities row alice: it is missing".to_owned(),
         remembers: true,
     },
 ];

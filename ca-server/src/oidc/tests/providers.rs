@@ -9,8 +9,8 @@ use serde_json::json;
 use super::maker::{Jwt, NONCE, TestKey, entry, now};
 use super::server::{Says, Server, discovery};
 use crate::oidc::Provider;
-use crate::oidc::fetch::Patience;
 use crate::oidc::provider::Timing;
+use crate::outgoing::Patience;
 
 /// Quick background attempts; the real patience and limit on fetches that tokens cause.
 fn quick() -> Timing {

@@ -73,15 +73,7 @@ fn watch(
     let mut follower = Follower::new(client, session, Vec::new(), after);
     loop {
         let entries = follower.next()?;
-        for entry in &entries {
-            if entry.index != next {
-                return Err(Error::Untrusted(format!(
-                    "the CA left out event {next} and went on with {}: tell whoever audits it",
-                    entry.index
-                )));
-            }
-            next = next.saturating_add(1);
-        }
+        next = without_gap(next, entries.iter().map(|entry| entry.index))?;
         prove(client, memory, &entries)?;
         for entry in &entries {
             if wanted.shows(client, session, entry)? {
@@ -89,6 +81,18 @@ fn watch(
             }
         }
     }
+}
+
+/// That the entries come one after the other from `next` on; what comes after them.
+fn without_gap(next: u64, indexes: impl Iterator<Item = u64>) -> Result<u64> {
+    indexes.into_iter().try_fold(next, |next, index| {
+        if index == next {
+            return Ok(next.saturating_add(1));
+        }
+        Err(Error::Untrusted(format!(
+            "the CA left out event {next} and went on with {index}: tell whoever audits it"
+        )))
+    })
 }
 
 /// Shows that the entries are what the tree has at their places, the tree being signed and one with every tree that
@@ -170,5 +174,20 @@ impl Wanted {
             self.policies.clear();
         }
         self.policies.insert(grant.to_string(), policies.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_told_twice_or_out_of_order_is_noticed() {
+        assert_eq!(without_gap(5, [5, 6, 7].into_iter()).unwrap(), 8);
+        assert_eq!(without_gap(5, std::iter::empty()).unwrap(), 5);
+        for (indexes, missing) in [(&[6][..], 5), (&[5, 7], 6), (&[5, 5], 6), (&[4, 5], 5), (&[5, 6, 5], 7)] {
+            let error = without_gap(5, indexes.iter().copied()).unwrap_err().to_string();
+            assert!(error.contains(&format!("left out event {missing} ")), "{indexes:?}: {error}");
+        }
     }
 }

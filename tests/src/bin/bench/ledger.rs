@@ -44,10 +44,11 @@ pub(crate) fn run(options: &Options, figures: &mut Figures) -> anyhow::Result<()
     let dir = tempfile::tempdir()?;
     note("SQLite, one flush a commit");
     figures.add("ledger.sqlite.single_flush.appends_per_s", limits::single_commits(dir.path())?, "1/s");
-    let file = dir.path().join("bench.db");
-    engine(options, figures, "sqlite", &Database::sqlite(dir.path(), &file))?;
+    engine(options, figures, "sqlite", &Database::sqlite(dir.path(), "rates"))?;
+    sizes(figures, "sqlite", &Database::sqlite(dir.path(), "sizes"))?;
     let postgres = Postgres::start().context("PostgreSQL")?;
-    engine(options, figures, "postgres", &Database::postgres(dir.path(), postgres.database()?))?;
+    engine(options, figures, "postgres", &Database::postgres(dir.path(), "rates", postgres.database()?))?;
+    sizes(figures, "postgres", &Database::postgres(dir.path(), "sizes", postgres.database()?))?;
     drop(postgres);
 
     for (name, leaves) in STARTS {
@@ -72,7 +73,7 @@ pub(crate) fn run(options: &Options, figures: &mut Figures) -> anyhow::Result<()
     Ok(())
 }
 
-/// Rates and sizes on one engine.
+/// Rates on one engine.
 fn engine(options: &Options, figures: &mut Figures, name: &str, database: &Database) -> anyhow::Result<()> {
     // As many workers as the CA has beside its store's thread.
     let runtime = Runtime::new()?;
@@ -86,13 +87,28 @@ fn engine(options: &Options, figures: &mut Figures, name: &str, database: &Datab
             figures.add(&format!("ledger.{name}.c{waiting}.{what}_per_s"), rate, "1/s");
         }
     }
-    note(&format!("{name}: {ON_DISK} certificates on disk"));
-    let before = database.bytes()?;
-    runtime.block_on(certificates(&store, &changes, ON_DISK))?;
-    let bytes = database.bytes()?.checked_sub(before).context("the database shrank")?;
-    let each = f64::from(u32::try_from(bytes / ON_DISK)?);
-    figures.add(&format!("ledger.{name}.bytes_per_certificate"), each, "B");
     runtime.block_on(store.close());
+    Ok(())
+}
+
+/// What certificates take in a fresh database: with their decisions and all that the hot tables have of them, and when
+/// they have ended and only the ledger keeps them.
+fn sizes(figures: &mut Figures, name: &str, database: &Database) -> anyhow::Result<()> {
+    note(&format!("{name}: {ON_DISK} certificates on disk"));
+    let runtime = Runtime::new()?;
+    let store = runtime.block_on(database.open())?;
+    let empty = database.bytes()?;
+    let changes = Arc::new(Changes::new()?);
+    runtime.block_on(apply(&store, vec![changes.session()?]))?;
+    runtime.block_on(certificates(&store, &changes, ON_DISK))?;
+    let hot = database.bytes()?;
+    runtime.block_on(store.close());
+    database.forget()?;
+    let kept = database.bytes()?;
+    for (what, bytes) in [("bytes_per_certificate", hot), ("bytes_per_certificate_kept", kept)] {
+        let each = bytes.saturating_sub(empty) / ON_DISK;
+        figures.add(&format!("ledger.{name}.{what}"), f64::from(u32::try_from(each)?), "B");
+    }
     Ok(())
 }
 

@@ -16,16 +16,18 @@ pub(super) struct Database {
 }
 
 impl Database {
-    pub(super) fn sqlite(dir: &Path, file: &Path) -> Self {
+    pub(super) fn sqlite(dir: &Path, name: &str) -> Self {
+        let file = dir.join(format!("{name}.db"));
         Self {
             url: format!("sqlite:{}", file.display()),
-            seen: dir.join("sqlite.seen"),
-            outside: database::Database::Sqlite(file.to_owned()),
+            seen: dir.join(format!("{name}.sqlite.seen")),
+            outside: database::Database::Sqlite(file),
         }
     }
 
-    pub(super) fn postgres(dir: &Path, url: String) -> Self {
-        Self { seen: dir.join("postgres.seen"), outside: database::Database::Postgres(url.clone()), url }
+    pub(super) fn postgres(dir: &Path, name: &str, url: String) -> Self {
+        let seen = dir.join(format!("{name}.postgres.seen"));
+        Self { seen, outside: database::Database::Postgres(url.clone()), url }
     }
 
     /// The store on it, as `serve` opens it.
@@ -52,5 +54,17 @@ impl Database {
         let rows = self.outside.query(sql)?;
         let row = rows.first().ok_or_else(|| anyhow::anyhow!("no size"))?;
         Ok(row.int(0)?.try_into()?)
+    }
+
+    /// Takes what the hot tables have of certificates out of a closed database, and packs the rest.
+    pub(super) fn forget(&self) -> anyhow::Result<()> {
+        let pack = match &self.outside {
+            database::Database::Sqlite(_) => "VACUUM",
+            database::Database::Postgres(_) => "VACUUM FULL",
+        };
+        for sql in ["DELETE FROM call_ids", "DELETE FROM requests", "DELETE FROM certificates", pack] {
+            self.outside.execute(sql)?;
+        }
+        Ok(())
     }
 }

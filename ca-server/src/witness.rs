@@ -1,0 +1,134 @@
+//! Witnesses: others who see every checkpoint before they cosign it, so that the ledger cannot be shown one way to some
+//! and another way to others (C2SP tlog-witness). The CA brings them its checkpoints and passes their lines on.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use jit_ssh_proto::log::{Checkpoint, LogKey, WitnessKey};
+use reqwest::StatusCode;
+use tokio::sync::OnceCell;
+use url::Url;
+
+use crate::outgoing::{self, Patience};
+use crate::store::{NodeHash, Store};
+
+/// How long a witness has: whoever asks for a checkpoint waits for it.
+const PATIENCE: Patience = Patience { connect: Duration::from_secs(2), total: Duration::from_secs(5) };
+
+/// The longest answer that is read: some signature lines.
+const MAX_ANSWER: usize = 16 * 1024;
+
+/// A `[[witness]]` entry.
+#[derive(Clone, Debug)]
+pub struct WitnessConfig {
+    /// Where its submission prefix is.
+    pub url: Url,
+    /// What its cosignatures are verified with.
+    pub key: WitnessKey,
+}
+
+/// A witness.
+#[derive(Debug)]
+pub struct Witness {
+    config: WitnessConfig,
+    /// How large the ledger was that it cosigned last, as far as known.
+    size: AtomicU64,
+    client: OnceCell<reqwest::Client>,
+}
+
+/// What a witness answered.
+enum Answer {
+    /// Signature lines.
+    Lines(String),
+    /// It knows the ledger at this size, and wants a proof from there.
+    KnowsAt(u64),
+}
+
+impl Witness {
+    /// A witness that was not asked yet.
+    #[must_use]
+    pub fn new(config: WitnessConfig) -> Self {
+        Self { config, size: AtomicU64::new(0), client: OnceCell::new() }
+    }
+
+    /// The signature lines of this witness under a checkpoint; none, and a line in the log, when it does not answer or
+    /// refuses.
+    pub async fn lines(&self, key: &LogKey, checkpoint: &Checkpoint, store: &Store) -> Option<String> {
+        match self.ask(key, checkpoint, store).await {
+            Ok(lines) => Some(lines),
+            Err(why) => {
+                tracing::warn!(witness = self.config.key.name(), %why, "a checkpoint was not cosigned");
+                None
+            }
+        }
+    }
+
+    async fn ask(&self, key: &LogKey, checkpoint: &Checkpoint, store: &Store) -> Result<String, String> {
+        let known = self.size.load(Ordering::Relaxed);
+        let known = if known > checkpoint.size() { 0 } else { known };
+        let answer = match self.submit(checkpoint, known, store).await? {
+            // It was told by somebody else, or has forgotten: once more from where it is.
+            Answer::KnowsAt(size) if size != known && size <= checkpoint.size() => {
+                self.submit(checkpoint, size, store).await?
+            }
+            other => other,
+        };
+        match answer {
+            Answer::Lines(lines) => {
+                let cosigned = Checkpoint::verify(key, &format!("{}{lines}", checkpoint.note()));
+                let cosigned = cosigned.map_err(|e| format!("its answer makes a checkpoint that {e}"))?;
+                if self.config.key.cosigned(&cosigned).is_none() {
+                    return Err("its answer is not a cosignature by its key".to_owned());
+                }
+                self.size.store(checkpoint.size(), Ordering::Relaxed);
+                Ok(lines)
+            }
+            Answer::KnowsAt(size) => Err(format!(
+                "it saw {size} entries of this ledger, which has {}: run `jit-ssh-ca log verify`",
+                checkpoint.size()
+            )),
+        }
+    }
+
+    async fn submit(&self, checkpoint: &Checkpoint, known: u64, store: &Store) -> Result<Answer, String> {
+        let proof = store.prove_extends(known, checkpoint.size()).await.map_err(|e| e.to_string())?;
+        let proof = proof.ok_or("the ledger was never of that size")?;
+        let plain = self.config.url.scheme() == "http";
+        let client = self.client.get_or_try_init(|| outgoing::client(plain, PATIENCE)).await?;
+        let prefix = self.config.url.as_str().trim_end_matches('/');
+        let request =
+            client.post(format!("{prefix}/add-checkpoint")).body(submission(known, &proof, checkpoint));
+        let mut answer = request.send().await.map_err(|e| format!("it cannot be reached: {e}"))?;
+        let status = answer.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|e| format!("its answer broke off: {e}"))? {
+            if body.len().saturating_add(chunk.len()) > MAX_ANSWER {
+                return Err("its answer is longer than signature lines are".to_owned());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let text = String::from_utf8(body).map_err(|_| "its answer is not UTF-8")?;
+        match status {
+            StatusCode::OK => Ok(Answer::Lines(text)),
+            StatusCode::CONFLICT => {
+                text.trim_end().parse().map(Answer::KnowsAt).map_err(|_| {
+                    "it cosigned another tree of this size: run `jit-ssh-ca log verify`".to_owned()
+                })
+            }
+            other => Err(format!("it answered {}", other.as_u16())),
+        }
+    }
+}
+
+/// The body of `add-checkpoint`: the size that the witness knows, the proof from there, an empty line, the checkpoint.
+fn submission(known: u64, proof: &[NodeHash], checkpoint: &Checkpoint) -> String {
+    let mut body = format!("old {known}\n");
+    for hash in proof {
+        body.push_str(&BASE64.encode(hash));
+        body.push('\n');
+    }
+    body.push('\n');
+    body.push_str(checkpoint.note());
+    body
+}
