@@ -55,7 +55,7 @@ fn policy_loaded(previous: Option<&str>) -> What {
     What::PolicyLoaded(PolicyLoaded { digest: RULES.into(), policies: 4, hosts: 1, previous })
 }
 
-fn session_opened(login: Option<&str>, email: Option<&str>) -> What {
+fn session_opened(login: Option<&str>, email: Option<&str>, claims: Option<&str>) -> What {
     What::SessionOpened(SessionOpened {
         session: parse(SESSION),
         key: SESSION_KEY.into(),
@@ -65,7 +65,7 @@ fn session_opened(login: Option<&str>, email: Option<&str>) -> What {
         flow: "code".into(),
         expires: time(1_795_365_819),
         token: TOKEN.into(),
-        claims: None,
+        claims: claims.map(str::to_owned),
     })
 }
 
@@ -174,13 +174,6 @@ fn filter() -> LogFilter {
     }
 }
 
-/// As it is written since the claims are part of the record.
-fn with_claims(what: What) -> What {
-    let What::SessionOpened(mut opened) = what else { panic!("{what:?}") };
-    opened.claims = Some(RULES.into());
-    What::SessionOpened(opened)
-}
-
 /// The name of each file, and what it says.
 fn forms() -> Vec<(&'static str, Event)> {
     let keys = [("user", USER_CA), ("ledger", ED25519)];
@@ -204,9 +197,9 @@ fn forms() -> Vec<(&'static str, Event)> {
         ("ca.initialised", by_operator(What::CaInitialised(CaInitialised { ca_id, keys }))),
         ("policy.loaded", by_ca(policy_loaded(None))),
         ("policy.loaded.full", by_ca(policy_loaded(Some(TOKEN)))),
-        ("session.opened", by_alice(session_opened(None, None))),
-        ("session.opened.full", by_alice(session_opened(Some("alice"), Some("alice@example.com")))),
-        ("session.opened.claims", by_alice(with_claims(session_opened(Some("alice"), None)))),
+        ("session.opened", by_alice(session_opened(None, None, None))),
+        ("session.opened.full", by_alice(session_opened(Some("alice"), Some("alice@example.com"), None))),
+        ("session.opened.claims", by_alice(session_opened(Some("alice"), None, Some(RULES)))),
         (
             "session.refused",
             by_alice(What::SessionRefused(SessionRefused {

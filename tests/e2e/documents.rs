@@ -10,8 +10,14 @@ use scene::{Scene, WALK, walk};
 use table::How;
 
 /// The documents whose commands a test below runs, all of them and in order.
-const SCENES: [&str; 6] =
-    [WALK.0, "docs/CERTIFICATES.md", "docs/CONFIG.md", "docs/EVENTS.md", "docs/HOSTS.md", "docs/OPERATIONS.md"];
+const SCENES: [&str; 6] = [
+    WALK.0,
+    "docs/CERTIFICATES.md",
+    "docs/CONFIG.md",
+    "docs/EVENTS.md",
+    "docs/HOSTS.md",
+    "docs/OPERATIONS.md",
+];
 
 #[test]
 fn every_command_of_the_documents_is_known_and_every_row_is_shown() {
@@ -176,6 +182,10 @@ fn the_record_is_backed_up_verified_restored_and_moved_as_its_document_says() {
     assert!(said.contains("moved from") && said.contains("agrees with ledger.seen"), "{said}");
     let run = ["Backup", "Witnesses", "Verify", "Restore", "Move", "Erase"];
     for line in lines::of(document) {
-        assert!(run.contains(&line.section.as_str()), "{line}: nothing runs the commands of {:?}", line.section);
+        assert!(
+            run.contains(&line.section.as_str()),
+            "{line}: nothing runs the commands of {:?}",
+            line.section
+        );
     }
 }

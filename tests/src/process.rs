@@ -235,6 +235,14 @@ impl Process {
         Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
     }
 
+    /// Asks it to end, and whatever it has started.
+    ///
+    /// # Errors
+    /// When there is no such process any more.
+    pub fn terminate_all(&self) -> Result<()> {
+        Ok(kill_process_group(Pid::from_child(&self.child), Signal::TERM)?)
+    }
+
     /// Ends it at once, as a power cut would.
     ///
     /// # Errors

@@ -236,8 +236,10 @@ impl Scene {
     /// Stops the CA in good order.
     pub(super) fn stop(&mut self) {
         let serving = self.serving.take().unwrap();
-        serving.terminate().unwrap();
-        serving.wait().unwrap().ok().unwrap();
+        // The shell that runs the line, and the CA.
+        serving.terminate_all().unwrap();
+        let output = serving.wait().unwrap();
+        assert!(output.err.contains("\"stopped\""), "{output:?}");
     }
 
     /// Has this URL stand in for the one that documents write.

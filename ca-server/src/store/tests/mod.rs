@@ -22,6 +22,7 @@ mod on_sqlite {
     mod operations;
     mod preconditions;
     mod search;
+    mod sizes;
     mod tree;
     mod verify;
 }
@@ -40,6 +41,7 @@ mod on_postgres {
     mod operations;
     mod preconditions;
     mod search;
+    mod sizes;
     mod tree;
     mod verify;
 }

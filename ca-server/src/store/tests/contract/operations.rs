@@ -391,3 +391,34 @@ async fn a_restored_ledger_can_be_backed_up_and_restored_again() {
     run(again).await.unwrap();
     is_good(&Home { dir: there.dir, url: to }).await;
 }
+
+/// Cut off or refused in the middle, nothing is left that could be taken for a ledger.
+#[tokio::test]
+async fn a_copy_of_a_damaged_ledger_leaves_nothing_behind() {
+    let home = home();
+    let store = home.open().await;
+    busy(&store).await;
+    store.close().await;
+    sql(&home, "UPDATE tiles SET hash = (SELECT hash FROM events WHERE leaf = 1) WHERE idx = 0");
+    let file = home.dir.path().join("x.backup");
+    let error = backup(&home, &file).await.unwrap_err().to_string();
+    assert!(error.contains("the tree of") && error.contains("is damaged"), "{error}");
+    let to = empty(&home, true);
+    std::fs::remove_file(&home.options().seen).unwrap();
+    let error = Move { from: home.options(), to: to.clone(), now: at(3) }.run(quietly()).await.unwrap_err();
+    assert!(error.to_string().contains("is damaged"), "{error}");
+    let left = std::fs::read_dir(home.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<String> = left.map(|name| name.into_string().unwrap()).collect();
+    assert!(!left.iter().any(|name| name.contains("x.backup") || name == "another.db"), "{left:?}");
+    if to.starts_with("postgres") {
+        let there = Home { dir: tempfile::tempdir().unwrap(), url: to };
+        assert_eq!(past(&there, |conn| conn.tables().unwrap()), [""; 0]);
+    }
+    // And the old one is not marked.
+    sql(&home, "DELETE FROM tiles");
+    let error = Store::open(home.options()).await.unwrap_err().to_string();
+    assert!(error.contains("tree is missing"), "{error}");
+    sql(&home, "DELETE FROM events WHERE leaf = 3");
+    let error = backup(&home, &file).await.unwrap_err().to_string();
+    assert!(error.contains("leaf 3 is missing"), "{error}");
+}
