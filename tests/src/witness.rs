@@ -82,7 +82,7 @@ fn public(key: &SigningKey) -> Vec<u8> {
 /// The key id of C2SP signed-note: SHA-256(name ‖ newline ‖ type and key), its first four bytes.
 fn id(public: &[u8]) -> [u8; 4] {
     let hash = Sha256::new().chain_update(NAME).chain_update("\n").chain_update(public).finalize();
-    [hash[0], hash[1], hash[2], hash[3]]
+    hash.first_chunk().copied().unwrap_or_default()
 }
 
 fn serve(stream: TcpStream, key: &SigningKey, seen: &Mutex<Seen>) -> Result<()> {
