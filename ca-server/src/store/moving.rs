@@ -72,10 +72,6 @@ impl Move {
                 return Err(error);
             }
         };
-        old.execute(MARK, &[Value::from(migrate::MOVED), to.shown().to_owned().into()]).map_err(explain)?;
-        if old.shared() {
-            old.execute(FENCE, &[]).map_err(explain)?;
-        }
         old.commit().map_err(explain)?;
         old.close();
         Ok(Moved { head, from: from.shown().to_owned(), to: to.shown().to_owned() })
@@ -97,10 +93,23 @@ impl Move {
         let moved = StoreMoved { from: name(from.place)?, to: name(to)?, leaves: head.size };
         let record = RecordEvent { actor: Actor::Operator, what: What::StoreMoved(moved) };
         offline::append(&mut side, self.now, vec![Change::Record(record)])?;
+        // Before the copy counts: what cannot be marked is not moved.
+        mark(from, to)?;
         conn.commit().map_err(explain)?;
         conn.close();
         Ok(head)
     }
+}
+
+/// Says in the old database where its ledger went, to whoever opens it and to whoever has it open.
+fn mark(from: &mut Side<'_>, to: &Place) -> Result<(), StoreError> {
+    let explain = |e| from.place.explain(&e);
+    let args = [Value::from(migrate::MOVED), to.shown().to_owned().into()];
+    from.conn.execute(MARK, &args).map_err(explain)?;
+    if from.conn.shared() {
+        from.conn.execute(FENCE, &[]).map_err(explain)?;
+    }
+    Ok(())
 }
 
 /// The database holds what was seen of it.
