@@ -72,7 +72,7 @@ impl Witness {
             Answer::KnowsAt(size) if size != known && size <= checkpoint.size() => {
                 self.submit(checkpoint, size, store).await?
             }
-            other => other,
+            answer @ (Answer::KnowsAt(_) | Answer::Lines(_)) => answer,
         };
         match answer {
             Answer::Lines(lines) => {

@@ -20,7 +20,7 @@ pub(super) struct Place {
 #[derive(Clone, Debug)]
 enum Engine {
     Sqlite(SqliteFile),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 /// A SQLite file.
@@ -46,7 +46,7 @@ impl Place {
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             // The URL may hold a password: it is not repeated.
             let place = Postgres::parse(url);
-            Engine::Postgres(place.map_err(|e| StoreError::Unusable(format!("[store] url {e}")))?)
+            Engine::Postgres(Box::new(place.map_err(|e| StoreError::Unusable(format!("[store] url {e}")))?))
         } else {
             let scheme = url.split(':').next().unwrap_or_default();
             return Err(StoreError::Unusable(format!(

@@ -3,7 +3,7 @@
 
 use jit_ssh_proto::{MAX_CLOCK_SKEW_SECONDS, Span, Timestamp};
 
-use super::engine::{Conn, EngineError, Value};
+use super::engine::{Conn, EngineError, Value, first};
 use super::facts::Head;
 use super::rows::calls_of;
 
@@ -28,7 +28,8 @@ const CALLS: &str = "DELETE \
     WHERE id < $1 \
     ORDER BY id LIMIT $2)";
 
-// Rows lie in the order they came, so the oldest come first.
+// Rows lie in the order they came, so the oldest come first: where the first one stays, nothing is looked through.
+const OLDEST_SESSION: &str = "SELECT keep_until FROM sessions ORDER BY leaf LIMIT 1";
 const SESSIONS: &str = "DELETE \
     FROM sessions \
     WHERE keep_until < $1 AND leaf IN \
@@ -37,6 +38,7 @@ const SESSIONS: &str = "DELETE \
     ORDER BY leaf LIMIT $2)";
 
 // Ids begin with a time.
+const OLDEST_REQUEST: &str = "SELECT time FROM requests ORDER BY id LIMIT 1";
 const REQUESTS: &str = "DELETE \
     FROM requests \
     WHERE time < $1 AND (not_after IS NULL OR not_after < $1) AND id IN \
@@ -44,6 +46,8 @@ const REQUESTS: &str = "DELETE \
     FROM requests \
     ORDER BY id LIMIT $2)";
 
+const OLDEST_CERTIFICATE: &str =
+    "SELECT valid_before FROM certificates WHERE authority = $1 ORDER BY serial LIMIT 1";
 const CERTIFICATES: &str = "DELETE \
     FROM certificates \
     WHERE authority = $3 AND valid_before < $1 AND serial IN \
@@ -77,12 +81,24 @@ impl Pruning {
         self.last = time;
         let rows = || Value::Int(ROWS);
         conn.execute(CALLS, &[calls_of(time.minus(CALL_KEPT)).into(), rows()])?;
-        conn.execute(SESSIONS, &[time.into(), rows()])?;
-        let ended = || Value::from(time.minus(self.keep));
-        conn.execute(REQUESTS, &[ended(), rows()])?;
+        if older(conn, OLDEST_SESSION, &[], time)? {
+            conn.execute(SESSIONS, &[time.into(), rows()])?;
+        }
+        let ended = time.minus(self.keep);
+        if older(conn, OLDEST_REQUEST, &[], ended)? {
+            conn.execute(REQUESTS, &[ended.into(), rows()])?;
+        }
         for authority in head.serials.keys() {
-            conn.execute(CERTIFICATES, &[ended(), rows(), authority.clone().into()])?;
+            let authority = Value::from(authority.clone());
+            if older(conn, OLDEST_CERTIFICATE, std::slice::from_ref(&authority), ended)? {
+                conn.execute(CERTIFICATES, &[ended.into(), rows(), authority])?;
+            }
         }
         Ok(())
     }
+}
+
+/// Whether the first row of a table is of before `time`.
+fn older(conn: &mut dyn Conn, oldest: &str, args: &[Value], time: Timestamp) -> Result<bool, EngineError> {
+    first(conn, oldest, args)?.map_or(Ok(false), |row| Ok(row.time(0)? < time))
 }

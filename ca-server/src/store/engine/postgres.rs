@@ -302,7 +302,6 @@ fn hangs() -> EngineError {
     EngineError::new(Trouble::Down, "it does not answer in time")
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn error(error: sqlx::Error) -> EngineError {
     let trouble = match error.as_database_error().and_then(DatabaseError::code).as_deref() {
         // https://www.postgresql.org/docs/current/errcodes-appendix.html

@@ -195,7 +195,6 @@ fn read(row: &rusqlite::Row<'_>) -> Result<Row, EngineError> {
     Ok(Row(values))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn error(error: rusqlite::Error) -> EngineError {
     // https://www.sqlite.org/rescode.html; extended codes carry the primary one in their low byte.
     let trouble = match error.sqlite_error().map(|e| e.extended_code & 0xff) {

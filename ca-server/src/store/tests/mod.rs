@@ -8,6 +8,7 @@ mod opening;
 mod plans;
 mod server;
 
+#[expect(clippy::duplicate_mod, reason = "one contract, on both engines")]
 #[path = "contract"]
 mod on_sqlite {
     use super::*;
@@ -27,6 +28,7 @@ mod on_sqlite {
     mod verify;
 }
 
+#[expect(clippy::duplicate_mod, reason = "one contract, on both engines")]
 #[path = "contract"]
 mod on_postgres {
     use super::*;
