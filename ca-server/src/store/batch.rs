@@ -18,10 +18,11 @@ use super::change::{
     Outcome, RecordEvent, Recorded, Refusal, RefuseSession, Restored,
 };
 use super::erase::erasable;
+use super::event_row::EventRow;
 use super::facts::{Facts, GrantFact, Head, SessionFact};
 use super::rows::{
-    CallRow, CertificateRow, Erasure, EventRow, IdentityRow, RequestRow, RestoredRows, Rows, SessionRow,
-    SessionUpdate, call_key,
+    CallRow, CertificateRow, Erasure, IdentityRow, RequestRow, RestoredRows, Rows, SessionRow, SessionUpdate,
+    call_key,
 };
 use super::tree::TreeHead;
 use super::verify::floor_of;

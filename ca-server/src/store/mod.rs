@@ -7,6 +7,7 @@ mod copy;
 mod engine;
 mod erase;
 mod error;
+mod event_row;
 mod facts;
 mod migrate;
 mod moving;
@@ -19,6 +20,7 @@ mod restore;
 mod rows;
 mod search;
 mod seen;
+mod sight;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -47,7 +49,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::clock::Clock;
 use place::Place;
 use readers::Readers;
-use writer::{Job, Seen, Writer};
+use sight::Seen;
+use writer::{Job, Writer};
 
 /// The last checkpoint that a process of this data directory saw, if it is remembered and readable.
 #[must_use]

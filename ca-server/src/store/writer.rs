@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::facts::{Facts, Head, Wanted, floor};
 use super::place::{FileId, Place};
 use super::prune::Pruning;
 use super::seen::SeenFile;
+use super::sight::Seen;
 use super::tree::{StoredTree, Tree, TreeHead, last_leaf, read_entries};
 use super::{Options, StoreError, migrate};
 use crate::clock::Clock;
@@ -52,59 +53,6 @@ pub(super) enum Job {
     Probe { reply: oneshot::Sender<Result<(), StoreError>> },
     /// To finish what waits and stop.
     Close { reply: oneshot::Sender<()> },
-}
-
-/// What others may see of the writer without asking it.
-#[derive(Debug)]
-pub(super) struct Seen(Mutex<Sight>);
-
-#[derive(Debug)]
-struct Sight {
-    time: Timestamp,
-    head: TreeHead,
-    trouble: Option<StoreError>,
-}
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self(Mutex::new(Sight { time: Timestamp::default(), head: TreeHead::EMPTY, trouble: None }))
-    }
-}
-
-impl Seen {
-    fn get<T>(&self, what: impl FnOnce(&mut Sight) -> T) -> T {
-        what(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The time of the last durable event.
-    pub(super) fn time(&self) -> Timestamp {
-        self.get(|sight| sight.time)
-    }
-
-    pub(super) fn set_time(&self, time: Timestamp) {
-        self.get(|sight| sight.time = time);
-    }
-
-    /// The ledger after the last transaction.
-    pub(super) fn head(&self) -> TreeHead {
-        self.get(|sight| sight.head)
-    }
-
-    /// Why the last write failed, if it did.
-    pub(super) fn trouble(&self) -> Option<StoreError> {
-        self.get(|sight| sight.trouble.clone())
-    }
-
-    fn set_trouble(&self, trouble: Option<StoreError>) {
-        self.get(|sight| sight.trouble = trouble);
-    }
-
-    fn advance(&self, time: Timestamp, head: TreeHead) {
-        self.get(|sight| {
-            sight.time = time;
-            sight.head = head;
-        });
-    }
 }
 
 /// The writer.

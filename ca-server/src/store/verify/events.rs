@@ -8,7 +8,7 @@ use jit_ssh_proto::{CaId, Salt, Timestamp};
 
 use super::{KEPT_AT_LEAST, Known, PAGE, Pass, Progress, Verify, differences};
 use crate::store::engine::{EngineError, Kind, Lookup, Row, Value};
-use crate::store::rows::{INDEX_COLUMNS, index_cells};
+use crate::store::event_row::{INDEX_COLUMNS, index_cells};
 use crate::store::tree::{NewTile, Tree};
 
 const EVENTS: &str = "SELECT leaf, time, kind, issuer, sub, name, session, request, grant_id, authority, serial, \
