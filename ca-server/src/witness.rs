@@ -2,7 +2,8 @@
 //! and another way to others (C2SP tlog-witness). The CA brings them its checkpoints and passes their lines on.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use jit_ssh_proto::log::{Checkpoint, LogKey, WitnessKey};
@@ -19,6 +20,9 @@ const PATIENCE: Patience = Patience { connect: Duration::from_secs(2), total: Du
 /// The longest answer that is read: some signature lines.
 const MAX_ANSWER: usize = 16 * 1024;
 
+/// How long a witness that did not answer is not asked again: nobody waits twice in a row for one that is away.
+pub(crate) const AWAY: Duration = Duration::from_secs(10);
+
 /// A `[[witness]]` entry.
 #[derive(Clone, Debug)]
 pub struct WitnessConfig {
@@ -34,6 +38,8 @@ pub struct Witness {
     config: WitnessConfig,
     /// How large the ledger was that it cosigned last, as far as known.
     size: AtomicU64,
+    /// When it last failed to answer.
+    failed: Mutex<Option<Instant>>,
     client: OnceCell<reqwest::Client>,
 }
 
@@ -49,19 +55,28 @@ impl Witness {
     /// A witness that was not asked yet.
     #[must_use]
     pub fn new(config: WitnessConfig) -> Self {
-        Self { config, size: AtomicU64::new(0), client: OnceCell::new() }
+        Self { config, size: AtomicU64::new(0), failed: Mutex::default(), client: OnceCell::new() }
     }
 
     /// The signature lines of this witness under a checkpoint; none, and a line in the log, when it does not answer or
     /// refuses.
     pub async fn lines(&self, key: &LogKey, checkpoint: &Checkpoint, store: &Store) -> Option<String> {
-        match self.ask(key, checkpoint, store).await {
+        if self.failed().is_some_and(|failed| failed.elapsed() < AWAY) {
+            return None;
+        }
+        let asked = self.ask(key, checkpoint, store).await;
+        *self.failed() = asked.is_err().then(Instant::now);
+        match asked {
             Ok(lines) => Some(lines),
             Err(why) => {
                 tracing::warn!(witness = self.config.key.name(), %why, "a checkpoint was not cosigned");
                 None
             }
         }
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask(&self, key: &LogKey, checkpoint: &Checkpoint, store: &Store) -> Result<String, String> {

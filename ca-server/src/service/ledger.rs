@@ -1,6 +1,6 @@
 //! The ledger as everybody may see it: checkpoints, tiles, and the receipt that comes with a certificate.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use data_encoding::BASE64URL_NOPAD;
 use jit_ssh_proto::log::{Checkpoint, Tile, TileKind, encode_entries, encode_proof};
@@ -9,9 +9,7 @@ use jit_ssh_proto::{Code, Problem};
 
 use super::{Service, refusal};
 use crate::store::Recorded;
-
-/// How long a witness that did not answer is not asked again.
-const AWAY: Duration = Duration::from_secs(10);
+use crate::witness::AWAY;
 
 /// The last checkpoint that witnesses were asked to cosign.
 #[derive(Debug)]
@@ -35,12 +33,9 @@ impl Service {
         let mut cosigned = self.cosigned.lock().await;
         let checkpoint = self.signed_head().await?;
         if let Some(last) = cosigned.as_ref() {
-            if last.checkpoint == checkpoint && last.failed.is_none() {
+            // Who did not cosign this one is asked again when it may be back.
+            if last.checkpoint == checkpoint && last.failed.is_none_or(|failed| failed.elapsed() < AWAY) {
                 return Ok(last.note.clone());
-            }
-            // Nobody waits twice in a row for a witness that is away.
-            if last.failed.is_some_and(|failed| failed.elapsed() < AWAY) {
-                return Ok(checkpoint.note().to_owned());
             }
         }
         let key = self.ledger.log_key();

@@ -340,7 +340,10 @@ impl Batch {
         let mut revocations = Vec::new();
         for (authority, revoke_from) in restored.authorities {
             let from = self.head.serials.get(authority.as_str()).copied().unwrap_or(1);
-            let to = from.saturating_add(restored.jump);
+            // Past whatever any life after this backup can have given, of which nothing else may be left to tell: a
+            // million serials for each second that there ever was.
+            let by_time = time.seconds().saturating_mul(1 << 20);
+            let to = from.saturating_add(restored.jump).max(by_time);
             if let Some(first) = revoke_from {
                 let serial = first.min(from);
                 let (through, reason) = (Some(to.saturating_sub(1)), restored.reason.clone());

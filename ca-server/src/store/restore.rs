@@ -105,6 +105,8 @@ impl Restore {
         let mut conn = from.reader()?;
         conn.begin_read().map_err(explain)?;
         migrate::check(conn.as_mut(), &from, &self.options.ca)?;
+        // Before the target waits for it in a transaction.
+        let digest = digest(&self.backup)?;
         let mut from = Side { conn: conn.as_mut(), place: &from };
         let (backup, head, aside) = match to.path() {
             Some(file) => {
@@ -115,7 +117,8 @@ impl Restore {
                     )));
                 }
                 let draft = Draft::beside(file)?;
-                let (backup, head) = draft.write(|to| self.write(&mut from, to, lost, &mut progress))?;
+                let (backup, head) =
+                    draft.write(|to| self.write(&mut from, to, lost, &digest, &mut progress))?;
                 let aside = self.move_aside(file)?;
                 draft.put(file)?;
                 (backup, head, aside)
@@ -130,7 +133,7 @@ impl Restore {
                 let mut conn = to.writer()?;
                 conn.begin().map_err(|e| to.explain(&e))?;
                 let mut side = Side { conn: conn.as_mut(), place: &to };
-                let (backup, head) = self.write(&mut from, &mut side, lost, &mut progress)?;
+                let (backup, head) = self.write(&mut from, &mut side, lost, &digest, &mut progress)?;
                 conn.commit().map_err(|e| to.explain(&e))?;
                 conn.close();
                 (backup, head, None)
@@ -151,6 +154,7 @@ impl Restore {
         from: &mut Side<'_>,
         to: &mut Side<'_>,
         lost: u64,
+        digest: &str,
         progress: &mut Progress,
     ) -> Result<(TreeHead, TreeHead), StoreError> {
         let backup = copy(from, to, progress)?;
@@ -159,7 +163,7 @@ impl Restore {
         let reason: Text = REASON.parse().map_err(|e| StoreError::Unusable(format!("{e}")))?;
         let restored = Restored {
             leaves: backup.size,
-            from: digest(&self.backup)?,
+            from: digest.to_owned(),
             authorities,
             jump: JUMP.saturating_add(lost),
             reason,

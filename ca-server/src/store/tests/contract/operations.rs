@@ -203,7 +203,12 @@ async fn what_was_lost_after_the_backup_stays_refused() {
     let row = |sql: &'static str| past(&there, |conn| format!("{:?}", conn.select(sql, &[]).unwrap()));
     assert!(!row("SELECT revoked FROM certificates").contains("Null"));
     assert!(!row("SELECT ended FROM sessions").contains("Null"));
-    let next = |from: u64| from + (1 << 20) + 3;
+    // Of the time of the restore: far past what the backup and the loss account for.
+    let next = |from: u64| {
+        let by_time = at(100).seconds() << 20;
+        assert!(by_time > from + (1 << 20) + 3);
+        by_time
+    };
     let serials = past(&there, |conn| {
         conn.select("SELECT authority, next FROM serials ORDER BY authority", &[]).unwrap()
     });
@@ -390,6 +395,31 @@ async fn a_restored_ledger_can_be_backed_up_and_restored_again() {
     let again = Restore { now: at(500), ..restore(&there, &to, &file, Some(head)) };
     run(again).await.unwrap();
     is_good(&Home { dir: there.dir, url: to }).await;
+}
+
+/// Where a backup is restored again and again, each life gives other serials, and those of the lives before are revoked,
+/// even where nothing here remembers them.
+#[tokio::test]
+async fn the_same_backup_restored_twice_gives_no_serial_twice() {
+    let home = home();
+    let store = home.open().await;
+    busy(&store).await;
+    let file = home.dir.path().join("1.backup");
+    let head = backup(&home, &file).await.unwrap();
+    store.close().await;
+    let mut began = Vec::new();
+    for now in [200, 300] {
+        let to = format!("sqlite:{}", home.dir.path().join(format!("life-{now}.db")).display());
+        // What one life saw is gone when the next begins.
+        std::fs::remove_file(&home.options().seen).unwrap();
+        run(Restore { now: at(now), ..restore(&home, &to, &file, Some(head)) }).await.unwrap();
+        let place = Place::parse(&to).unwrap();
+        let text = "SELECT next FROM serials WHERE authority = 'user'";
+        let mut conn = place.reader().unwrap();
+        began.push(conn.select(text, &[]).unwrap()[0].number(0).unwrap());
+        conn.close();
+    }
+    assert!(began[1] - began[0] >= 100 << 20, "{began:?}");
 }
 
 /// Cut off or refused in the middle, nothing is left that could be taken for a ledger.
