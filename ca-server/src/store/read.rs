@@ -6,7 +6,7 @@ use jit_ssh_proto::wire::{RequestInfo, RequestState};
 use jit_ssh_proto::{Code, Name, RequestId, SessionId, Timestamp};
 use subtle::ConstantTimeEq;
 
-use super::engine::{Conn, EngineError, Row, Value, first};
+use super::engine::{Conn, EngineError, Row, Trouble, Value, first};
 use super::tree::{NodeHash, StoredTree, TreeHead, last_leaf, read_entries};
 use super::{Content, Store, StoreError, StoredEvent, StoredSession};
 
@@ -93,6 +93,13 @@ impl Store {
             let size = size(conn)?;
             if size == known.size {
                 return Ok(known);
+            }
+            // Nothing is signed that does not go on from what was seen here, whoever put it there.
+            let extends = known.size == 0
+                || (size > known.size && StoredTree::new(conn, known.size).root()? == known.root);
+            if !extends {
+                let text = format!("its {size} events do not go on from the {} that were there", known.size);
+                return Err(EngineError::new(Trouble::Damaged, text));
             }
             Ok(TreeHead { size, root: StoredTree::new(conn, size).root()? })
         })

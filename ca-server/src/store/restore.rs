@@ -15,7 +15,7 @@ use super::engine::{Conn, EngineError, Value};
 use super::place::Place;
 use super::tree::TreeHead;
 use super::verify::{Known, Verify};
-use super::{Options, Progress, StoreError, blocking, migrate, offline, seen};
+use super::{Options, Progress, Store, StoreError, blocking, migrate, offline, seen};
 
 /// How far serials jump, beyond what the leaves that are known to be lost can have given.
 const JUMP: u64 = 1 << 20;
@@ -69,10 +69,11 @@ impl Restore {
     async fn acceptable(&self, progress: Progress) -> Result<u64, StoreError> {
         let shown = self.backup.display();
         let refuse = |why: String| Err(StoreError::Unusable(why));
+        let known: Vec<Known> = self.known.iter().cloned().chain(self.there().await).collect();
         let verify = Verify {
             url: format!("sqlite:{shown}"),
             ca: self.options.ca,
-            known: if self.accept_loss { Vec::new() } else { self.known.clone() },
+            known: if self.accept_loss { Vec::new() } else { known.clone() },
         };
         let report = verify.run(progress).await?;
         if let Some(finding) = report.findings.first() {
@@ -81,7 +82,7 @@ impl Restore {
                 finding.at, finding.what
             ));
         }
-        let newest = self.known.iter().max_by_key(|known| known.head.size);
+        let newest = known.iter().max_by_key(|known| known.head.size);
         let lost = newest.map_or(0, |newest| newest.head.size.saturating_sub(report.leaves));
         match newest {
             _ if self.accept_loss => Ok(lost),
@@ -95,6 +96,14 @@ impl Restore {
             )),
             Some(_) => Ok(0),
         }
+    }
+
+    /// How far the database has come that is to be moved aside, if it can still tell.
+    async fn there(&self) -> Option<Known> {
+        let store = Store::open_read_only(&self.options.url, &self.options.ca).await.ok()?;
+        let head = store.tree_head().await.ok();
+        store.close().await;
+        Some(Known { from: "the database that is there".to_owned(), head: head?, reached: false })
     }
 
     fn over(&self, lost: u64, mut progress: Progress) -> Result<RestoredStore, StoreError> {

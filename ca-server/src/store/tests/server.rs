@@ -176,3 +176,20 @@ async fn readers_of_a_server_cannot_write() {
     let error = store.read(|conn| conn.execute("DELETE FROM meta", &[])).await.unwrap_err();
     assert!(error.to_string().contains("read-only"), "{error}");
 }
+
+#[tokio::test]
+async fn no_checkpoint_is_made_of_a_ledger_that_does_not_go_on_from_what_was_seen() {
+    let home = Home::on_server();
+    let store = home.open().await;
+    results(&store, 0, vec![policy_loaded(), policy_loaded(), policy_loaded()]).await;
+    sql(&home, "DELETE FROM events WHERE leaf = 2");
+    let error = store.tree_head().await.unwrap_err();
+    assert!(error.to_string().contains("do not go on from the 3"), "{error}");
+    // Nor of one that has grown again.
+    for leaf in [2, 3] {
+        let row = format!("INSERT INTO events (leaf, time, kind, hash) VALUES ({leaf}, 1790000000, 'x', $1)");
+        execute(&home, &row, &[hash("forged", leaf).into()]);
+    }
+    let error = store.tree_head().await.unwrap_err();
+    assert!(error.to_string().contains("do not go on from the 3"), "{error}");
+}
