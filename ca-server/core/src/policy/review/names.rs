@@ -81,6 +81,8 @@ enum Attribute {
     Issuer,
     /// `resource.host.hasTag(…)`
     Label,
+    /// `principal.hasTag(…)`
+    Tag,
 }
 
 impl Known<'_> {
@@ -157,6 +159,11 @@ impl Known<'_> {
                 "no host of the inventory has the label",
                 self.land.labels.iter().cloned().collect(),
                 "add it to the labels of a host",
+            ),
+            Attribute::Tag => (
+                "no issuer takes a claim as the tag",
+                self.issuers?.iter().flat_map(|issuer| issuer.tags.keys()).cloned().collect(),
+                "add it to the tags of an [[issuer]]",
             ),
             Attribute::HostName if is_host(self.inventory, value) => return None,
             Attribute::HostName => (
@@ -236,7 +243,12 @@ fn comparisons<'a>(condition: &'a Expr, found: &mut Vec<Compared<'a>>) {
                 }
             }
             BinaryOp::HasTag | BinaryOp::GetTag => {
-                push(is_host_expr(arg1).then_some(Attribute::Label), arg2);
+                let of = match arg1 {
+                    host if is_host_expr(host) => Some(Attribute::Label),
+                    who if is_var(who, Var::Principal) => Some(Attribute::Tag),
+                    _ => None,
+                };
+                push(of, arg2);
             }
             BinaryOp::Less
             | BinaryOp::LessEq

@@ -34,6 +34,7 @@ fn issuer(name: &str, kind: IdentityKind, groups: &[&str]) -> IssuerRules {
     let map = groups.iter().map(|g| (format!("their-{g}"), Vec::from([g.parse().unwrap()])));
     let mut rules = crate::policy::tests::issuer_rules(name, kind);
     rules.groups_map = map.collect::<BTreeMap<_, _>>();
+    rules.tags = [("ref".to_string(), "ref".parse().unwrap())].into();
     rules
 }
 
@@ -126,6 +127,10 @@ fn what_is_found_and_where() {
         (
             "forbid (principal, action, resource is Account) when { context.auth.issuer == \"corpp\" };",
             &[("1:79 unknown-name", "no issuer is called \"corpp\"", "did you mean \"corp\"?")],
+        ),
+        (
+            "permit (principal, action == Action::\"shell\", resource) when { principal.hasTag(\"reff\") && principal.getTag(\"ref\") == \"x\" && principal.hasTag(\"ref\") };",
+            &[("1:81 unknown-name", "no issuer takes a claim as the tag \"reff\"", "did you mean \"ref\"?")],
         ),
         // People.
         (

@@ -85,6 +85,7 @@ pub(super) fn issuer_rules(name: &str, kind: IdentityKind) -> IssuerRules {
         username: Some("preferred_username".into()),
         groups: Some("groups".into()),
         groups_map: BTreeMap::new(),
+        tags: BTreeMap::new(),
         allowed_domains: Vec::new(),
         privileged_flows: false,
     }
