@@ -143,6 +143,8 @@ fn a_ledger_moves_to_postgresql_and_back_and_keeps_its_root() {
     let error = run(&["store", "move", "postgres://u:secret@127.0.0.1/x", dir(&site)]).code(1).unwrap().err;
     assert!(error.contains("PGPASSFILE") && !error.contains("secret"), "{error}");
     run(&["store", "move", back.to_str().unwrap(), dir(&site)]).ok().unwrap();
+    // Whoever spreads calls over several servers knows it before anybody calls.
+    assert_eq!(server.send(&Call::plain("GET", "/readyz")).status, 503);
     let answer = server.send(&session.access(&site.ca, &Key::new().unwrap()).unwrap());
     assert_eq!(answer.status, 503, "{}", answer.text());
     server.stop();

@@ -353,6 +353,16 @@ impl Server {
         self.process.id()
     }
 
+    /// Freezes it.
+    pub(crate) fn pause(&self) {
+        self.process.pause().unwrap();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.process.resume().unwrap();
+    }
+
     /// What it has written so far.
     pub(crate) fn said(&self) -> String {
         self.process.said()
