@@ -155,6 +155,8 @@ pub struct Store {
 struct Shared {
     place: Place,
     readers: Readers,
+    /// For what anybody may read.
+    public: Readers,
     /// None if it was opened to be read only.
     writer: Option<mpsc::Sender<Job>>,
     seen: Arc<Seen>,
@@ -173,8 +175,9 @@ impl Store {
         let (jobs, waiting) = mpsc::channel(writer::WAITING);
         let (at, sight) = (place.clone(), Arc::clone(&seen));
         blocking(move || Writer::open(at, &options, sight)?.start(waiting)).await?;
-        let readers = Readers::new(place.clone());
-        let shared = Shared { place, readers, writer: Some(jobs), seen };
+        let readers = Readers::new(place.clone(), readers::READERS);
+        let public = Readers::new(place.clone(), readers::PUBLIC_READERS);
+        let shared = Shared { place, readers, public, writer: Some(jobs), seen };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -188,8 +191,9 @@ impl Store {
         place.ensure(false)?;
         let (at, ca) = (place.clone(), *ca);
         blocking(move || at.check(&ca)).await?;
-        let readers = Readers::new(place.clone());
-        let shared = Shared { place, readers, writer: None, seen: Arc::default() };
+        let readers = Readers::new(place.clone(), readers::READERS);
+        let public = Readers::new(place.clone(), readers::PUBLIC_READERS);
+        let shared = Shared { place, readers, public, writer: None, seen: Arc::default() };
         let store = Self { shared: Arc::new(shared) };
         store.shared.seen.set_time(store.newest_time().await?);
         Ok(store)
@@ -238,6 +242,7 @@ impl Store {
     pub async fn close(self) {
         // Readers first: whoever leaves a SQLite file last brings its log back into it, which only a writer can.
         self.shared.readers.close().await;
+        self.shared.public.close().await;
         // A writer that is gone has closed already.
         let _closed = self.ask(|reply| Job::Close { reply }).await;
     }
