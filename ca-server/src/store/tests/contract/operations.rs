@@ -85,7 +85,7 @@ async fn a_backup_is_whole_and_one_file_and_the_server_goes_on() {
     let error = backup(&home, &file).await.unwrap_err().to_string();
     assert!(error.contains("is there already"), "{error}");
     let error = backup(&home, &home.dir.path().join("no/x.backup")).await.unwrap_err().to_string();
-    assert!(error.contains("cannot be opened"), "{error}");
+    assert!(error.contains("no/x.backup cannot be opened"), "{error}");
 }
 
 #[tokio::test]
