@@ -34,7 +34,7 @@ pub use change::{
 };
 pub use erase::NotErasable;
 pub use moving::{Move, Moved, resume};
-pub use restore::{Restore, RestoredStore};
+pub use restore::{GoodBackup, Restore, RestoredStore, Said};
 pub use search::{Found, Search};
 pub use tree::{NodeHash, TreeHead};
 pub use verify::{Database, Finding, Known, Progress, Report, Verify};
@@ -187,9 +187,12 @@ impl Store {
     /// # Errors
     /// In one sentence, what is wrong with the database.
     pub async fn open_read_only(url: &str, ca: &CaId) -> Result<Self, StoreError> {
-        let place = Place::parse(url)?;
+        Self::read_only(Place::parse(url)?, *ca).await
+    }
+
+    async fn read_only(place: Place, ca: CaId) -> Result<Self, StoreError> {
         place.ensure(false)?;
-        let (at, ca) = (place.clone(), *ca);
+        let at = place.clone();
         blocking(move || at.check(&ca)).await?;
         let readers = Readers::new(place.clone(), readers::READERS);
         let public = Readers::new(place.clone(), readers::PUBLIC_READERS);

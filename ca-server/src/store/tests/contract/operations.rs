@@ -319,7 +319,7 @@ fn restore(home: &Home, url: &str, file: &Path, known: Option<TreeHead>) -> Rest
 }
 
 async fn run(restore: Restore) -> Result<RestoredStore, StoreError> {
-    restore.run(quietly(), quietly()).await
+    restore.verify(quietly()).await?.bring_in(Vec::new(), quietly()).await
 }
 
 /// Issue 3, point 8: no serial is given twice, nothing that was refused is taken again.
