@@ -73,7 +73,8 @@ pub(super) struct RawLimits {
 pub(super) struct RawIssuer {
     pub(super) name: String,
     pub(super) url: String,
-    pub(super) client_id: String,
+    #[serde(default)]
+    pub(super) client_id: Option<String>,
     #[serde(default)]
     pub(super) client_secret_file: Option<PathBuf>,
     #[serde(default)]
@@ -92,6 +93,8 @@ pub(super) struct RawIssuer {
     pub(super) groups: Option<String>,
     #[serde(default)]
     pub(super) groups_map: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    pub(super) tags: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) allowed_domains: Vec<String>,
     #[serde(default)]

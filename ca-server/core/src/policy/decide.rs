@@ -78,6 +78,10 @@ pub(super) fn decide(
     key: &UserKey,
     at: &Circumstances,
 ) -> Decision {
+    // 0. Not every way to log in may break glass, whatever policy says.
+    if request.break_glass() && !identity.is_privileged() {
+        return Decision::Denied(refusal::not_privileged(identity, "break glass"));
+    }
     // 1. What the inventory does not offer does not exist.
     let mut accounts: Vec<(&Account, Host<'_>)> = Vec::new();
     for account in request.accounts() {
@@ -222,7 +226,7 @@ impl<'a> Question<'a> {
         Ok(false)
     }
 
-    /// The permits among what matched that this caller can take.
+    /// The permits among what matched that this caller can take: under break-glass those for it, else the others.
     fn offers(&self, matched: &BTreeSet<&'a PolicyId>) -> Offers<'a> {
         matched
             .iter()
@@ -230,7 +234,9 @@ impl<'a> Question<'a> {
                 (id, Rule::Permit(offer)) => Some((id, offer)),
                 (_, Rule::Forbid(_)) => None,
             })
-            .filter(|(_, offer)| !offer.break_glass && (!offer.verify || self.key.is_fido()))
+            .filter(|(_, offer)| {
+                offer.break_glass == self.request.break_glass() && (!offer.verify || self.key.is_fido())
+            })
             .collect()
     }
 

@@ -159,7 +159,8 @@ impl Vocabulary {
         attributes.extend(identity.login().map(|login| ("login", login.as_str().into())));
         attributes.extend(identity.email().map(|email| ("email", email.into())));
         let groups = identity.groups().iter().map(|g| uid(&self.group, g.as_str()));
-        entity(self.principal(identity), attributes, groups, core::iter::empty(), core::iter::empty())
+        let tags = identity.tags().iter().map(|(name, of)| (name.as_str(), of.as_str()));
+        entity(self.principal(identity), attributes, groups, core::iter::empty(), tags)
     }
 }
 
