@@ -2,10 +2,13 @@
 
 mod facts;
 mod load;
+mod matrix;
 mod narrowing;
 mod offers;
 mod reference;
+mod semantics;
 mod starter;
+mod tricks;
 mod verbs;
 
 use alloc::collections::BTreeMap;
