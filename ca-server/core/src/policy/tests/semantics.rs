@@ -22,7 +22,8 @@ fn semantics_no_policy_no_access() {
 
 #[test]
 fn semantics_a_group_exists_only_where_an_issuer_maps_it() {
-    let rules = rules(&format!("@id(\"a\") permit {}", SHELL.replace("principal,", "principal in Group::\"sre\",")) .replace("resource)", "resource);"));
+    let rules =
+        rules("@id(\"a\") permit (principal in Group::\"sre\", action == Action::\"shell\", resource);");
     let issuer = IssuerRules {
         groups_map: [("platform".to_string(), Vec::from(["sre".parse().unwrap()]))].into(),
         ..issuer_rules("corp", IdentityKind::User)
