@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use jit_ssh_core::identity::VerifiedIdentity;
 use jit_ssh_proto::wire::SessionOpened;
-use jit_ssh_proto::{Code, Problem, Salt, UserKey, oidc_nonce, wire};
+use jit_ssh_proto::{Code, Flow, Problem, Salt, UserKey, oidc_nonce, wire};
 
 use super::issue::{Opening, parse_key};
 use super::session::{hash_token, info, new_token};
@@ -28,10 +28,10 @@ impl Service {
         // 2. the first request, if there is one: refused before the token is used
         let ask = body.request.as_ref().map(|request| self.ask(request, &key, &signed.id.id)).transpose()?;
         // 3. the token: its issuer's, for us, for this key, once
-        let provider = self.provider(&body.id_token)?;
+        let provider = self.provider(&body.id_token, body.flow)?;
         let nonce = oidc_nonce(&self.ca_id, &salt, &key);
         let now = self.now();
-        let token = provider.verify(&body.id_token, &nonce, now).await.inspect_err(|problem| {
+        let token = provider.verify(&body.id_token, body.flow, &nonce, now).await.inspect_err(|problem| {
             tracing::warn!(issuer = %provider.config().rules.name, code = %problem.code, source = %call.source, "token refused");
         })?;
         // 4. the identity: who the issuer's entry lets in
@@ -39,7 +39,12 @@ impl Service {
             tracing::warn!(issuer = %provider.config().rules.name, sub = ?token.claims.sub, code = %problem.code, source = %call.source, "identity refused");
         })?;
         // 5. the session, and what was asked with it
-        let expires = token.issued.min(now).plus(self.limits.session);
+        let longest = token.issued.min(now).plus(self.limits.session);
+        // A job's session ends with the job's token: there is nobody to log out.
+        let expires = match body.flow {
+            Flow::Token => longest.min(token.expires),
+            Flow::Code | Flow::Device => longest,
+        };
         let who = Who {
             identity,
             session: OpenSession::session_of(token.issued, &token.replay),
@@ -93,9 +98,12 @@ impl Service {
         Ok(SessionOpened { session, token: bearer.to_string(), issued, refused })
     }
 
-    fn provider(&self, token: &str) -> Result<&Provider, Problem> {
+    /// The entry for a token: of its issuer, and where that has one for people and one for workloads, of the flow.
+    fn provider(&self, token: &str, flow: Flow) -> Result<&Provider, Problem> {
         let issuer = issuer_of(token)?;
-        self.providers.iter().find(|p| p.config().url == issuer).map(AsRef::as_ref).ok_or_else(|| {
+        let of_issuer = || self.providers.iter().filter(|p| p.config().url == issuer);
+        let fitting = of_issuer().find(|p| p.config().flows.contains(&flow));
+        fitting.or_else(|| of_issuer().next()).map(AsRef::as_ref).ok_or_else(|| {
             Problem::new(Code::TokenIssuer, "The ID token comes from an identity provider that is not configured here: log in with `jit-ssh login`.")
         })
     }
