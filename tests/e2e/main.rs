@@ -17,6 +17,7 @@ mod invariants;
 mod login;
 mod monitor;
 mod operations;
+mod policies;
 mod proven;
 mod serving;
 mod stand;

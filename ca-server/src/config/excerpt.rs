@@ -17,7 +17,7 @@ pub struct Excerpt {
     pub timezone: TimeZone,
     /// The limits.
     pub limits: Limits,
-    /// The issuers; none if there is no `ca.toml`, and then nothing is known of them.
+    /// The issuers; none if there is no `ca.toml` or no entry in it yet, and then nothing is known of them.
     pub issuers: Option<Vec<IssuerRules>>,
 }
 
@@ -27,8 +27,7 @@ impl Excerpt {
     /// # Errors
     /// Never: what is not written has a default.
     pub fn without_file() -> Result<Self, ConfigError> {
-        let file = Self::parse("", Path::new("ca.toml"))?;
-        Ok(Self { issuers: None, ..file })
+        Self::parse("", Path::new("ca.toml"))
     }
 
     /// Reads it from a file. Secrets that the file names are not read.
@@ -69,7 +68,7 @@ impl Excerpt {
         Ok(Self {
             timezone: zone(&raw.timezone).map_err(|what| bad("timezone", what))?,
             limits: limits(&raw.limits).map_err(|(key, what)| bad(key, what))?,
-            issuers: Some(issuers),
+            issuers: (!issuers.is_empty()).then_some(issuers),
         })
     }
 }

@@ -103,6 +103,12 @@ impl Layout {
         self.root.join("policies")
     }
 
+    /// `schema.cedarschema`: what policies may speak about, for editors
+    #[must_use]
+    pub fn schema(&self) -> PathBuf {
+        self.root.join("schema.cedarschema")
+    }
+
     /// `ledger.seen`: the last checkpoint that was seen, outside the database
     #[must_use]
     pub fn seen(&self) -> PathBuf {

@@ -92,7 +92,11 @@ impl Person {
         if let Some(level) = &self.level {
             payload.insert("acr".to_owned(), json!(level));
         }
-        let claims = Claims::from_payload(&rules, self.flow.unwrap_or(Flow::Code), &payload);
+        let usual = match rules.kind {
+            IdentityKind::User => Flow::Code,
+            IdentityKind::Workload => Flow::Token,
+        };
+        let claims = Claims::from_payload(&rules, self.flow.unwrap_or(usual), &payload);
         let admitted = claims.and_then(|claims| VerifiedIdentity::admit(&rules, &claims));
         admitted.map_err(|problem| format!("would not be let in: {}", problem.detail.trim_end_matches('.')))
     }
