@@ -119,7 +119,9 @@ fn what_init_writes_is_in_order_and_tested() {
 
 #[test]
 fn folders_of_a_checkout_are_named_one_by_one() {
-    let folder = Folder::new("permit (principal in Group::\"sre\", action == Action::\"shell\", resource in HostGroup::\"prod\");");
+    let folder = Folder::new(
+        "permit (principal in Group::\"sre\", action == Action::\"shell\", resource in HostGroup::\"prod\");",
+    );
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (policies, inventory, config) = (at("policies"), at("inventory"), at("ca.toml"));
     let words = ["policy", "check", "--policies", &policies, "--inventory", &inventory, "--config", &config];
@@ -127,7 +129,11 @@ fn folders_of_a_checkout_are_named_one_by_one() {
     // Without the inventory nothing that the policy names is there.
     let said = run(&["policy", "check", "--deny-warnings", "--policies", &policies]);
     assert_eq!(said.code, Some(1));
-    assert!(said.out.contains("warning[unknown-name]: the inventory has no group of hosts \"prod\""), "{}", said.out);
+    assert!(
+        said.out.contains("warning[unknown-name]: the inventory has no group of hosts \"prod\""),
+        "{}",
+        said.out
+    );
     for (words, says) in [
         (&["policy", "check"][..], "--policies"),
         (&["policy", "check", &at(""), "--policies", &policies], "cannot be used with"),
@@ -158,7 +164,8 @@ fn the_schema_is_versioned_and_written_for_editors() {
 
 #[test]
 fn format_lays_out_all_or_nothing_and_changes_no_meaning() {
-    let untidy = "// first\n@id(\"a\")permit(principal,action==Action::\"shell\",resource)when{context.reason!=\"\"};";
+    let untidy =
+        "// first\n@id(\"a\")permit(principal,action==Action::\"shell\",resource)when{context.reason!=\"\"};";
     let folder = Folder::new(untidy);
     folder.write("policies/q.cedar", "permit (");
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();

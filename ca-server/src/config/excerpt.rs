@@ -77,11 +77,13 @@ impl Excerpt {
 mod tests {
     use super::*;
 
-    const ISSUER: &str = "[[issuer]]\nname = \"corp\"\nurl = \"https://id.example.com\"\nclient_id = \"jit-ssh\"\n";
+    const ISSUER: &str =
+        "[[issuer]]\nname = \"corp\"\nurl = \"https://id.example.com\"\nclient_id = \"jit-ssh\"\n";
 
     #[test]
     fn an_excerpt_is_enough_and_a_whole_file_is_not_too_much() {
-        let excerpt = Excerpt::parse("timezone = \"Europe/Paris\"\n[limits]\nttl = \"5m\"\n", Path::new("ca.toml"));
+        let excerpt =
+            Excerpt::parse("timezone = \"Europe/Paris\"\n[limits]\nttl = \"5m\"\n", Path::new("ca.toml"));
         let excerpt = excerpt.unwrap();
         assert_eq!((excerpt.limits.ttl.seconds(), excerpt.timezone.iana_name()), (300, Some("Europe/Paris")));
         let secret = format!("{ISSUER}client_secret_file = \"not/there\"\n");
@@ -98,7 +100,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_refused_with_its_own_place() {
         for (text, says) in [
-            ("# one\ntimezon = \"UTC\"", "ca.toml:2:1: the key \"timezon\" is not known: did you mean \"timezone\"?"),
+            (
+                "# one\ntimezon = \"UTC\"",
+                "ca.toml:2:1: the key \"timezon\" is not known: did you mean \"timezone\"?",
+            ),
             ("timezone = \"Mars\"", "ca.toml: timezone \"Mars\" is not known"),
             ("[limits]\nttl = \"9h\"", "ca.toml: limits.ttl is more than"),
             ("[[issuer]]\nname = \"corp\"", "ca.toml:1:1: missing field"),

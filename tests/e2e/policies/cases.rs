@@ -83,7 +83,12 @@ fn cases_that_fail_say_what_was_expected_and_what_came() {
         ),
         (
             "who = { as = \"sam\", groups = [\"sre\", \"dev\"] }\naccount = \"deploy@web-1\"\nexpect = \"deny\"\ncode = \"no_access\"\nmessage = \"ask your lead\"",
-            &["- code = no_access", "+ code = forbidden", "- message = … ask your lead …", "they read: Forbidden: shell on deploy@web-1: developers have staging"],
+            &[
+                "- code = no_access",
+                "+ code = forbidden",
+                "- message = … ask your lead …",
+                "they read: Forbidden: shell on deploy@web-1: developers have staging",
+            ],
         ),
         (
             "who = \"sam\"\naccount = \"root@web-1\"\nkey = \"sk-ssh-ed25519@openssh.com\"\nexpect = \"allow\"\npinned = false\nverify = false",
@@ -104,24 +109,48 @@ fn a_case_that_is_wrong_fails_whatever_it_expects() {
     let good = "who = \"sam\"\naccount = \"deploy@web-1\"\nexpect = \"deny\"";
     for (case, says) in [
         // Not of the form.
-        (good.replace("who", "whom"), "p.test.toml:10:1: the key \"whom\" is not known: did you mean \"who\"?"),
+        (
+            good.replace("who", "whom"),
+            "p.test.toml:10:1: the key \"whom\" is not known: did you mean \"who\"?",
+        ),
         (good.replace("\"deny\"", "\"refuse\""), "unknown variant `refuse`"),
         (good.replace("expect = \"deny\"", ""), "missing field `expect`"),
-        (good.replace("\"sam\"", "{ name = \"x\", group = [\"sre\"] }"), "the key \"group\" is not known: did you mean \"groups\"?"),
+        (
+            good.replace("\"sam\"", "{ name = \"x\", group = [\"sre\"] }"),
+            "the key \"group\" is not known: did you mean \"groups\"?",
+        ),
         (good.replace("\"sam\"", "7"), "the name of an [identity]"),
         (format!("{good}\nwith = [\"agnet\"]"), "unknown variant `agnet`"),
         // Names that nothing has.
         (good.replace("sam", "sma"), "there is no [identity.sma]: did you mean \"sam\"?"),
         (good.replace("\"sam\"", "{ as = \"nobody\" }"), "there is no [identity.nobody]: add one"),
-        (good.replace("web-1", "web-9"), "the inventory has no deploy@web-9: correct it, or say code = \"no_access\""),
+        (
+            good.replace("web-1", "web-9"),
+            "the inventory has no deploy@web-9: correct it, or say code = \"no_access\"",
+        ),
         (good.replace("deploy@", "dploy@"), "the inventory has no dploy@web-1"),
-        (good.replace("\"sam\"", "{ name = \"x\", groups = [\"sree\"] }"), "is in \"sree\", to which corp maps nobody: did you mean \"sre\"?"),
-        (good.replace("\"sam\"", "{ name = \"x\", issuer = \"crop\" }"), "is of the issuer \"crop\", which ca.toml does not have: it has corp"),
+        (
+            good.replace("\"sam\"", "{ name = \"x\", groups = [\"sree\"] }"),
+            "is in \"sree\", to which corp maps nobody: did you mean \"sre\"?",
+        ),
+        (
+            good.replace("\"sam\"", "{ name = \"x\", issuer = \"crop\" }"),
+            "is of the issuer \"crop\", which ca.toml does not have: it has corp",
+        ),
         (good.replace("\"sam\"", "{ name = \"X Y\" }"), "has the name \"X Y\""),
         (good.replace("\"sam\"", "{ groups = [\"sre\"] }"), "has no name"),
-        (good.replace("\"sam\"", "{ name = \"x\", tags = { ref = \"y\" } }"), "has the tag \"ref\", which corp does not take"),
-        (good.replace("\"sam\"", "{ name = \"x\", claims = { sub = \"y\" } }"), "has claims and name: claims say it all"),
-        (good.replace("\"sam\"", "{ claims = { sub = \"y\", groups = 7 } }"), "would not be let in: The claim \"groups\""),
+        (
+            good.replace("\"sam\"", "{ name = \"x\", tags = { ref = \"y\" } }"),
+            "has the tag \"ref\", which corp does not take",
+        ),
+        (
+            good.replace("\"sam\"", "{ name = \"x\", claims = { sub = \"y\" } }"),
+            "has claims and name: claims say it all",
+        ),
+        (
+            good.replace("\"sam\"", "{ claims = { sub = \"y\", groups = 7 } }"),
+            "would not be let in: The claim \"groups\"",
+        ),
         // Values.
         (format!("{good}\naction = \"shel\""), "action \"shel\" is not known: did you mean \"shell\"?"),
         (format!("{good}\nat = \"tomorrow\""), "at \"tomorrow\" is no time"),
@@ -151,12 +180,19 @@ fn it_says_which_policies_no_case_is_about() {
         &format!("{IDENTITIES}[[case]]\nname = \"by day\"\nwho = \"sam\"\naccount = \"deploy@web-1\"\nexpect = \"allow\"\n[[case]]\nname = \"by night\"\nwho = \"sam\"\naccount = \"deploy@web-1\"\nat = \"2026-11-22T03:00\"\nexpect = \"approval\"\n"),
     );
     let said = folder.policy("test", &[]).ok().unwrap().out;
-    assert!(said.contains("2 of 6 policies took part in a case; untested: fido-root, glass, no-dev, readers"), "{said}");
+    assert!(
+        said.contains("2 of 6 policies took part in a case; untested: fido-root, glass, no-dev, readers"),
+        "{said}"
+    );
     let said = folder.policy("test", &["--deny-untested"]);
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains("no case is about fido-root, glass, no-dev, readers"), "{}", said.err);
     let said = folder.policy("test", &["--only", "night"]).ok().unwrap().out;
-    assert!(said.contains("ok    by night: approval (approval_required) by sre-night") && !said.contains("by day"), "{said}");
+    assert!(
+        said.contains("ok    by night: approval (approval_required) by sre-night")
+            && !said.contains("by day"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -168,9 +204,13 @@ fn programs_get_one_object_a_case_and_one_about_all() {
     );
     let said = folder.policy("test", &["--json"]);
     assert_eq!(said.code, Some(1));
-    let lines: Vec<serde_json::Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> =
+        said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 3, "{}", said.out);
-    assert_eq!((&lines[0]["name"], &lines[0]["passed"], &lines[0]["line"]), (&"a".into(), &true.into(), &8.into()));
+    assert_eq!(
+        (&lines[0]["name"], &lines[0]["passed"], &lines[0]["line"]),
+        (&"a".into(), &true.into(), &8.into())
+    );
     assert_eq!(lines[0]["got"]["ttl"], "1h");
     assert_eq!(lines[1]["wrong"][0]["expected"], "deny");
     assert_eq!((&lines[2]["cases"], &lines[2]["failed"]), (&2.into(), &1.into()));
@@ -182,8 +222,14 @@ fn one_question_is_explained() {
     folder.write("policies/p.test.toml", IDENTITIES);
     for (words, says) in [
         (&["--who", "sam", "--account", "deploy@web-1"][..], "allow 1h by sre-shell"),
-        (&["--who", "sam", "--account", "deploy@web-1", "--at", "2026-11-22T03:00"], "approval (approval_required) by sre-night\nthey read: "),
-        (&["--name", "x", "--group", "dev", "--group", "sre", "--account", "deploy@web-1"], "developers have staging"),
+        (
+            &["--who", "sam", "--account", "deploy@web-1", "--at", "2026-11-22T03:00"],
+            "approval (approval_required) by sre-night\nthey read: ",
+        ),
+        (
+            &["--name", "x", "--group", "dev", "--group", "sre", "--account", "deploy@web-1"],
+            "developers have staging",
+        ),
         (&["--who", "sam", "--account", "root@web-1", "--key", "sk-ssh-ed25519@openssh.com"], "with a PIN"),
         (&["--who", "lea", "--account", "root@web-1", "--break-glass", "--json"], "\"policies\":[\"glass\"]"),
         (&["--who", "lea", "--action", "audit"], "allow by readers"),

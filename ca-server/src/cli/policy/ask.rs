@@ -28,8 +28,14 @@ const KEYS: [(&str, &str); 4] = [
         "sk-ssh-ed25519@openssh.com",
         "AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIGSQefxqVB98nDvLXkTXZxXWohZWcaVurne0NY7d0NzaAAAABHNzaDo=",
     ),
-    ("ecdsa-sha2-nistp256", "AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBK986fSpKhh6RhLB4qu+doj9RQkWY+Fx9D/XQJloekXAERbyFcPXrNx5Q0Zt4hfSyFSg6ECQ6kViUmDGiZhqHMg="),
-    ("sk-ecdsa-sha2-nistp256@openssh.com", "AAAAInNrLWVjZHNhLXNoYTItbmlzdHAyNTZAb3BlbnNzaC5jb20AAAAIbmlzdHAyNTYAAABBBK986fSpKhh6RhLB4qu+doj9RQkWY+Fx9D/XQJloekXAERbyFcPXrNx5Q0Zt4hfSyFSg6ECQ6kViUmDGiZhqHMgAAAAEc3NoOg=="),
+    (
+        "ecdsa-sha2-nistp256",
+        "AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBK986fSpKhh6RhLB4qu+doj9RQkWY+Fx9D/XQJloekXAERbyFcPXrNx5Q0Zt4hfSyFSg6ECQ6kViUmDGiZhqHMg=",
+    ),
+    (
+        "sk-ecdsa-sha2-nistp256@openssh.com",
+        "AAAAInNrLWVjZHNhLXNoYTItbmlzdHAyNTZAb3BlbnNzaC5jb20AAAAIbmlzdHAyNTYAAABBBK986fSpKhh6RhLB4qu+doj9RQkWY+Fx9D/XQJloekXAERbyFcPXrNx5Q0Zt4hfSyFSg6ECQ6kViUmDGiZhqHMgAAAAEc3NoOg==",
+    ),
 ];
 
 /// What is asked for.
@@ -211,7 +217,13 @@ fn action(word: &str) -> Result<Result<Mode, Verb>, String> {
         let words = ["shell", "exec", "sftp", "forward", "jump"];
         let verbs = Verb::ALL.map(Verb::as_str);
         closest(word, words.into_iter().chain(verbs)).map_or_else(
-            || format!("action {word:?} is not known: write one of {}, {}", words.join(", "), verbs.join(", ")),
+            || {
+                format!(
+                    "action {word:?} is not known: write one of {}, {}",
+                    words.join(", "),
+                    verbs.join(", ")
+                )
+            },
             |meant| format!("action {word:?} is not known: did you mean {meant:?}?"),
         )
     })

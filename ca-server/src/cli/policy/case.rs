@@ -215,7 +215,8 @@ impl<'de> Deserialize<'de> for Who {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Who, A::Error> {
-                Person::deserialize(MapAccessDeserializer::new(map)).map(|person| Who::Person(Box::new(person)))
+                Person::deserialize(MapAccessDeserializer::new(map))
+                    .map(|person| Who::Person(Box::new(person)))
             }
         }
         deserializer.deserialize_any(Of)

@@ -112,7 +112,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
                         let case = in_manner(&case, manner, at);
                         let (before, after) = (put(&case, person, &old), put(&case, person, &new));
                         if let Some((was, is, by)) = differ(&before, &after) {
-                            let change = Change { who: name.clone(), what: what.clone(), before: was, after: is, by };
+                            let change =
+                                Change { who: name.clone(), what: what.clone(), before: was, after: is, by };
                             let extent = changes.entry(change).or_default();
                             extent.accounts.extend(stands_for.iter().cloned());
                             extent.times.insert(when.clone());
@@ -226,7 +227,10 @@ fn accounts(old: &Set, new: &Set, spoken_of: &Mentioned) -> Vec<(String, BTreeSe
     for set in [old, new] {
         for host in set.rules.inventory().hosts() {
             let entry = known.entry(host.name.clone()).or_default();
-            entry.0.push_str(&format!("{:?}{:?}{:?}{:?}|", host.groups, host.labels, host.logins, host.principals));
+            entry.0.push_str(&format!(
+                "{:?}{:?}{:?}{:?}|",
+                host.groups, host.labels, host.logins, host.principals
+            ));
             entry.1.extend(host.logins.iter().cloned());
         }
     }
@@ -236,7 +240,8 @@ fn accounts(old: &Set, new: &Set, spoken_of: &Mentioned) -> Vec<(String, BTreeSe
         }
         for login in logins {
             let account = format!("{login}@{name}");
-            let entry = alike.entry(format!("{login}@{shape}")).or_insert_with(|| (account.clone(), BTreeSet::new()));
+            let entry =
+                alike.entry(format!("{login}@{shape}")).or_insert_with(|| (account.clone(), BTreeSet::new()));
             entry.1.insert(account);
         }
     }
@@ -249,9 +254,8 @@ fn times(spoken_of: &Mentioned) -> Vec<(String, String)> {
     for hour in &spoken_of.hours {
         hours.extend([*hour, hour.checked_sub(1).unwrap_or(23)]);
     }
-    let at = |(day, date): (&str, &str), hour: u8| {
-        (format!("{day} {hour:02}:30"), format!("{date}T{hour:02}:30"))
-    };
+    let at =
+        |(day, date): (&str, &str), hour: u8| (format!("{day} {hour:02}:30"), format!("{date}T{hour:02}:30"));
     DAYS.into_iter().flat_map(|day| hours.iter().map(move |hour| at(day, *hour))).collect()
 }
 
@@ -265,7 +269,8 @@ fn cases(account: &str, spoken_of: &Mentioned) -> Vec<(String, Case)> {
             continue;
         }
         let other = ("exec of another command".to_owned(), "some-other-program".to_owned());
-        let named = spoken_of.commands.iter().take(COMMANDS).map(|text| (format!("exec of {text:?}"), text.clone()));
+        let named =
+            spoken_of.commands.iter().take(COMMANDS).map(|text| (format!("exec of {text:?}"), text.clone()));
         for (what, command) in named.chain([other]) {
             cases.push((what, case(account, mode, with, Some(command))));
         }
@@ -303,7 +308,8 @@ fn put(case: &Case, person: &Person, set: &Set) -> Option<Outcome> {
 
 /// What was, what is, and by which policies, if the two differ. Who refuses it, and in which words, is no difference.
 fn differ(before: &Option<Outcome>, after: &Option<Outcome>) -> Option<(String, String, String)> {
-    let terms = |outcome: &Option<Outcome>| outcome.as_ref().map_or_else(|| "denied".to_owned(), Outcome::terms);
+    let terms =
+        |outcome: &Option<Outcome>| outcome.as_ref().map_or_else(|| "denied".to_owned(), Outcome::terms);
     let (was, is) = (terms(before), terms(after));
     if was == is {
         return None;
@@ -337,8 +343,15 @@ fn told(args: &Args, change: &Change, extent: &Extent, new: &Set, times: usize) 
         })
         .to_string();
     }
-    let mut line =
-        format!("{}: {} on {}: {} -> {} ({})", change.who, change.what, place(&extent.accounts, new), change.before, change.after, change.by);
+    let mut line = format!(
+        "{}: {} on {}: {} -> {} ({})",
+        change.who,
+        change.what,
+        place(&extent.accounts, new),
+        change.before,
+        change.after,
+        change.by
+    );
     if !manners.is_empty() {
         line.push_str(&format!("\n    {}", manners.join(", ")));
     }

@@ -91,8 +91,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let asker = person(&who, &known).map_err(|what| anyhow!(what))?.changed_by(change);
     let case = case(args, who);
     let identity = |now| asker.identity(&set.excerpt, now).map_err(|what| format!("who asks {what}"));
-    let question =
-        Question::of(&case, &Defaults::default(), identity, &set).map_err(|what| anyhow!(what))?;
+    let question = Question::of(&case, &Defaults::default(), identity, &set).map_err(|what| anyhow!(what))?;
     let outcome = question.put(&set);
     if args.json {
         return Ok(print(&outcome.as_json().to_string())?);

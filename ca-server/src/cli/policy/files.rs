@@ -45,7 +45,9 @@ pub(super) struct Set {
 impl Where {
     pub(super) fn files(&self) -> Files {
         match (&self.dir, &self.policies) {
-            (Some(dir), _) => Files { config: self.config.clone().or(Files::of(dir).config), ..Files::of(dir) },
+            (Some(dir), _) => {
+                Files { config: self.config.clone().or(Files::of(dir).config), ..Files::of(dir) }
+            }
             (None, policies) => Files {
                 policies: policies.clone().unwrap_or_default(),
                 inventory: self.inventory.clone(),

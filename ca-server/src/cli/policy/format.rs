@@ -28,7 +28,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             let policies = Files::of(path).policies;
             files.extend(read_all(if policies.is_dir() { &policies } else { path }, "cedar")?);
         } else {
-            let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let text =
+                fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
             files.push((path.clone(), text));
         }
     }

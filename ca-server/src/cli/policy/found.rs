@@ -53,7 +53,9 @@ impl Found {
     /// An error of `ca.toml`, the inventory's syntax, or reading.
     pub(super) fn config(error: &ConfigError) -> Self {
         match error {
-            ConfigError::Read { path, source } => Self::error("config", path, &format!("cannot be read: {source}")),
+            ConfigError::Read { path, source } => {
+                Self::error("config", path, &format!("cannot be read: {source}"))
+            }
             ConfigError::Syntax { path, place, what, shown } => {
                 let mut numbers = place.split(':').filter_map(|part| part.parse().ok());
                 let place = numbers.next().zip(numbers.next());
@@ -83,7 +85,15 @@ impl Found {
             Severity::Note => Level::Note,
         };
         let help = Some(finding.help.clone());
-        Self { level, code: finding.lint.as_str(), file, place, message: finding.message.clone(), help, shown }
+        Self {
+            level,
+            code: finding.lint.as_str(),
+            file,
+            place,
+            message: finding.message.clone(),
+            help,
+            shown,
+        }
     }
 
     pub(super) fn as_json(&self) -> Value {

@@ -111,7 +111,9 @@ impl Person {
             };
         };
         let found = issuers.iter().find(|issuer| issuer.name.as_str() == alias);
-        found.map(Some).ok_or_else(|| format!("is of the issuer {alias:?}, which ca.toml does not have: it has {}", names(issuers)))
+        found.map(Some).ok_or_else(|| {
+            format!("is of the issuer {alias:?}, which ca.toml does not have: it has {}", names(issuers))
+        })
     }
 
     /// A token's payload, under the issuer's own entry.
@@ -144,10 +146,7 @@ impl Person {
     }
 
     /// What is said in short, as an issuer would say it whose words are ours.
-    fn in_short(
-        &self,
-        entry: Option<&IssuerRules>,
-    ) -> Result<(IssuerRules, Map<String, Value>), String> {
+    fn in_short(&self, entry: Option<&IssuerRules>) -> Result<(IssuerRules, Map<String, Value>), String> {
         let alias = self.issuer.clone().or(entry.map(|entry| entry.name.to_string()));
         let alias = alias.ok_or_else(|| "has no issuer: write issuer = \"corp\"".to_owned())?;
         let alias: Name = alias.parse().map_err(|e| format!("is of the issuer {alias:?}, which {e}"))?;
@@ -178,12 +177,17 @@ impl Person {
         if let (Some(known), Some(entry)) = (&known, entry)
             && let Some(unknown) = tags.keys().find(|tag| !known.contains(&tag.as_str()))
         {
-            return Err(format!("has the tag {unknown:?}, which {} does not take: its tags are {}", entry.name, listed(known)));
+            return Err(format!(
+                "has the tag {unknown:?}, which {} does not take: its tags are {}",
+                entry.name,
+                listed(known)
+            ));
         }
         let claim = |tag: &str| format!("tag {tag}");
         let mut paths = std::collections::BTreeMap::new();
         for tag in tags.keys() {
-            let path = claim(tag).parse().map_err(|_| format!("has the tag {tag:?}, which is no name for one"))?;
+            let path =
+                claim(tag).parse().map_err(|_| format!("has the tag {tag:?}, which is no name for one"))?;
             paths.insert(tag.clone(), path);
         }
         let rules = IssuerRules {
@@ -197,7 +201,8 @@ impl Person {
             allowed_domains: entry.map(|entry| entry.allowed_domains.clone()).unwrap_or_default(),
             privileged_flows: entry.is_some_and(|entry| entry.privileged_flows),
         };
-        let mut payload = Map::from_iter([("sub".to_owned(), json!(sub)), ("groups".to_owned(), json!(groups))]);
+        let mut payload =
+            Map::from_iter([("sub".to_owned(), json!(sub)), ("groups".to_owned(), json!(groups))]);
         if let Some(name) = &self.name {
             // A name outside the alphabet is taken by the CA as no login; in a test it is a slip.
             name.parse::<Name>().map_err(|e| format!("has the name {name:?}, which {e}"))?;

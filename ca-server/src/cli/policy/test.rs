@@ -102,7 +102,10 @@ fn differences(case: &Case, got: &Outcome) -> Result<Vec<(&'static str, String, 
         let known = Code::ALL.iter().any(|known| known.as_str() == code);
         if !known {
             let meant = closest(code, Code::ALL.iter().map(|code| code.as_str()));
-            return Err(format!("code {code:?} is none: {}", meant.map_or("write another".into(), |m| format!("did you mean {m:?}?"))));
+            return Err(format!(
+                "code {code:?} is none: {}",
+                meant.map_or("write another".into(), |m| format!("did you mean {m:?}?"))
+            ));
         }
         compare("code", code.clone(), got.code.map_or_else(|| "none".to_owned(), |code| code.to_string()));
     }
@@ -157,9 +160,7 @@ impl Ran<'_> {
         let (got, wrong, error) = match &self.result {
             Ok((outcome, wrong)) => {
                 let got = outcome.as_json();
-                let line = |(what, expected, got): &(&str, String, String)| {
-                    json!({ "what": what, "expected": expected, "got": got })
-                };
+                let line = |(what, expected, got): &(&str, String, String)| json!({ "what": what, "expected": expected, "got": got });
                 (got, wrong.iter().map(line).collect(), Value::Null)
             }
             Err(what) => (Value::Null, Vec::new(), json!(what)),
@@ -215,7 +216,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn summary(args: &Args, cases: usize, failed: usize, policies: usize, untested: &[&str]) -> anyhow::Result<()> {
+fn summary(
+    args: &Args,
+    cases: usize,
+    failed: usize,
+    policies: usize,
+    untested: &[&str],
+) -> anyhow::Result<()> {
     if args.json {
         let about = json!({
             "cases": cases,
@@ -232,7 +239,11 @@ fn summary(args: &Args, cases: usize, failed: usize, policies: usize, untested: 
         return Ok(print(&format!("every policy took part in a case ({policies})"))?);
     }
     let tested = policies.saturating_sub(untested.len());
-    Ok(print(&format!("{tested} of {} took part in a case; untested: {}", count(policies, "policy"), untested.join(", ")))?)
+    Ok(print(&format!(
+        "{tested} of {} took part in a case; untested: {}",
+        count(policies, "policy"),
+        untested.join(", ")
+    ))?)
 }
 
 fn one(

@@ -91,7 +91,8 @@ fn table(rules: &Rules) -> String {
             for login in &host.logins {
                 let account = format!("{login}@{}", host.name);
                 for action in ACTIONS {
-                    let answers = TIMES.map(|time| answer(rules, &caller, &action.replace("{}", &account), time));
+                    let answers =
+                        TIMES.map(|time| answer(rules, &caller, &action.replace("{}", &account), time));
                     let action = action.replace(" {}", "");
                     if answers.iter().all(|answer| *answer == answers[0]) {
                         if answers[0] != "no_access" {

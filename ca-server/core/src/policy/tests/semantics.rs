@@ -16,7 +16,8 @@ fn semantics_no_policy_no_access() {
     assert_eq!(comes_of("", &["sre"], "shell deploy@web-1"), "no_access");
     assert_eq!(comes_of("// permit (principal, action, resource);", &[], "shell deploy@web-1"), "no_access");
     // Nor for the CA's own verbs.
-    let leave = rules("").may(&person("alice", &["auditors"]), crate::policy::Verb::Audit, &key(), &circumstances());
+    let leave =
+        rules("").may(&person("alice", &["auditors"]), crate::policy::Verb::Audit, &key(), &circumstances());
     assert!(matches!(leave, crate::policy::Leave::Denied(_)), "{leave:?}");
 }
 
@@ -38,7 +39,9 @@ fn semantics_a_group_exists_only_where_an_issuer_maps_it() {
 
 #[test]
 fn semantics_a_rule_for_a_group_of_hosts_holds_for_those_nested_in_it() {
-    let permit = |place: &str| format!("@id(\"a\") permit (principal, action == Action::\"shell\", resource in {place});");
+    let permit = |place: &str| {
+        format!("@id(\"a\") permit (principal, action == Action::\"shell\", resource in {place});")
+    };
     for (place, what, expected) in [
         ("HostGroup::\"prod\"", "shell www@web-1", "1h by a"),
         ("HostGroup::\"web\"", "shell www@web-1", "1h by a"),
@@ -91,7 +94,9 @@ fn semantics_offers_are_never_mixed() {
 
 #[test]
 fn semantics_an_offer_shorter_than_what_was_asked_for_does_not_match() {
-    let policies = format!("@id(\"a\") @ttl(\"30m\") permit {SHELL}; @id(\"b\") @ttl(\"2h\") @source(\"pin\") permit {SHELL};");
+    let policies = format!(
+        "@id(\"a\") @ttl(\"30m\") permit {SHELL}; @id(\"b\") @ttl(\"2h\") @source(\"pin\") permit {SHELL};"
+    );
     for (what, expected) in [
         ("shell deploy@web-1 for 30m", "30m pin by b"),
         ("shell deploy@web-1 for 31m", "31m pin by b"),
@@ -104,7 +109,8 @@ fn semantics_an_offer_shorter_than_what_was_asked_for_does_not_match() {
 
 #[test]
 fn semantics_a_request_without_a_duration_takes_the_offers_own() {
-    for (annotation, expected) in [("@ttl(\"7m\")", "7m by a"), ("@ttl(\"5h\")", "5h by a"), ("", "1h by a")] {
+    for (annotation, expected) in [("@ttl(\"7m\")", "7m by a"), ("@ttl(\"5h\")", "5h by a"), ("", "1h by a")]
+    {
         let policies = format!("@id(\"a\") {annotation} permit {SHELL};");
         assert_eq!(comes_of(&policies, &[], "shell deploy@web-1"), expected, "{annotation}");
     }
@@ -124,7 +130,10 @@ fn semantics_the_cheapest_offer_wins() {
         assert_eq!(comes_of(&offers.concat(), &[], "shell deploy@web-1"), expected);
     }
     // Fewer approvals before more.
-    let offers = [offer("a", "@ttl(\"8h\") @approvals(\"2 of x\")"), offer("b", "@ttl(\"5m\") @approvals(\"1 of y\")")];
+    let offers = [
+        offer("a", "@ttl(\"8h\") @approvals(\"2 of x\")"),
+        offer("b", "@ttl(\"5m\") @approvals(\"1 of y\")"),
+    ];
     let denial = denied(decide(&rules(&offers.concat()), &person("alice", &[]), "shell deploy@web-1"));
     assert_eq!((denial.code, denial.policies), (Code::ApprovalRequired, Vec::from(["b".to_string()])));
 }
@@ -213,7 +222,11 @@ fn semantics_any_error_in_any_policy_denies() {
         "permit (principal, action, resource is Account) when { context.now.offset(duration(\"9223372036854775807ms\")) > context.now };",
         "forbid (principal, action, resource is Account) unless { HostGroup::\"gone\" in Host::\"x\" || Host::\"gone\".name == \"x\" };",
     ] {
-        assert_eq!(comes_of(&format!("{allow}{broken}"), &[], "shell deploy@web-1"), "policy_error", "{broken}");
+        assert_eq!(
+            comes_of(&format!("{allow}{broken}"), &[], "shell deploy@web-1"),
+            "policy_error",
+            "{broken}"
+        );
     }
 }
 
@@ -253,12 +266,17 @@ fn semantics_a_denial_says_which_policies_forbade_it_and_their_messages() {
     );
     let denial = denied(decide(&rules, &person("alice", &[]), "shell root@web-1"));
     assert_eq!(denial.policies, ["one", "two"]);
-    assert!(denial.detail.contains("not on Sundays") && denial.detail.contains("policy two forbids it"), "{}", denial.detail);
+    assert!(
+        denial.detail.contains("not on Sundays") && denial.detail.contains("policy two forbids it"),
+        "{}",
+        denial.detail
+    );
 }
 
 #[test]
 fn semantics_evaluation_is_a_function_of_values() {
-    let text = "@id(\"a\") permit (principal, action, resource is Account) when { context.local.hour == 10 };";
+    let text =
+        "@id(\"a\") permit (principal, action, resource is Account) when { context.local.hour == 10 };";
     let (one, other) = (rules(text), rules(text));
     for what in ["shell deploy@web-1", "exec deploy@db-1 run ls", "shell root@web-1 for 2h", "sftp x@y"] {
         let first = outcome(&decide(&one, &person("alice", &[]), what));

@@ -140,7 +140,8 @@ fn a_raw_command_is_compared_whole() {
         ("grep -c \" 500 \" access.log", "no_access"),
         ("grep -c 500 access.log", "no_access"),
     ] {
-        let decision = decide(&rules, &person("alice", &[]), &alloc::format!("exec deploy@web-1 run {command}"));
+        let decision =
+            decide(&rules, &person("alice", &[]), &alloc::format!("exec deploy@web-1 run {command}"));
         assert_eq!(outcome(&decision), expected, "{command}");
     }
 }
@@ -160,7 +161,8 @@ fn words_that_a_shell_takes_as_they_are_can_be_told_apart() {
         ("/tmp/journalctl -u nginx", "no_access"),
         ("JOURNALCTL -u nginx", "no_access"),
     ] {
-        let decision = decide(&rules, &person("alice", &[]), &alloc::format!("exec deploy@web-1 run {command}"));
+        let decision =
+            decide(&rules, &person("alice", &[]), &alloc::format!("exec deploy@web-1 run {command}"));
         assert_eq!(outcome(&decision), expected, "{command}");
     }
 }
