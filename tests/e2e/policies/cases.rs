@@ -75,7 +75,7 @@ fn cases_that_fail_say_what_was_expected_and_what_came() {
     for (case, lines) in [
         (
             "who = \"sam\"\naccount = \"deploy@web-1\"\nexpect = \"deny\"",
-            &["FAIL  it", "p.test.toml:8: allow 1h by sre-shell", "- expect = deny", "+ expect = allow"][..],
+            &["FAIL  it", "p.test.toml:9: allow 1h by sre-shell", "- expect = deny", "+ expect = allow"][..],
         ),
         (
             "who = \"sam\"\naccount = \"deploy@web-1\"\nexpect = \"allow\"\nttl = \"2h\"\npolicy = \"glass\"",
@@ -111,7 +111,7 @@ fn a_case_that_is_wrong_fails_whatever_it_expects() {
         // Not of the form.
         (
             good.replace("who", "whom"),
-            "p.test.toml:10:1: the key \"whom\" is not known: did you mean \"who\"?",
+            "p.test.toml:11:1: the key \"whom\" is not known: did you mean \"who\"?",
         ),
         (good.replace("\"deny\"", "\"refuse\""), "unknown variant `refuse`"),
         (good.replace("expect = \"deny\"", ""), "missing field `expect`"),
@@ -209,7 +209,7 @@ fn programs_get_one_object_a_case_and_one_about_all() {
     assert_eq!(lines.len(), 3, "{}", said.out);
     assert_eq!(
         (&lines[0]["name"], &lines[0]["passed"], &lines[0]["line"]),
-        (&"a".into(), &true.into(), &8.into())
+        (&"a".into(), &true.into(), &9.into())
     );
     assert_eq!(lines[0]["got"]["ttl"], "1h");
     assert_eq!(lines[1]["wrong"][0]["expected"], "deny");
