@@ -162,6 +162,8 @@ codes! {
     NoAccess = "no_access", 403, Denied, "No access";
     /// A `forbid` policy denies it; `detail` has its message.
     Forbidden = "forbidden", 403, Denied, "Forbidden by policy";
+    /// The caller is a guest whose last day is over.
+    GuestEnded = "guest_ended", 403, Denied, "The guest's time has ended";
     /// A policy failed while it was evaluated, which denies.
     PolicyError = "policy_error", 403, Denied, "A policy could not be evaluated";
     /// A policy allows it only after approval.

@@ -226,12 +226,11 @@ fn accounts(old: &Set, new: &Set, spoken_of: &Mentioned) -> Vec<(String, BTreeSe
     let mut known: BTreeMap<Name, (String, BTreeSet<Name>)> = BTreeMap::new();
     for set in [old, new] {
         for host in set.rules.inventory().hosts() {
-            let entry = known.entry(host.name.clone()).or_default();
-            entry.0.push_str(&format!(
-                "{:?}{:?}{:?}{:?}|",
-                host.groups, host.labels, host.logins, host.principals
-            ));
-            entry.1.extend(host.logins.iter().cloned());
+            let labels: Vec<_> = host.labels().collect();
+            let entry = known.entry(host.name().clone()).or_default();
+            let shape = (host.groups(), labels, host.logins(), host.principals());
+            entry.0.push_str(&format!("{shape:?}|"));
+            entry.1.extend(host.logins().iter().cloned());
         }
     }
     for (name, (mut shape, logins)) in known {
@@ -370,7 +369,7 @@ fn place(accounts: &BTreeSet<String>, set: &Set) -> String {
     let inventory = set.rules.inventory();
     let groups = accounts.iter().map(|account| {
         let host = account.rsplit_once('@').and_then(|(_, host)| host.parse().ok());
-        let host = host.and_then(|name: Name| inventory.host(&name).map(|host| host.groups.clone()));
+        let host = host.and_then(|name: Name| inventory.host(&name).map(|host| host.groups().clone()));
         host.unwrap_or_default()
     });
     let shared = groups.reduce(|all, one| all.intersection(&one).cloned().collect()).unwrap_or_default();

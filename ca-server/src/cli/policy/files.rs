@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use jit_ssh_core::inventory::{Inventory, InventoryFile};
+use jit_ssh_core::inventory::{Inventory, InventorySource};
 use jit_ssh_core::policy::{PolicySource, Rules, Surroundings};
 use sha2::{Digest, Sha256};
 
 use super::found::{Found, count};
-use crate::config::{ConfigError, Excerpt, Layout, explain, file_name, read_all};
+use crate::config::{ConfigError, Excerpt, Layout, file_name, read_all};
 
 /// Where the files are.
 #[derive(Clone, Debug, clap::Args)]
@@ -109,14 +109,14 @@ impl Files {
 
     fn inventory(&self, digest: &mut Sha256) -> Result<Inventory, Vec<Found>> {
         let Some(folder) = &self.inventory else { return Ok(Inventory::default()) };
-        let mut files = Vec::new();
+        let mut sources = Vec::new();
         for (path, text) in read_all(folder, "toml").map_err(|e| vec![Found::config(&e)])? {
             digest.update(text.as_bytes());
-            let file: InventoryFile =
-                toml::from_str(&text).map_err(|e| vec![Found::config(&explain(&path, &text, &e))])?;
-            files.push((file_name(&path), file));
+            sources.push(InventorySource { file: file_name(&path), text });
         }
-        Inventory::build(&files).map_err(|e| vec![Found::error("inventory", &folder.join(&e.file), &e.what)])
+        Inventory::read(&sources).map_err(|errors| {
+            errors.iter().map(|error| Found::inventory(folder, error, &sources)).collect()
+        })
     }
 
     /// The policy files, by name.

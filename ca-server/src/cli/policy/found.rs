@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use jit_ssh_core::inventory::{InventoryError, InventorySource};
 use jit_ssh_core::policy::{Finding, PolicyError, PolicySource, Severity};
 use serde_json::{Value, json};
 
@@ -50,7 +51,7 @@ impl Found {
         Self { level: Level::Error, code, file, place: None, message, help: None, shown }
     }
 
-    /// An error of `ca.toml`, the inventory's syntax, or reading.
+    /// An error of `ca.toml`, or of reading.
     pub(super) fn config(error: &ConfigError) -> Self {
         match error {
             ConfigError::Read { path, source } => {
@@ -64,6 +65,13 @@ impl Found {
             ConfigError::Value { path, key, what } => Self::error("config", path, &format!("{key} {what}")),
             ConfigError::Rules(what) => Self { file: None, ..Self::error("config", Path::new(""), what) },
         }
+    }
+
+    pub(super) fn inventory(folder: &Path, error: &InventoryError, sources: &[InventorySource]) -> Self {
+        let place = Some((error.line, error.column));
+        let source = sources.iter().find(|source| source.file == error.file);
+        let shown = source.map(|source| shown(&source.text, error.line, error.column)).unwrap_or_default();
+        Self { place, shown, ..Self::error("inventory", &folder.join(&error.file), &error.what) }
     }
 
     pub(super) fn policy(folder: &Path, error: &PolicyError, sources: &[PolicySource]) -> Self {

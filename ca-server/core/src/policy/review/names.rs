@@ -59,9 +59,11 @@ pub(super) fn review(
     }
 }
 
-/// Groups of people that somebody can be in.
-fn groups(_inventory: &Inventory, issuers: &[IssuerRules]) -> BTreeSet<String> {
-    issuers.iter().flat_map(|issuer| issuer.groups_map.values()).flatten().map(ToString::to_string).collect()
+/// Groups of people that somebody can be in: by an issuer's mapping, or as a guest.
+fn groups(inventory: &Inventory, issuers: &[IssuerRules]) -> BTreeSet<String> {
+    let mapped = issuers.iter().flat_map(|issuer| issuer.groups_map.values()).flatten();
+    let guests = inventory.guests().flat_map(|guest| guest.groups());
+    mapped.chain(guests).map(ToString::to_string).collect()
 }
 
 /// What a condition compares an attribute with.
@@ -97,7 +99,7 @@ impl Known<'_> {
                 )
             }
             "Host" if !is_host(self.inventory, id) => {
-                let names = self.inventory.hosts().map(|host| host.name.as_str().into());
+                let names = self.inventory.hosts().map(|host| host.name().as_str().into());
                 unknown("the inventory has no host", suggestion("Host", id, names, "add a [[host]]"))
             }
             "Account" => self.account(id),
@@ -136,7 +138,7 @@ impl Known<'_> {
         }
         let (login, host) = id.rsplit_once('@').unwrap_or_default();
         if !is_host(self.inventory, host) {
-            let names = self.inventory.hosts().map(|host| host.name.as_str().into());
+            let names = self.inventory.hosts().map(|host| host.name().as_str().into());
             let help = nearest(host, names)
                 .map_or_else(|| "add a [[host]]".into(), |name| format!("did you mean the host {name:?}?"));
             return unknown(format!("the inventory has no host {host:?}"), help);
@@ -168,7 +170,7 @@ impl Known<'_> {
             Attribute::HostName if is_host(self.inventory, value) => return None,
             Attribute::HostName => (
                 "the inventory has no host",
-                self.inventory.hosts().map(|host| host.name.as_str().into()).collect(),
+                self.inventory.hosts().map(|host| host.name().as_str().into()).collect(),
                 "add a [[host]]",
             ),
             Attribute::Issuer => (

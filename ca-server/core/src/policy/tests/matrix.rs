@@ -5,8 +5,7 @@ use super::offers::fido_key;
 use super::*;
 
 fn set() -> Rules {
-    let file: InventoryFile = toml::from_str(include_str!("matrix/inventory.toml")).unwrap();
-    let inventory = Inventory::build(&[("inventory.toml".into(), file)]).unwrap();
+    let inventory = inventory_of(include_str!("matrix/inventory.toml"));
     let source =
         PolicySource { file: "matrix.cedar".into(), text: include_str!("matrix/policies.cedar").into() };
     Rules::load(&[source], inventory, &[0; 32], Span::from_seconds(1800)).unwrap_or_else(|errors| {
@@ -88,8 +87,8 @@ fn table(rules: &Rules) -> String {
         table += &format!("\n== {}\n", caller.called);
         let mut rows = 0;
         for host in rules.inventory().hosts() {
-            for login in &host.logins {
-                let account = format!("{login}@{}", host.name);
+            for login in host.logins() {
+                let account = format!("{login}@{}", host.name());
                 for action in ACTIONS {
                     let answers =
                         TIMES.map(|time| answer(rules, &caller, &action.replace("{}", &account), time));

@@ -1,6 +1,8 @@
 //! Tests of the decision, over one small inventory.
 
 mod facts;
+mod guests;
+mod index;
 mod load;
 mod matrix;
 mod narrowing;
@@ -23,7 +25,7 @@ use serde_json::{Value, json};
 
 use super::{Circumstances, Decision, Denial, LocalTime, PolicyError, PolicySource, Rules};
 use crate::identity::{Claims, Flow, IdentityKind, IssuerRules, VerifiedIdentity};
-use crate::inventory::{Inventory, InventoryFile};
+use crate::inventory::{Inventory, InventorySource};
 use crate::request::{AccessRequest, RequestLimits};
 
 const INVENTORY: &str = r#"
@@ -59,8 +61,11 @@ const NOW: u64 = 1_795_339_800;
 const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2phQr2MUYVQCpR2ZCnL9q3nBcP6nHSVpSWP0HcL1Jm";
 
 fn inventory() -> Inventory {
-    let file: InventoryFile = toml::from_str(INVENTORY).unwrap();
-    Inventory::build(&[("inventory.toml".into(), file)]).unwrap()
+    inventory_of(INVENTORY)
+}
+
+fn inventory_of(text: &str) -> Inventory {
+    Inventory::read(&[InventorySource { file: "inventory.toml".into(), text: text.into() }]).unwrap()
 }
 
 fn try_rules(policies: &str) -> Result<Rules, Vec<PolicyError>> {
