@@ -8,6 +8,7 @@ use anyhow::Context;
 use data_encoding::HEXLOWER;
 use jit_ssh_core::authority::Authority;
 use jit_ssh_core::identity::IdentityKind;
+use jit_ssh_core::policy::SCHEMA;
 use jit_ssh_proto::event::{Actor, ConfigChanged, Event, KeyUsed, LogFilter, PolicyLoaded, What};
 use jit_ssh_proto::{AuthorityEntry, IssuerEntry, SignedBundle, TrustBundle};
 use sha2::{Digest, Sha256};
@@ -46,6 +47,7 @@ pub struct Started {
 pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<Started> {
     let config = Config::load(layout)?;
     let rules = load_rules(layout, config.limits.ttl)?;
+    keep_schema(layout);
     let began = Instant::now();
     let keys = Keys::open(&layout.keys(), passphrase)?;
     let key_derivation = began.elapsed();
@@ -120,6 +122,17 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         });
     }
     Ok(Started { app, config, trust, key_derivation, background })
+}
+
+/// The schema beside the policies is that of the version that runs. It is for editors: without it all goes on.
+fn keep_schema(layout: &Layout) {
+    let path = layout.schema();
+    if std::fs::read_to_string(&path).is_ok_and(|text| text == SCHEMA) {
+        return;
+    }
+    if let Err(error) = std::fs::write(&path, SCHEMA) {
+        tracing::warn!(path = %path.display(), %error, "the schema for editors cannot be written");
+    }
 }
 
 /// The digest of the policies and inventory that were in force before.

@@ -18,6 +18,7 @@ mod issuer;
 mod login;
 mod monitor;
 mod operations;
+mod policies;
 mod proven;
 mod serving;
 mod stand;

@@ -28,7 +28,7 @@ pub use quota::Quota;
 pub(crate) use quota::WINDOW as QUOTA_WINDOW;
 pub use session::{LiveSession, SessionCache};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::Limits;
 use crate::oidc::Provider;
 use crate::signer::{LedgerSigner, Signer};
@@ -88,17 +88,7 @@ impl Service {
 
     /// `now` in the configured zone.
     fn local(&self, now: Timestamp) -> LocalTime {
-        let seconds = i64::try_from(now.seconds()).unwrap_or(i64::MAX);
-        let zoned = jiff::Timestamp::from_second(seconds)
-            .unwrap_or(jiff::Timestamp::MAX)
-            .to_zoned(self.timezone.clone());
-        let part = |value: i8| u8::try_from(value).unwrap_or(0);
-        LocalTime {
-            hour: part(zoned.hour()),
-            minute: part(zoned.minute()),
-            weekday: part(zoned.weekday().to_monday_one_offset()),
-            date: zoned.date().to_string(),
-        }
+        clock::local(now, &self.timezone)
     }
 }
 

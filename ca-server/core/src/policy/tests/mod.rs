@@ -4,10 +4,13 @@ mod facts;
 mod guests;
 mod index;
 mod load;
+mod matrix;
 mod narrowing;
 mod offers;
 mod reference;
+mod semantics;
 mod starter;
+mod tricks;
 mod verbs;
 
 use alloc::collections::BTreeMap;
