@@ -114,9 +114,8 @@ impl Files {
             digest.update(text.as_bytes());
             sources.push(InventorySource { file: file_name(&path), text });
         }
-        Inventory::read(&sources).map_err(|errors| {
-            errors.iter().map(|error| Found::inventory(folder, error, &sources)).collect()
-        })
+        Inventory::read(&sources)
+            .map_err(|errors| errors.iter().map(|error| Found::inventory(folder, error, &sources)).collect())
     }
 
     /// The policy files, by name.

@@ -15,7 +15,8 @@ use crate::inventory::Inventory;
 pub(super) fn review(
     policies: &[Read<'_>],
     inventory: &Inventory,
-    around: &Surroundings<'_>, findings: &mut Vec<Finding>,
+    around: &Surroundings<'_>,
+    findings: &mut Vec<Finding>,
 ) {
     let Some(issuers) = around.issuers else { return };
     for policy in policies {
@@ -34,12 +35,20 @@ pub(super) fn review(
             findings.push(policy.finding(Lint::SecondIdentity, at, message, help));
         }
         let people: Vec<&IssuerRules> = issuers.iter().filter(of_kind(IdentityKind::User)).collect();
-        let askers: BTreeSet<&Name> =
-            people.iter().filter(|issuer| may_ask(policy, inventory, issuer)).map(|issuer| &issuer.name).collect();
-        let approvers: BTreeSet<&Name> =
-            people.iter().filter(|issuer| maps_to(inventory, issuer, group)).map(|issuer| &issuer.name).collect();
-        let two =
-            askers.iter().find_map(|asker| Some((*asker, *approvers.iter().find(|other| *other != asker)?)));
+        let askers: BTreeSet<&Name> = people
+            .iter()
+            .filter(|issuer| may_ask(policy, inventory, issuer))
+            .map(|issuer| &issuer.name)
+            .collect();
+        let approvers: BTreeSet<&Name> = people
+            .iter()
+            .filter(|issuer| maps_to(inventory, issuer, group))
+            .map(|issuer| &issuer.name)
+            .collect();
+        // Where those who ask are of one issuer and those who approve of another, that is how it is meant.
+        let meant = askers.is_disjoint(&approvers);
+        let other = |asker: &Name| approvers.iter().find(|approver| **approver != asker).copied();
+        let two = askers.iter().find_map(|asker| Some((*asker, other(asker)?))).filter(|_| !meant);
         if let Some((asker, approver)) = two {
             let message = format!(
                 "who has an identity at {asker} and one in {group} at {approver} can approve what they ask for themselves"
@@ -64,7 +73,9 @@ fn may_ask(policy: &Read<'_>, inventory: &Inventory, issuer: &IssuerRules) -> bo
     match policy.whom() {
         Whom::Anybody => true,
         Whom::Kind(kind) => kind == "User",
-        Whom::Group { name, kind } => maps_to(inventory, issuer, &name) && kind.is_none_or(|kind| kind == "User"),
+        Whom::Group { name, kind } => {
+            maps_to(inventory, issuer, &name) && kind.is_none_or(|kind| kind == "User")
+        }
         Whom::One(uid) => {
             let id: &str = uid.id().as_ref();
             id.split_once('/').is_some_and(|(alias, _)| alias == issuer.name.as_str())

@@ -39,8 +39,12 @@ pub(super) fn review(
         );
     }
     for guest in around.today.into_iter().flat_map(|today| inventory.guests().filter(|g| g.ended(today))) {
-        let message =
-            format!("{}/{} was a guest until {}: they get nothing", guest.issuer(), guest.person(), guest.until());
+        let message = format!(
+            "{}/{} was a guest until {}: they get nothing",
+            guest.issuer(),
+            guest.person(),
+            guest.until()
+        );
         let help = format!("remove the entry, or have {} give another day", guest.sponsor());
         found(Lint::GuestEnded, message, &help);
     }
