@@ -18,7 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Layout, load_rules};
 use crate::http::{App, Stopping};
 use crate::oidc::Provider;
-use crate::service::{Quota, Service, SessionCache};
+use crate::service::{Latest, Quota, Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer};
 use crate::store::{Change, Options as StoreOptions, RecordEvent, Search, Store};
 use crate::witness::Witness;
@@ -99,7 +99,8 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         signer: Arc::new(keys.user),
         ledger: Arc::new(keys.ledger),
         witnesses: config.witnesses.iter().cloned().map(Witness::new).collect(),
-        cosigned: tokio::sync::Mutex::default(),
+        cosigned: Latest::default(),
+        readiness: Latest::default(),
         rules: Arc::new(rules),
         providers,
         limits: config.limits,

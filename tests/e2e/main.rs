@@ -14,6 +14,7 @@ mod certificates;
 mod crash;
 mod documents;
 mod invariants;
+mod issuer;
 mod login;
 mod monitor;
 mod operations;
