@@ -44,9 +44,9 @@ pub(super) enum Verdict<'a> {
 /// The offer that was taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms<'a> {
-    id: &'a PolicyId,
-    offer: &'a Offer,
-    time: Span,
+    pub(super) id: &'a PolicyId,
+    pub(super) offer: &'a Offer,
+    pub(super) time: Span,
 }
 
 /// Permits that the caller can take.
@@ -78,16 +78,27 @@ pub(super) fn decide(
     key: &UserKey,
     at: &Circumstances,
 ) -> Decision {
+    judged(rules, identity, request, key, at).1
+}
+
+/// Decides a request, and says what each of its pairs comes to; none if an account is unknown.
+pub(super) fn judged<'a>(
+    rules: &'a Rules,
+    identity: &'a VerifiedIdentity,
+    request: &'a AccessRequest,
+    key: &'a UserKey,
+    at: &'a Circumstances,
+) -> (Vec<Judged<'a>>, Decision) {
     // 1. What the inventory does not offer does not exist.
     let mut accounts: Vec<(&Account, &Host)> = Vec::new();
     for account in request.accounts() {
         match rules.inventory.account(account) {
             Some(host) => accounts.push((account, host)),
-            None => return Decision::Denied(refusal::no_access()),
+            None => return (Vec::new(), Decision::Denied(refusal::no_access())),
         }
     }
     let Ok(entities) = rules.vocabulary.entities(identity, accounts.iter().copied()) else {
-        return Decision::Denied(refusal::failed(&BTreeSet::new()));
+        return (Vec::new(), Decision::Denied(refusal::failed(&BTreeSet::new())));
     };
     let principal = rules.vocabulary.principal(identity);
     let question = Question { rules, identity, request, key, at, accounts, principal, entities };
@@ -103,18 +114,19 @@ impl<'a> Question<'a> {
     /// Where policies look at the duration, a request without one is asked for each length that an offer gives, the
     /// longest first, as though it had named it: so that no policy is told of another length than the one that is
     /// given.
-    fn longest(&self, lengths: &[Span]) -> Decision {
-        let mut last = refusal::no_access();
+    fn longest(&self, lengths: &[Span]) -> (Vec<Judged<'a>>, Decision) {
+        let mut last = (Vec::new(), Decision::Denied(refusal::no_access()));
         for length in lengths {
-            match self.decide(Some(*length)) {
-                Decision::Denied(denial) if denial.code != Code::PolicyError => last = denial,
-                decision @ (Decision::Allowed(_) | Decision::Denied(_)) => return decision,
+            let (verdicts, decision) = self.decide(Some(*length));
+            match &decision {
+                Decision::Denied(denial) if denial.code != Code::PolicyError => last = (verdicts, decision),
+                Decision::Allowed(_) | Decision::Denied(_) => return (verdicts, decision),
             }
         }
-        Decision::Denied(last)
+        last
     }
 
-    fn decide(&self, asked: Option<Span>) -> Decision {
+    fn decide(&self, asked: Option<Span>) -> (Vec<Judged<'a>>, Decision) {
         // 3. Every pair on its own.
         let mut verdicts = Vec::new();
         let mut contexts = BTreeMap::new();
@@ -126,13 +138,14 @@ impl<'a> Question<'a> {
         }
         // 4. One answer for all.
         if let Some(denial) = refusal::of(&verdicts, &self.rules.compiled) {
-            return Decision::Denied(denial);
+            return (verdicts, Decision::Denied(denial));
         }
         // 5. What is allowed may still be beyond this version.
-        match self.accounts.iter().find(|(_, host)| host.principals == PrincipalStyle::Login) {
+        let decision = match self.accounts.iter().find(|(_, host)| host.principals == PrincipalStyle::Login) {
             Some((_, host)) => Decision::Denied(refusal::login_style(&host.name)),
             None => self.allow(&verdicts),
-        }
+        };
+        (verdicts, decision)
     }
 
     /// One account and one action. Only `exec` is told the command, so there are two contexts at most.
