@@ -34,6 +34,8 @@ pub(super) struct Compiled {
     pub(super) all: Vec<Condition>,
     /// The permits for logins without their actions and conditions: whether somebody has any part in a host.
     pub(super) parts: Vec<Condition>,
+    /// The same of the forbids: which may have a say.
+    pub(super) forbids: Vec<Condition>,
     /// The permits whose action scope names one of the CA's own verbs: no other counts for these.
     pub(super) verbs: Vec<Condition>,
     /// What each policy is.
@@ -66,6 +68,16 @@ impl Condition {
         };
         let when = ast.non_scope_constraints().cloned().unwrap_or_else(|| Expr::val(true));
         Self { id: policy.id().clone(), actions, holds: Expr::and(scope(ast), when) }
+    }
+
+    /// Whether it may match a question about this action.
+    pub(super) fn speaks_of(&self, action: &EntityUID) -> bool {
+        self.actions.as_ref().is_none_or(|of| of.contains(action))
+    }
+
+    /// All that it asks besides the action.
+    pub(super) fn holds(&self) -> &Expr {
+        &self.holds
     }
 
     /// The same for any action and without conditions: what is left says who has a part in what.
@@ -133,8 +145,7 @@ impl Compiled {
         entities: &Entities,
     ) -> Result<BTreeSet<&'a PolicyId>, BTreeSet<PolicyId>> {
         let Question { principal, action, resource, context } = question;
-        let speaks_of = |policy: &&Condition| policy.actions.as_ref().is_none_or(|of| of.contains(&action));
-        let policies: Vec<&Condition> = policies.iter().filter(speaks_of).collect();
+        let policies: Vec<&Condition> = policies.iter().filter(|policy| policy.speaks_of(&action)).collect();
         let known = |uid| EntityUIDEntry::known(uid, None);
         let request = Request::new_unchecked(known(principal), known(action), known(resource), Some(context));
         let evaluator = Evaluator::new(request, entities, Extensions::all_available());
@@ -154,6 +165,11 @@ impl Compiled {
             }
         }
         if errors.is_empty() { Ok(matched) } else { Err(errors) }
+    }
+
+    /// The condition of a policy.
+    pub(super) fn condition(&self, id: &PolicyId) -> Option<&Condition> {
+        self.all.iter().find(|condition| condition.id == *id)
     }
 
     /// Parses, names, validates.
@@ -221,6 +237,7 @@ impl Compiled {
         let permits = || policies.iter().filter(|p| p.effect() == Effect::Permit);
         let verbs = permits().filter(|p| verb::scope(p).names_verbs()).map(Condition::of).collect();
         let parts = permits().filter(|p| verb::scope(p) != Scope::Verbs).map(Condition::part).collect();
+        let forbids = policies.iter().filter(|p| p.effect() == Effect::Forbid).map(Condition::part).collect();
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|e| nowhere(e.to_string()))?;
         let result = Validator::new(schema).validate(&all, ValidationMode::Strict);
         let place = |id: &PolicyId, found: &dyn Diagnostic| match origins.get(id) {
@@ -246,7 +263,7 @@ impl Compiled {
         let looked = looked(policies);
         let lengths = if looked.at("duration") { lengths(policies, &rules) } else { Vec::new() };
         let all = policies.iter().map(Condition::of).collect();
-        Ok(Self { all, parts, verbs, rules, lengths, looked })
+        Ok(Self { all, parts, forbids, verbs, rules, lengths, looked })
     }
 }
 

@@ -37,11 +37,11 @@ pub(super) enum Verdict<'a> {
     /// The longest that would do.
     TooLong(Span),
     /// Only with the consent of others.
-    NeedsApproval(&'a PolicyId, &'a Approvals),
+    NeedsApproval(Terms<'a>, &'a Approvals),
     Allowed(Terms<'a>),
 }
 
-/// The offer that was taken.
+/// An offer that may be taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms<'a> {
     pub(super) id: &'a PolicyId,
@@ -183,14 +183,18 @@ impl<'a> Question<'a> {
         action: Action,
         context: Context,
     ) -> Result<BTreeSet<&'a PolicyId>, Verdict<'a>> {
+        let question = self.put(account, action, context)?;
+        Compiled::matched(&self.rules.compiled.all, question, &self.entities).map_err(Verdict::Failed)
+    }
+
+    fn put(&self, account: &Account, action: Action, context: Context) -> Result<Put, Untold> {
         let vocabulary = &self.rules.vocabulary;
-        let question = Put {
+        Ok(Put {
             principal: self.principal.clone(),
             action: vocabulary.action(action)?,
             resource: vocabulary.account(account),
             context,
-        };
-        Compiled::matched(&self.rules.compiled.all, question, &self.entities).map_err(Verdict::Failed)
+        })
     }
 
     /// Puts one question to Cedar. Any error in any policy is a no, also where Cedar alone would go on without it.
@@ -221,12 +225,7 @@ impl<'a> Question<'a> {
         let accounts = logins.iter().map(|account| (account, host));
         let entities = vocabulary.entities(self.identity, accounts)?;
         for login in &logins {
-            let question = Put {
-                principal: self.principal.clone(),
-                action: vocabulary.action(action)?,
-                resource: vocabulary.account(login),
-                context: Context::empty(),
-            };
+            let question = self.put(login, action, Context::empty())?;
             let parts = Compiled::matched(&compiled.parts, question, &entities).map_err(Verdict::Failed)?;
             if !parts.is_empty() {
                 return Ok(true);
@@ -286,6 +285,56 @@ impl<'a> Question<'a> {
     }
 }
 
+/// What is asked again while an answer is explained: by whom, of whom, and in which circumstances.
+#[derive(Clone, Copy)]
+pub(super) struct Supposed<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) identity: &'a VerifiedIdentity,
+    pub(super) request: &'a AccessRequest,
+    pub(super) key: &'a UserKey,
+    pub(super) at: &'a Circumstances,
+}
+
+impl<'a> Supposed<'a> {
+    /// The question about one account only. None if it is unknown.
+    fn question(self, account: &'a Account) -> Option<Result<Question<'a>, Verdict<'a>>> {
+        let Self { rules, identity, request, key, at } = self;
+        let accounts = Vec::from([(account, rules.inventory.account(account)?)]);
+        let Ok(entities) = rules.vocabulary.entities(identity, accounts.iter().copied()) else {
+            return Some(Err(Untold.into()));
+        };
+        let principal = rules.vocabulary.principal(identity);
+        Some(Ok(Question { rules, identity, request, key, at, accounts, principal, entities }))
+    }
+
+    /// What one account and one action come to, for that long.
+    pub(super) fn pair(self, account: &'a Account, action: Action, asked: Option<Span>) -> Verdict<'a> {
+        match self.question(account) {
+            None => Verdict::NoAccess,
+            Some(Err(failed)) => failed,
+            Some(Ok(question)) => question.pair(account, action, asked, &mut BTreeMap::new()),
+        }
+    }
+
+    /// The policies whose scope fits the caller and this account, whatever their actions and conditions. None if there
+    /// is no such account, or no permit of the caller's for any login of its host.
+    pub(super) fn parts(self, account: &'a Account) -> Option<BTreeSet<&'a PolicyId>> {
+        let question = self.question(account)?.ok()?;
+        // The action is of no consequence to a scope without it.
+        let action = Action::from(self.request.mode());
+        if !question.has_part(account, action).ok()? {
+            return None;
+        }
+        let compiled = &self.rules.compiled;
+        let mut fit = BTreeSet::new();
+        for scopes in [&compiled.parts, &compiled.forbids] {
+            let put = question.put(account, action, Context::empty()).ok()?;
+            fit.append(&mut Compiled::matched(scopes, put, &question.entities).ok()?);
+        }
+        Some(fit)
+    }
+}
+
 /// What one pair comes to before anything is made of it: the policies that match, or those that fail.
 #[cfg(test)]
 pub(super) fn judge(
@@ -315,10 +364,13 @@ fn choose<'a>(offers: Offers<'a>, asked: Option<Span>) -> Verdict<'a> {
     };
     let long_enough = |offer: &Offer| asked.is_none_or(|asked| offer.ttl >= asked);
     match offers.iter().filter(|(_, offer)| long_enough(offer)).copied().min_by_key(cost) {
-        Some((id, offer)) => match &offer.approvals {
-            None => Verdict::Allowed(Terms { id, offer, time: asked.unwrap_or(offer.ttl) }),
-            Some(approvals) => Verdict::NeedsApproval(id, approvals),
-        },
+        Some((id, offer)) => {
+            let terms = Terms { id, offer, time: asked.unwrap_or(offer.ttl) };
+            match &offer.approvals {
+                None => Verdict::Allowed(terms),
+                Some(approvals) => Verdict::NeedsApproval(terms, approvals),
+            }
+        }
         // The cheapest of those that are too short: without approval, then the longest.
         None => {
             offers.into_iter().min_by_key(cost).map_or(Verdict::NoAccess, |(_, o)| Verdict::TooLong(o.ttl))

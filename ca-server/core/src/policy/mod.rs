@@ -4,6 +4,7 @@ mod annotations;
 mod compile;
 mod decide;
 mod entities;
+mod explain;
 mod facts;
 mod refusal;
 mod scan;
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 use self::compile::Compiled;
 use self::entities::Vocabulary;
+pub use self::explain::{Calendar, DECISIONS, Explained, QUESTIONS};
 use self::facts::{Functions, Looked};
 pub use self::verb::{Leave, Verb};
 
@@ -155,6 +157,20 @@ impl Rules {
         at: &Circumstances,
     ) -> Decision {
         decide::decide(self, identity, request, key, at)
+    }
+
+    /// Says what a request would be answered now, why, and what would change it. Asks a bounded number of questions, and
+    /// grants nothing.
+    #[must_use]
+    pub fn explain(
+        &self,
+        identity: &VerifiedIdentity,
+        request: &AccessRequest,
+        key: &UserKey,
+        at: &Circumstances,
+        calendar: &dyn Calendar,
+    ) -> Explained {
+        explain::explain(decide::Supposed { rules: self, identity, request, key, at }, calendar)
     }
 
     /// Decides whether somebody may do what is the CA's own, now: permits count whose action scope names the verb, any

@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, Var};
 use jit_ssh_proto::{Span, Timestamp};
 
+use super::super::LocalTime;
+
 /// Where a number is compared with others: between two edges every value is like the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Edges {
@@ -23,6 +25,12 @@ impl Edges {
             return value;
         }
         i64::try_from(self.at.range(..=value).count()).unwrap_or(i64::MAX)
+    }
+
+    /// The edges between two times.
+    pub(super) fn between(&self, after: Timestamp, before: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let times = self.at.iter().filter_map(|at| u64::try_from(*at).ok()).map(Timestamp::from_seconds);
+        times.filter(move |time| *time > after && *time < before)
     }
 
     /// Whether the value matters at all.
@@ -81,9 +89,19 @@ impl Looks {
         self.whole || self.members.contains(member)
     }
 
-    /// Dates of one class are alike to the conditions: those that are named, and all others.
-    pub(super) fn date_class<'a>(&'a self, date: &'a str) -> &'a str {
-        if self.each_date { date } else { self.dates.get(date).map_or("", String::as_str) }
+    /// Times of one class are alike to the conditions.
+    pub(super) fn class(&self, at: Timestamp, local: &LocalTime) -> Class {
+        Class {
+            hour: self.hours.class(i64::from(local.hour)),
+            minute: self.minutes.class(i64::from(local.minute)),
+            weekday: self.weekdays.class(i64::from(local.weekday)),
+            instant: self.instants.class(i64::try_from(at.seconds()).unwrap_or(i64::MAX)),
+            date: if self.each_date || self.dates.contains(&local.date) {
+                local.date.clone()
+            } else {
+                String::new()
+            },
+        }
     }
 
     /// Whether one day is like the next.
@@ -121,7 +139,14 @@ impl Looks {
         self.hours.each |= seen.now > understood.now;
     }
 
-    fn comparison(&mut self, op: BinaryOp, subject: &Expr, with: &Expr, swapped: bool, understood: &mut Seen) {
+    fn comparison(
+        &mut self,
+        op: BinaryOp,
+        subject: &Expr,
+        with: &Expr,
+        swapped: bool,
+        understood: &mut Seen,
+    ) {
         let literals = literals(op, with, swapped);
         if literals.is_empty() {
             return;
@@ -129,7 +154,8 @@ impl Looks {
         match member_or_program(subject) {
             Some("duration") => self.lengths.extend(literals.iter().flat_map(|with| longest(op, with))),
             Some("command" | "program") => {
-                self.commands.extend(literals.iter().filter_map(|with| string(with)).map(ToString::to_string));
+                self.commands
+                    .extend(literals.iter().filter_map(|with| string(with)).map(ToString::to_string));
             }
             Some(_) | None => {}
         }
@@ -306,25 +332,14 @@ fn instant(expr: &Expr) -> Option<i64> {
     (0..=i64::MAX).contains(&seconds).then_some(seconds)
 }
 
-/// Which class of times an instant is of: times of one class are alike to the conditions.
-pub(super) fn class<'a>(looks: &'a Looks, at: Timestamp, local: &'a super::super::LocalTime) -> Class<'a> {
-    Class {
-        hour: looks.hours.class(i64::from(local.hour)),
-        minute: looks.minutes.class(i64::from(local.minute)),
-        weekday: looks.weekdays.class(i64::from(local.weekday)),
-        instant: looks.instants.class(i64::try_from(at.seconds()).unwrap_or(i64::MAX)),
-        date: looks.date_class(&local.date),
-    }
-}
-
-/// See [`class`].
+/// What conditions see of a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Class<'a> {
+pub(super) struct Class {
     hour: i64,
     minute: i64,
     weekday: i64,
     instant: i64,
-    date: &'a str,
+    date: String,
 }
 
 #[cfg(test)]
@@ -360,7 +375,8 @@ mod tests {
             assert_eq!(edges(&looks(when).hours), expected, "{when}");
         }
         assert_eq!(edges(&looks("context.local.weekday <= 5").weekdays), [6]);
-        let now = "context.now >= datetime(\"2026-11-28T22:30:00Z\") && context.now < datetime(\"2026-11-29\")";
+        let now =
+            "context.now >= datetime(\"2026-11-28T22:30:00Z\") && context.now < datetime(\"2026-11-29\")";
         assert_eq!(edges(&looks(now).instants), [1_795_905_000, 1_795_910_400]);
     }
 
@@ -399,7 +415,7 @@ mod tests {
         let lengths = |when: &str| looks(when).lengths.iter().map(|s| s.seconds()).collect::<Vec<_>>();
         assert_eq!(lengths("context.duration <= duration(\"1h30m\")"), [5399, 5400]);
         assert_eq!(lengths("context.duration < duration(\"1d\")"), [86_399, 86_400]);
-        assert_eq!(lengths("context.duration < duration(\"-1h\")"), []);
+        assert!(lengths("context.duration < duration(\"-1h\")").is_empty());
         assert_eq!(
             looks("context has command && [\"df -h\", \"uptime\"].contains(context.command)").commands,
             ["df -h", "uptime"]

@@ -1,6 +1,8 @@
 //! Tests of the decision, over one small inventory.
 
+mod explain;
 mod facts;
+mod following;
 mod load;
 mod narrowing;
 mod offers;
