@@ -8,6 +8,7 @@ mod bundle;
 mod command;
 pub mod event;
 pub mod explanation;
+mod flow;
 mod host_files;
 mod id;
 mod key;
@@ -26,6 +27,7 @@ pub mod wire;
 
 pub use bundle::{AuthorityEntry, BundleError, IssuerEntry, SignedBundle, TrustBundle};
 pub use command::{Command, CommandError, PlainCommand};
+pub use flow::{Flow, FlowError};
 pub use host_files::{DropIn, principals_file};
 pub use id::{CaId, GrantId, IdError, RequestId, Salt, SessionId};
 pub use key::{KeyError, UserKey};

@@ -89,6 +89,10 @@ pub(super) fn judged<'a>(
     key: &'a UserKey,
     at: &'a Circumstances,
 ) -> (Vec<Judged<'a>>, Decision) {
+    // 0. Not every way to log in may break glass, whatever policy says.
+    if request.break_glass() && !identity.is_privileged() {
+        return (Vec::new(), Decision::Denied(refusal::not_privileged(identity, "break glass")));
+    }
     // 1. What the inventory does not offer does not exist.
     let mut accounts: Vec<(&Account, &Host)> = Vec::new();
     for account in request.accounts() {

@@ -6,7 +6,9 @@ mod decide;
 mod entities;
 mod explain;
 mod facts;
+mod format;
 mod refusal;
+mod review;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -21,9 +23,12 @@ use jit_ssh_proto::{Code, Name, Span, Timestamp, UserKey};
 use sha2::{Digest, Sha256};
 
 use self::compile::Compiled;
+pub use self::compile::SCHEMA;
 use self::entities::Vocabulary;
 pub use self::explain::{Calendar, DECISIONS, Explained, QUESTIONS};
 use self::facts::{Functions, Looked};
+pub use self::format::format;
+pub use self::review::{Finding, Lint, Mentioned, Severity, Surroundings, mentioned, review};
 pub use self::verb::{Leave, Verb};
 
 use crate::identity::VerifiedIdentity;
@@ -201,6 +206,11 @@ impl Rules {
     #[must_use]
     pub fn len(&self) -> usize {
         self.compiled.rules.len()
+    }
+
+    /// The name of every policy, as decisions have it.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.compiled.rules.keys().map(AsRef::as_ref)
     }
 
     /// Whether there are none: then nothing is allowed.

@@ -13,6 +13,7 @@ use super::Denial;
 use super::annotations::{Approvals, Rule};
 use super::compile::Compiled;
 use super::decide::{Judged, Verdict};
+use crate::identity::{IdentityKind, VerifiedIdentity};
 
 /// One answer to unknown hosts, to logins that a host does not offer, and to hosts that one has no part in.
 const NO_ACCESS: &str = "No policy gives you this access, or there is no such account: check LOGIN@HOST and the mode, \
@@ -73,6 +74,18 @@ pub(super) fn failed(ids: &BTreeSet<PolicyId>) -> Denial {
             .into(),
         policies: ids.iter().map(ToString::to_string).collect(),
     }
+}
+
+/// Nobody broke a rule of policy: the way in which they logged in does not go that far.
+pub(super) fn not_privileged(identity: &VerifiedIdentity, what: &str) -> Denial {
+    let detail = match identity.kind() {
+        IdentityKind::Workload => format!("Workloads do not {what}: a person has to."),
+        IdentityKind::User => format!(
+            "A login of the kind {} may not {what}: log in with `jit-ssh login` in a browser.",
+            identity.flow().as_str()
+        ),
+    };
+    Denial { code: Code::LoginNotPrivileged, detail, policies: Vec::new() }
 }
 
 /// The device matches nothing but login names.

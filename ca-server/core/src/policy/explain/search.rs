@@ -9,6 +9,7 @@ use jit_ssh_proto::{Account, Action, Mode, Modifier, Place, Span};
 
 use super::super::annotations::{Offer, Rule};
 use super::super::compile::Condition;
+use super::super::decide::Supposed;
 use super::ask::{Asker, Standing, Whole};
 use super::change::{Change, Fact, Found};
 use super::looks::Looks;
