@@ -59,7 +59,7 @@ struct Question<'a> {
     request: &'a AccessRequest,
     key: &'a UserKey,
     at: &'a Circumstances,
-    accounts: Vec<(&'a Account, &'a Host)>,
+    accounts: Vec<(&'a Account, Host<'a>)>,
     principal: EntityUID,
     entities: Entities,
 }
@@ -94,7 +94,7 @@ pub(super) fn judged<'a>(
         return (Vec::new(), Decision::Denied(refusal::not_privileged(identity, "break glass")));
     }
     // 1. What the inventory does not offer does not exist.
-    let mut accounts: Vec<(&Account, &Host)> = Vec::new();
+    let mut accounts: Vec<(&Account, Host<'_>)> = Vec::new();
     for account in request.accounts() {
         match rules.inventory.account(account) {
             Some(host) => accounts.push((account, host)),
@@ -145,8 +145,8 @@ impl<'a> Question<'a> {
             return (verdicts, Decision::Denied(denial));
         }
         // 5. What is allowed may still be beyond this version.
-        let decision = match self.accounts.iter().find(|(_, host)| host.principals == PrincipalStyle::Login) {
-            Some((_, host)) => Decision::Denied(refusal::login_style(&host.name)),
+        let decision = match self.accounts.iter().find(|(_, host)| host.principals() == PrincipalStyle::Login) {
+            Some((_, host)) => Decision::Denied(refusal::login_style(host.name())),
             None => self.allow(&verdicts),
         };
         (verdicts, decision)
@@ -222,7 +222,7 @@ impl<'a> Question<'a> {
         let Rules { vocabulary, compiled, inventory, .. } = self.rules;
         let Some(host) = inventory.account(account) else { return Ok(false) };
         let logins: Vec<Account> = host
-            .logins
+            .logins()
             .iter()
             .map(|login| Account { login: login.clone(), place: account.place.clone() })
             .collect();

@@ -366,7 +366,7 @@ impl<'s, 'a> Search<'s, 'a> {
         let supposed = self.asker.supposed;
         let ([account], Place::Host(_)) = (supposed.request.accounts(), &self.account.place) else { return };
         let Some(host) = supposed.rules.inventory.account(account) else { return };
-        let mut logins: Vec<_> = host.logins.iter().filter(|login| **login != account.login).collect();
+        let mut logins: Vec<_> = host.logins().iter().filter(|login| **login != account.login).collect();
         logins.sort_by_key(|login| supposed.identity.login() != Some(*login));
         for login in logins {
             let as_login = |change: &Change| Change { login: Some(login.clone()), ..change.clone() };
