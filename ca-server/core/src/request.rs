@@ -104,6 +104,22 @@ impl AccessRequest {
         Self { break_glass, ..self }
     }
 
+    /// A request of nothing but one account, a mode, and the command that `exec` needs: for questions about what would be.
+    #[must_use]
+    pub(crate) fn of(account: Account, mode: Mode, command: Option<Command>) -> Self {
+        Self {
+            accounts: Vec::from([account]),
+            mode,
+            modifiers: Modifiers::default(),
+            command,
+            duration: None,
+            reason: Text::default(),
+            ticket: Text::default(),
+            starts_in: Span::default(),
+            break_glass: false,
+        }
+    }
+
     /// The same request with some of it otherwise: for questions about what would be.
     #[must_use]
     pub(crate) fn supposing(&self, otherwise: Otherwise) -> Self {

@@ -1,7 +1,9 @@
 //! What the CA does, as numbered steps over the core, the store, the signer and the providers. Knows no HTTP types.
 
+mod accounts;
 mod call;
 mod events;
+mod explain;
 mod issue;
 mod ledger;
 mod login;
@@ -15,10 +17,11 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jit_ssh_core::identity::VerifiedIdentity;
-use jit_ssh_core::policy::{LocalTime, Rules};
+use jit_ssh_core::policy::{Calendar, LocalTime, Rules};
 use jit_ssh_proto::event::Actor;
 use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
+pub use accounts::AccountQuery;
 pub use call::{Call, SignedCall};
 pub use events::{Auditor, EventQuery, Export};
 pub use ledger::Cosigned;
@@ -83,10 +86,18 @@ impl Service {
 
     /// `now` in the configured zone.
     fn local(&self, now: Timestamp) -> LocalTime {
-        let seconds = i64::try_from(now.seconds()).unwrap_or(i64::MAX);
-        let zoned = jiff::Timestamp::from_second(seconds)
-            .unwrap_or(jiff::Timestamp::MAX)
-            .to_zoned(self.timezone.clone());
+        Zone(&self.timezone).local(now)
+    }
+}
+
+/// The configured zone: its clock follows its changes of summer and winter.
+struct Zone<'a>(&'a TimeZone);
+
+impl Calendar for Zone<'_> {
+    fn local(&self, at: Timestamp) -> LocalTime {
+        let seconds = i64::try_from(at.seconds()).unwrap_or(i64::MAX);
+        let zoned =
+            jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_zoned(self.0.clone());
         let part = |value: i8| u8::try_from(value).unwrap_or(0);
         LocalTime {
             hour: part(zoned.hour()),
@@ -94,6 +105,10 @@ impl Service {
             weekday: part(zoned.weekday().to_monday_one_offset()),
             date: zoned.date().to_string(),
         }
+    }
+
+    fn zone(&self) -> &str {
+        self.0.iana_name().unwrap_or("UTC")
     }
 }
 

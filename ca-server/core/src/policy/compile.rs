@@ -18,6 +18,7 @@ use jit_ssh_proto::Span;
 use miette::Diagnostic;
 use serde_json::Value;
 
+use super::aims::Aims;
 use super::annotations::{self, Rule};
 use super::facts::Looked;
 use super::scan::{self, Statement};
@@ -37,6 +38,8 @@ pub(super) struct Compiled {
     pub(super) parts: Vec<Condition>,
     /// The same of the forbids: which may have a say.
     pub(super) forbids: Vec<Condition>,
+    /// Whom the permits for logins are for, and where they lead.
+    pub(super) aims: Aims,
     /// The permits whose action scope names one of the CA's own verbs: no other counts for these.
     pub(super) verbs: Vec<Condition>,
     /// What each policy is.
@@ -232,6 +235,7 @@ impl Compiled {
         let permits = || policies.iter().filter(|p| p.effect() == Effect::Permit);
         let verbs = permits().filter(|p| verb::scope(p).names_verbs()).map(Condition::of).collect();
         let parts = permits().filter(|p| verb::scope(p) != Scope::Verbs).map(Condition::part).collect();
+        let aims = Aims::of(permits().filter(|p| verb::scope(p) != Scope::Verbs));
         let forbids = policies.iter().filter(|p| p.effect() == Effect::Forbid).map(Condition::part).collect();
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|e| nowhere(e.to_string()))?;
         let result = Validator::new(schema).validate(&all, ValidationMode::Strict);
@@ -258,7 +262,7 @@ impl Compiled {
         let looked = looked(policies);
         let lengths = if looked.at("duration") { lengths(policies, &rules) } else { Vec::new() };
         let all = policies.iter().map(Condition::of).collect();
-        Ok(Self { all, parts, forbids, verbs, rules, lengths, looked })
+        Ok(Self { all, parts, forbids, aims, verbs, rules, lengths, looked })
     }
 }
 

@@ -145,7 +145,8 @@ impl<'a> Question<'a> {
             return (verdicts, Decision::Denied(denial));
         }
         // 5. What is allowed may still be beyond this version.
-        let decision = match self.accounts.iter().find(|(_, host)| host.principals() == PrincipalStyle::Login) {
+        let decision = match self.accounts.iter().find(|(_, host)| host.principals() == PrincipalStyle::Login)
+        {
             Some((_, host)) => Decision::Denied(refusal::login_style(host.name())),
             None => self.allow(&verdicts),
         };
@@ -324,11 +325,15 @@ impl<'a> Supposed<'a> {
     /// is no such account, or no permit of the caller's for any login of its host.
     pub(super) fn parts(self, account: &'a Account) -> Option<BTreeSet<&'a PolicyId>> {
         let question = self.question(account)?.ok()?;
+        let action = Action::from(self.request.mode());
+        if question.has_part(account, action).ok()? { self.fitting(account) } else { None }
+    }
+
+    /// The same, of this login alone. None if there is no such account.
+    pub(super) fn fitting(self, account: &'a Account) -> Option<BTreeSet<&'a PolicyId>> {
+        let question = self.question(account)?.ok()?;
         // The action is of no consequence to a scope without it.
         let action = Action::from(self.request.mode());
-        if !question.has_part(account, action).ok()? {
-            return None;
-        }
         let compiled = &self.rules.compiled;
         let mut fit = BTreeSet::new();
         for scopes in [&compiled.parts, &compiled.forbids] {

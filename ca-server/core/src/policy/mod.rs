@@ -1,5 +1,6 @@
 //! Policy: who may do what, where and when, and on which terms (DESIGN 5).
 
+mod aims;
 mod annotations;
 mod compile;
 mod decide;
@@ -7,6 +8,7 @@ mod entities;
 mod explain;
 mod facts;
 mod format;
+mod reach;
 mod refusal;
 mod review;
 mod scan;
@@ -28,6 +30,7 @@ use self::entities::Vocabulary;
 pub use self::explain::{Calendar, DECISIONS, Explained, QUESTIONS};
 use self::facts::{Functions, Looked};
 pub use self::format::format;
+pub use self::reach::{Reachable, Wanted};
 pub use self::review::{Finding, Lint, Mentioned, Severity, Surroundings, mentioned, review};
 pub use self::verb::{Leave, Verb};
 
@@ -176,6 +179,19 @@ impl Rules {
         calendar: &dyn Calendar,
     ) -> Explained {
         explain::explain(decide::Supposed { rules: self, identity, request, key, at }, calendar)
+    }
+
+    /// Lists the accounts that somebody may get to now, and what each takes: a bounded part of them at a time.
+    #[must_use]
+    pub fn accounts(
+        &self,
+        identity: &VerifiedIdentity,
+        key: &UserKey,
+        at: &Circumstances,
+        calendar: &dyn Calendar,
+        wanted: &Wanted<'_>,
+    ) -> Reachable {
+        reach::accounts(self, identity, key, at, calendar, wanted)
     }
 
     /// Decides whether somebody may do what is the CA's own, now: permits count whose action scope names the verb, any

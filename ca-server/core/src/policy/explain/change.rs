@@ -25,6 +25,18 @@ pub(super) enum Fact {
     BreakGlass,
 }
 
+impl From<Fact> for Advice {
+    fn from(fact: Fact) -> Self {
+        match fact {
+            Fact::Reason => Self::GiveReason,
+            Fact::Ticket => Self::GiveTicket,
+            Fact::Login => Self::LoginAgain,
+            Fact::FidoKey => Self::UseFidoKey,
+            Fact::BreakGlass => Self::BreakGlass,
+        }
+    }
+}
+
 /// What is otherwise. Everything else is as it was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Change {
@@ -138,13 +150,7 @@ impl Found {
         with.extend(login.map(|login| Advice::AsLogin { login }));
         with.extend(mode.map(|mode| Advice::InMode { mode }));
         with.extend(without.map(|modifier| Advice::Without { modifier }));
-        with.extend(facts.into_iter().map(|fact| match fact {
-            Fact::Reason => Advice::GiveReason,
-            Fact::Ticket => Advice::GiveTicket,
-            Fact::Login => Advice::LoginAgain,
-            Fact::FidoKey => Advice::UseFidoKey,
-            Fact::BreakGlass => Advice::BreakGlass,
-        }));
+        with.extend(facts.into_iter().map(Advice::from));
         with.extend(length.map(|duration| Advice::ForAtMost { duration }));
         with.extend(window.map(|window| {
             let words = in_words(&window, calendar, at);

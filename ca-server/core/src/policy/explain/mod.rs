@@ -7,6 +7,7 @@
 mod ask;
 mod change;
 mod looks;
+mod needed;
 mod search;
 mod windows;
 
@@ -18,6 +19,7 @@ use jit_ssh_proto::{Code, Timestamp};
 
 use self::ask::{Asker, Standing};
 use self::change::Found;
+pub(super) use self::needed::needed;
 use super::decide::{Judged, Supposed, Verdict, judged};
 use super::{Decision, Denial, LocalTime, refusal};
 

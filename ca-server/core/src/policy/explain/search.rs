@@ -62,6 +62,23 @@ pub(super) fn ways_out(asker: &mut Asker<'_>, asked: Whole, pairs: usize) -> Vec
     Vec::new()
 }
 
+/// What it takes of the caller to be given a pair now: nothing, or some of what they can add to a request.
+pub(super) fn taken_now(asker: &mut Asker<'_>, account: &Account, action: Action) -> Option<Found> {
+    let standing = asker.pair(&Change::default(), account, action)?;
+    if let Some(terms) = standing.terms() {
+        return Some(Found { change: Change::default(), terms: terms.clone() });
+    }
+    let whole = Whole { standing, account: account.clone(), action };
+    let mut search = Search::new(asker, &whole, Change::default(), None, 1)?;
+    let facts = search.facts();
+    let all = facts.iter().fold(Change::default(), |all, fact| all.with(*fact));
+    if facts.is_empty() {
+        return None;
+    }
+    search.together(&all, &facts);
+    search.found.pop()
+}
+
 /// Whether terms are worth a change: any are where there were none, else those that ask fewer people.
 fn better(terms: &Terms, had: Option<&Terms>) -> bool {
     let people = |terms: &Terms| terms.approvals.iter().map(|a| u32::from(a.count)).sum::<u32>();
