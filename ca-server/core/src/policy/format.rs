@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use cedar_policy::Policy;
 use cedar_policy_formatter::{Config, policies_str_to_pretty};
 
-use super::scan::{self, position};
+use super::scan;
 use super::{PolicyError, PolicySource};
+use crate::place::position;
 
 /// How wide a line gets before it is broken, and how far what is inside is moved in.
 const LAYOUT: Config = Config { line_width: 110, indent_width: 4 };

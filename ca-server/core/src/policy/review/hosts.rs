@@ -24,8 +24,8 @@ pub(super) fn review(
     }
     let plain: Vec<_> = inventory
         .hosts()
-        .filter(|host| host.principals == PrincipalStyle::Login)
-        .map(|host| host.name.clone())
+        .filter(|host| host.principals() == PrincipalStyle::Login)
+        .map(|host| host.name().clone())
         .collect();
     if let Some(first) = plain.first() {
         let others = plain.len().saturating_sub(1);

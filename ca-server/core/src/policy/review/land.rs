@@ -38,19 +38,19 @@ impl Land {
         let (mut logins, mut labels, mut occupied) = (BTreeSet::new(), BTreeSet::new(), false);
         let mut places: BTreeSet<BTreeSet<Name>> = BTreeSet::new();
         for host in inventory.hosts() {
-            occupied |= !host.logins.is_empty();
-            for login in &host.logins {
+            occupied |= !host.logins().is_empty();
+            for login in host.logins() {
                 if !logins.contains(login) {
                     logins.insert(login.clone());
                 }
             }
-            for label in host.labels.keys() {
+            for (label, _) in host.labels() {
                 if !labels.contains(label) {
-                    labels.insert(label.clone());
+                    labels.insert(label.into());
                 }
             }
-            if !places.contains(&host.groups) {
-                places.insert(host.groups.clone());
+            if !places.contains(host.groups()) {
+                places.insert(host.groups().clone());
             }
         }
         let mut together = BTreeSet::new();
@@ -77,7 +77,7 @@ impl Land {
 
     fn host_is_in(&self, inventory: &Inventory, host: &str, group: &str) -> bool {
         let Ok(name) = host.parse::<Name>() else { return false };
-        let groups = inventory.host(&name).map(|host| host.groups.clone()).unwrap_or_default();
+        let groups = inventory.host(&name).map(|host| host.groups().clone()).unwrap_or_default();
         groups.iter().any(|direct| self.is_within(direct.as_str(), group))
     }
 

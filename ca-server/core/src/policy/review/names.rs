@@ -97,7 +97,7 @@ impl Known<'_> {
                 )
             }
             "Host" if !is_host(self.inventory, id) => {
-                let names = self.inventory.hosts().map(|host| host.name.as_str().into());
+                let names = self.inventory.hosts().map(|host| host.name().as_str().into());
                 unknown("the inventory has no host", suggestion("Host", id, names, "add a [[host]]"))
             }
             "Account" => self.account(id),
@@ -136,7 +136,7 @@ impl Known<'_> {
         }
         let (login, host) = id.rsplit_once('@').unwrap_or_default();
         if !is_host(self.inventory, host) {
-            let names = self.inventory.hosts().map(|host| host.name.as_str().into());
+            let names = self.inventory.hosts().map(|host| host.name().as_str().into());
             let help = nearest(host, names)
                 .map_or_else(|| "add a [[host]]".into(), |name| format!("did you mean the host {name:?}?"));
             return unknown(format!("the inventory has no host {host:?}"), help);
@@ -168,7 +168,7 @@ impl Known<'_> {
             Attribute::HostName if is_host(self.inventory, value) => return None,
             Attribute::HostName => (
                 "the inventory has no host",
-                self.inventory.hosts().map(|host| host.name.as_str().into()).collect(),
+                self.inventory.hosts().map(|host| host.name().as_str().into()).collect(),
                 "add a [[host]]",
             ),
             Attribute::Issuer => (

@@ -10,8 +10,9 @@ use cedar_policy_core::ast::{self, Expr};
 use jit_ssh_proto::Span;
 
 use super::super::annotations::{self, Offer, Rule};
-use super::super::scan::{self, Statement, position};
+use super::super::scan::{self, Statement};
 use super::{Finding, Lint, PolicySource};
+use crate::place::position;
 
 /// One policy.
 pub(super) struct Read<'a> {

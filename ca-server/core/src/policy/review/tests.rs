@@ -9,7 +9,7 @@ use jit_ssh_proto::Span;
 
 use super::*;
 use crate::identity::IdentityKind;
-use crate::inventory::InventoryFile;
+use crate::inventory::InventorySource;
 
 const INVENTORY: &str = r#"
     [[group]]
@@ -46,8 +46,8 @@ fn issuers() -> Vec<IssuerRules> {
 }
 
 fn found_with(policies: &str, inventory: &str, issuers: Option<&[IssuerRules]>) -> Vec<Finding> {
-    let file: InventoryFile = toml::from_str(inventory).unwrap();
-    let inventory = Inventory::build(&[("hosts.toml".into(), file)]).unwrap();
+    let hosts = InventorySource { file: "hosts.toml".into(), text: inventory.into() };
+    let inventory = Inventory::read(&[hosts]).unwrap();
     let source = PolicySource { file: "p.cedar".into(), text: policies.into() };
     // Nothing here is an error: those are told first, and by others.
     crate::policy::Rules::load(&[source.clone()], inventory.clone(), &[0; 32], Span::from_seconds(1800))
