@@ -123,7 +123,12 @@ impl<'a> Question<'a> {
         for length in lengths {
             let (verdicts, decision) = self.decide(Some(*length));
             match &decision {
-                Decision::Denied(denial) if denial.code != Code::PolicyError => last = (verdicts, decision),
+                // Where nothing is to be had alone, what others may approve is: the longest.
+                Decision::Denied(denial) if denial.code != Code::PolicyError => {
+                    if !matches!(&last.1, Decision::Denied(last) if last.code == Code::ApprovalRequired) {
+                        last = (verdicts, decision);
+                    }
+                }
                 Decision::Allowed(_) | Decision::Denied(_) => return (verdicts, decision),
             }
         }

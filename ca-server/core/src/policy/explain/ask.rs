@@ -123,11 +123,16 @@ impl<'a> Asker<'a> {
                 return last;
             }
             self.questions = self.questions.saturating_add(1);
-            let standing = Standing::of(&supposed.pair(&account, action, length));
-            let settled = standing.terms().is_some() || standing == Standing::Failed;
-            last = Some(standing);
-            if settled {
-                break;
+            match (Standing::of(&supposed.pair(&account, action, length)), &last) {
+                (standing @ (Standing::Allowed(_) | Standing::Failed), _) => return Some(standing),
+                // Nothing shorter is worth more, unless nobody has to approve it.
+                (
+                    Standing::Pending(_) | Standing::TooLong(_) | Standing::Denied(_),
+                    Some(Standing::Pending(_)),
+                ) => {}
+                (standing @ (Standing::Pending(_) | Standing::TooLong(_) | Standing::Denied(_)), _) => {
+                    last = Some(standing);
+                }
             }
         }
         last

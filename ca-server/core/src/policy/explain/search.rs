@@ -9,7 +9,6 @@ use jit_ssh_proto::{Account, Action, Mode, Modifier, Place, Span};
 
 use super::super::annotations::{Offer, Rule};
 use super::super::compile::Condition;
-use super::super::decide::Supposed;
 use super::ask::{Asker, Standing, Whole};
 use super::change::{Change, Fact, Found};
 use super::looks::Looks;
@@ -400,6 +399,8 @@ impl<'s, 'a> Search<'s, 'a> {
         let any = self.offers.iter().any(|offer| offer.break_glass) || self.looks.at("break_glass");
         if !any
             || self.asker.supposed.request.break_glass()
+            // Not every way to log in may.
+            || !self.asker.supposed.identity.is_privileged()
             || self.take_if_more(&self.base.with(Fact::BreakGlass))
         {
             return;

@@ -6,6 +6,7 @@ mod following;
 mod load;
 mod narrowing;
 mod offers;
+mod reach;
 mod reference;
 mod starter;
 mod verbs;
