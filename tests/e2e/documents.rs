@@ -10,13 +10,14 @@ use scene::{Scene, WALK, walk};
 use table::How;
 
 /// The documents whose commands a test below runs, all of them and in order.
-const SCENES: [&str; 6] = [
+const SCENES: [&str; 7] = [
     WALK.0,
     "docs/CERTIFICATES.md",
     "docs/CONFIG.md",
     "docs/EVENTS.md",
     "docs/HOSTS.md",
     "docs/OPERATIONS.md",
+    "docs/POLICY.md",
 ];
 
 #[test]
@@ -66,6 +67,8 @@ fn the_readme_leads_from_a_bare_machine_to_a_shell_and_to_the_record_of_it() {
             ["jit-ssh-ca", "init", ..] => vec!["Made a CA", "trust key"],
             ["jit-ssh", "setup", ..] => vec!["Trust key", "corp", "Pinned"],
             ["jit-ssh", "ssh", ..] => vec!["in-42"],
+            ["jit-ssh", "ls", ..] => vec![&account, "shell"],
+            ["jit-ssh", "explain", ..] => vec!["allowed", "by sre"],
             ["jit-ssh", "status", ..] => vec!["alice", &account],
             ["jit-ssh", "inspect", ..] => vec![&in_words],
             ["jit-ssh-ca", "log", "show", ..] => {
@@ -146,6 +149,22 @@ fn a_certificate_looks_as_its_document_says_and_its_grant_is_found_in_the_record
         for text in expected.iter().copied().chain([account.as_str()]) {
             assert!(said.contains(text), "{line}: {text:?} is missing in\n{said}");
         }
+    }
+}
+
+#[test]
+fn policy_explains_itself_as_its_document_says() {
+    let mut scene = Scene::after("jit-ssh login");
+    let said = section(&mut scene, "docs/POLICY.md", "Why not, and what would do");
+    assert!(said[0].contains("allowed") && said[0].contains("by sre"), "{said:?}");
+    assert!(said[1].contains("ACCOUNT") && said[1].contains("@web-1"), "{said:?}");
+    let run = ["Why not, and what would do"];
+    for line in lines::of("docs/POLICY.md") {
+        assert!(
+            run.contains(&line.section.as_str()),
+            "{line}: nothing runs the commands of {:?}",
+            line.section
+        );
     }
 }
 
