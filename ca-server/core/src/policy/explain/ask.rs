@@ -113,10 +113,7 @@ impl<'a> Asker<'a> {
         };
         let action = if change.mode.is_some() { Action::from(request.mode()) } else { action };
         // A request without a duration is asked for each length that an offer gives, as the decision does.
-        let lengths: Vec<Option<Span>> = match (request.duration(), rules.compiled.lengths.as_slice()) {
-            (None, lengths @ [_, ..]) => lengths.iter().copied().map(Some).collect(),
-            (asked, _) => Vec::from([asked]),
-        };
+        let lengths = supposed.lengths(&account);
         let mut last = None;
         for length in lengths {
             if self.left() == 0 {
@@ -144,8 +141,15 @@ impl<'a> Asker<'a> {
             return None;
         }
         self.decisions = self.decisions.saturating_add(1);
+        let rules = self.supposed.rules;
         let (identity, request, at) = self.otherwise(change);
-        let (pairs, _) = judged(self.supposed.rules, &identity, &request, self.key(change), &at);
+        let (pairs, _) = judged(Supposed {
+            rules,
+            identity: &identity,
+            request: &request,
+            key: self.key(change),
+            at: &at,
+        });
         whole(&pairs)
     }
 

@@ -56,9 +56,9 @@ pub struct Explained {
 
 /// Explains the answer that a request would get.
 pub(super) fn explain(supposed: Supposed<'_>, calendar: &dyn Calendar) -> Explained {
-    let Supposed { rules, identity, request, key, at } = supposed;
+    let at = supposed.at;
     // 1. The answer, as every request gets it.
-    let (pairs, decision) = judged(rules, identity, request, key, at);
+    let (pairs, decision) = judged(supposed);
     let denial = match decision {
         Decision::Allowed(_) => return allowed(&pairs),
         Decision::Denied(denial) => denial,

@@ -66,13 +66,11 @@ fn looks(supposed: Supposed<'_>, account: &Account, action: Action) -> Option<Lo
     let Supposed { rules, .. } = supposed;
     let action = rules.vocabulary.action(action).ok()?;
     let (mut looks, mut permitted) = (Looks::default(), false);
-    for id in supposed.fitting(account)? {
-        let condition = rules.compiled.condition(id).filter(|condition| condition.speaks_of(&action));
-        let Some((condition, rule)) = condition.zip(rules.compiled.rules.get(id)) else { continue };
-        looks.add(condition.holds());
-        permitted |= match rule {
-            Rule::Permit(_) => true,
-            Rule::Forbid(_) => false,
+    for condition in supposed.fitting(account)?.into_iter().filter(|condition| condition.speaks_of(&action)) {
+        looks.add(condition.when());
+        permitted |= match rules.compiled.rules.get(condition.id()) {
+            Some(Rule::Permit(_)) => true,
+            Some(Rule::Forbid(_)) | None => false,
         };
     }
     permitted.then_some(looks)

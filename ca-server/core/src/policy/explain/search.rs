@@ -7,8 +7,10 @@ use alloc::vec::Vec;
 use jit_ssh_proto::explanation::Terms;
 use jit_ssh_proto::{Account, Action, Mode, Modifier, Place, Span};
 
+use super::super::Circumstances;
 use super::super::annotations::{Offer, Rule};
-use super::super::compile::Condition;
+use super::super::conditions::Condition;
+use super::super::decide::Supposed;
 use super::ask::{Asker, Standing, Whole};
 use super::change::{Change, Fact, Found};
 use super::looks::Looks;
@@ -122,27 +124,23 @@ impl<'s, 'a> Search<'s, 'a> {
             supposed.rules.vocabulary.action(action).is_ok_and(|action| condition.speaks_of(&action))
         };
         let (mut looks, mut offers, mut modes) = (Looks::default(), Vec::new(), Vec::new());
-        for id in supposed.parts(&account)? {
-            let (Some(condition), Some(rule)) = (compiled.condition(id), compiled.rules.get(id)) else {
-                continue;
-            };
+        for condition in supposed.parts(&account)? {
             if speaks(condition, action) {
-                looks.add(condition.holds());
+                looks.add(condition.when());
             }
-            match rule {
-                Rule::Permit(offer) => {
+            match compiled.rules.get(condition.id()) {
+                Some(Rule::Permit(offer)) => {
                     modes.extend(MODES.into_iter().filter(|mode| speaks(condition, Action::from(*mode))));
                     offers.extend(speaks(condition, action).then_some(offer));
                 }
-                Rule::Forbid(_) => {}
+                Some(Rule::Forbid(_)) | None => {}
             }
         }
         let mut looks_of_all = looks.clone();
         if pairs > 1 {
             for account in supposed.request.accounts().iter().take(ACCOUNTS) {
-                let ids = supposed.parts(account).into_iter().flatten();
-                ids.filter_map(|id| compiled.condition(id))
-                    .for_each(|policy| looks_of_all.add(policy.holds()));
+                let conditions = supposed.parts(account).into_iter().flatten();
+                conditions.for_each(|condition| looks_of_all.add(condition.when()));
             }
         }
         let (alone, found) = (pairs == 1, Vec::new());
@@ -320,7 +318,11 @@ impl<'s, 'a> Search<'s, 'a> {
         if crowd || (!looks.at("local") && !looks.at("now")) {
             return;
         }
-        let slices = slices(looks, self.asker.supposed.at, self.asker.calendar);
+        // The last day of a guest is one like any other to policy.
+        let Supposed { rules, identity, at, .. } = self.asker.supposed;
+        let guest = rules.inventory.guest(identity).next().is_some();
+        let over = |at: &Circumstances| guest && rules.ended(identity, at).is_some();
+        let slices = slices(looks, at, self.asker.calendar, over);
         let daily = looks.daily();
         let window = |from, until| Window { from, until, daily };
         // 1. The first slice in which it would do. Those of one class are alike, so that one question is enough for all.

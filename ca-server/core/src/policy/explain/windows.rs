@@ -37,8 +37,13 @@ pub(super) struct Slice {
     pub(super) class: usize,
 }
 
-/// The time ahead, the slice that is now first.
-pub(super) fn slices(looks: &Looks, at: &Circumstances, calendar: &dyn Calendar) -> Vec<Slice> {
+/// The time ahead, the slice that is now first. `otherwise` tells apart what conditions cannot.
+pub(super) fn slices(
+    looks: &Looks,
+    at: &Circumstances,
+    calendar: &dyn Calendar,
+    otherwise: impl Fn(&Circumstances) -> bool,
+) -> Vec<Slice> {
     let step = if looks.minutes.matter() { MINUTE } else { QUARTER };
     let (now, end) = (at.now, at.now.plus(AHEAD));
     let first = now.seconds().checked_div(step).unwrap_or_default().saturating_add(1).saturating_mul(step);
@@ -47,10 +52,11 @@ pub(super) fn slices(looks: &Looks, at: &Circumstances, calendar: &dyn Calendar)
         clock.take_while(|time| *time < end.seconds()).map(Timestamp::from_seconds).collect();
     times.extend(looks.instants.between(now, end));
     times.sort_unstable();
-    let mut classes = Vec::from([looks.class(now, &at.local)]);
+    let mut classes = Vec::from([(looks.class(now, &at.local), otherwise(at))]);
     let mut slices = Vec::from([Slice { from: now, class: 0 }]);
     for time in times {
-        let class = looks.class(time, &calendar.local(time));
+        let then = Circumstances { now: time, local: calendar.local(time), source_ip: at.source_ip };
+        let class = (looks.class(time, &then.local), otherwise(&then));
         let known = classes.iter().position(|known| *known == class);
         let class = known.unwrap_or_else(|| {
             classes.push(class);
