@@ -50,8 +50,13 @@ fn found_with(policies: &str, inventory: &str, issuers: Option<&[IssuerRules]>) 
     let inventory = Inventory::read(&[hosts]).unwrap();
     let source = PolicySource { file: "p.cedar".into(), text: policies.into() };
     // Nothing here is an error: those are told first, and by others.
-    crate::policy::Rules::load(&[source.clone()], inventory.clone(), &[0; 32], Span::from_seconds(1800))
-        .unwrap_or_else(|e| panic!("{policies}\n{e:?}"));
+    crate::policy::Rules::load(
+        core::slice::from_ref(&source),
+        inventory.clone(),
+        &[0; 32],
+        Span::from_seconds(1800),
+    )
+    .unwrap_or_else(|e| panic!("{policies}\n{e:?}"));
     let around = Surroundings {
         issuers,
         max_duration: Span::from_seconds(8 * 3600),
