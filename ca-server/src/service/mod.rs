@@ -1,7 +1,9 @@
 //! What the CA does, as numbered steps over the core, the store, the signer and the providers. Knows no HTTP types.
 
+mod accounts;
 mod call;
 mod events;
+mod explain;
 mod issue;
 mod latest;
 mod ledger;
@@ -20,6 +22,7 @@ use jit_ssh_core::policy::{LocalTime, Rules};
 use jit_ssh_proto::event::Actor;
 use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
+pub use accounts::AccountQuery;
 pub use call::{Call, SignedCall};
 pub use events::{Auditor, EventQuery, Export};
 pub use latest::Latest;
