@@ -77,7 +77,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let contents = init::Contents { config: &contents.0, policy: POLICY, inventory: &contents.1 };
     init::create(&place.dir, &contents, &passphrase).await?;
     tokio::spawn(provider::serve(idp, SystemClock));
-    let started = start(&Layout::new(&place.dir), &passphrase).await?;
+    let started = start(&Layout::new(&place.dir), &passphrase, None).await?;
     drop(passphrase);
     announce(&args, &started.config, &urls, &started.trust, &place.dir, &logins)?;
     let Started { app, background, .. } = started;

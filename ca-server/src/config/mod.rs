@@ -18,6 +18,7 @@ use url::Url;
 
 pub use raw::RawConfig;
 pub use rules::load_rules;
+pub(crate) use rules::rule_files;
 pub(crate) use toml_error::explain;
 
 use crate::oidc::IssuerConfig;

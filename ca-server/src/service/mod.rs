@@ -8,6 +8,7 @@ mod login;
 mod quota;
 mod refusal;
 mod requests;
+mod rules;
 mod session;
 
 use std::net::IpAddr;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jit_ssh_core::identity::VerifiedIdentity;
-use jit_ssh_core::policy::{LocalTime, Rules};
+use jit_ssh_core::policy::LocalTime;
 use jit_ssh_proto::event::Actor;
 use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
@@ -24,6 +25,7 @@ pub use events::{Auditor, EventQuery, Export};
 pub use ledger::Cosigned;
 pub use quota::Quota;
 pub(crate) use quota::WINDOW as QUOTA_WINDOW;
+pub use rules::InForce;
 pub use session::{LiveSession, SessionCache};
 
 use crate::clock::Clock;
@@ -50,7 +52,7 @@ pub struct Service {
     /// The last checkpoint that all of them cosigned.
     pub cosigned: tokio::sync::Mutex<Option<Cosigned>>,
     /// Policies and inventory in force.
-    pub rules: Arc<Rules>,
+    pub rules: InForce,
     /// Identity providers.
     pub providers: Vec<Arc<Provider>>,
     /// Limits.

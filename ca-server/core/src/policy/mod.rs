@@ -1,6 +1,7 @@
 //! Policy: who may do what, where and when, and on which terms (DESIGN 5).
 
 mod annotations;
+mod changes;
 mod compile;
 mod conditions;
 mod decide;
