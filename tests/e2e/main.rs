@@ -18,6 +18,7 @@ mod login;
 mod monitor;
 mod operations;
 mod proven;
+mod reload;
 mod serving;
 mod stand;
 mod tamper;
