@@ -7,7 +7,8 @@ use jit_ssh_core::policy::{Circumstances, Wanted};
 use jit_ssh_proto::wire::{Page, ReachableAccount};
 use jit_ssh_proto::{Account, Code, Name, Place, Problem};
 
-use super::{LiveSession, Service, Zone, refusal};
+use super::{LiveSession, Service, refusal};
+use crate::clock::Zone;
 
 /// How many accounts a page has if nothing is said, and at most.
 const PAGE: usize = 100;

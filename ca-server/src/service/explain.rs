@@ -9,7 +9,8 @@ use jit_ssh_proto::explanation::{self, Answer, Explanation};
 use jit_ssh_proto::wire::{AccessRequestBody, ExplainBody};
 use jit_ssh_proto::{Code, Problem, Span, UserKey};
 
-use super::{LiveSession, Service, Who, Zone};
+use super::{LiveSession, Service, Who};
+use crate::clock::Zone;
 
 /// How far ahead a request may start.
 const AHEAD: Span = Span::from_seconds(366 * 86_400);

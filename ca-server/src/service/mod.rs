@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jit_ssh_core::identity::VerifiedIdentity;
-use jit_ssh_core::policy::{Calendar, LocalTime, Rules};
+use jit_ssh_core::policy::{LocalTime, Rules};
 use jit_ssh_proto::event::Actor;
 use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
@@ -92,19 +92,6 @@ impl Service {
     /// `now` in the configured zone.
     fn local(&self, now: Timestamp) -> LocalTime {
         clock::local(now, &self.timezone)
-    }
-}
-
-/// The configured zone: its clock follows its changes of summer and winter.
-struct Zone<'a>(&'a TimeZone);
-
-impl Calendar for Zone<'_> {
-    fn local(&self, at: Timestamp) -> LocalTime {
-        clock::local(at, self.0)
-    }
-
-    fn zone(&self) -> &str {
-        self.0.iana_name().unwrap_or("UTC")
     }
 }
 

@@ -79,8 +79,11 @@ pub(super) fn person(who: &Who, known: &BTreeMap<String, Person>) -> Result<Pers
     Ok(changes.into_iter().rev().fold(next, Person::changed_by))
 }
 
+/// What differs, what was expected of it, and what came.
+type Difference = (&'static str, String, String);
+
 /// What is wrong with an outcome: each line what was expected and what came.
-fn differences(case: &Case, got: &Outcome) -> Result<Vec<(&'static str, String, String)>, String> {
+fn differences(case: &Case, got: &Outcome) -> Result<Vec<Difference>, String> {
     let mut wrong = Vec::new();
     let mut compare = |what: &'static str, expected: String, got: String| {
         if expected != got {
@@ -127,7 +130,7 @@ struct Ran<'a> {
     cases: &'a Cases,
     case: &'a Case,
     line: usize,
-    result: Result<(Outcome, Vec<(&'static str, String, String)>), String>,
+    result: Result<(Outcome, Vec<Difference>), String>,
 }
 
 impl Ran<'_> {
@@ -160,7 +163,7 @@ impl Ran<'_> {
         let (got, wrong, error) = match &self.result {
             Ok((outcome, wrong)) => {
                 let got = outcome.as_json();
-                let line = |(what, expected, got): &(&str, String, String)| json!({ "what": what, "expected": expected, "got": got });
+                let line = |(what, expected, got): &Difference| json!({ "what": what, "expected": expected, "got": got });
                 (got, wrong.iter().map(line).collect(), Value::Null)
             }
             Err(what) => (Value::Null, Vec::new(), json!(what)),
@@ -246,11 +249,7 @@ fn summary(
     ))?)
 }
 
-fn one(
-    case: &Case,
-    file: &CaseFile,
-    set: &Set,
-) -> Result<(Outcome, Vec<(&'static str, String, String)>), String> {
+fn one(case: &Case, file: &CaseFile, set: &Set) -> Result<(Outcome, Vec<Difference>), String> {
     let who = |now: Timestamp| identity(&case.who, file, set, now);
     let question = Question::of(case, &file.default, who, set)?;
     let outcome = question.put(set);
