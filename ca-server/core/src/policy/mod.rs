@@ -11,7 +11,7 @@ mod explain;
 mod facts;
 mod format;
 mod index;
-mod reach;
+mod listing;
 mod refusal;
 mod review;
 mod scan;
@@ -33,7 +33,7 @@ use self::entities::Vocabulary;
 pub use self::explain::{Calendar, DECISIONS, Explained, QUESTIONS};
 use self::facts::{Functions, Looked};
 pub use self::format::format;
-pub use self::reach::{Reachable, Wanted};
+pub use self::listing::{Reachable, Wanted};
 pub use self::review::{Finding, Lint, Mentioned, Severity, Surroundings, mentioned, review};
 pub use self::verb::{Leave, Verb};
 
@@ -194,7 +194,7 @@ impl Rules {
         calendar: &dyn Calendar,
         wanted: &Wanted<'_>,
     ) -> Reachable {
-        reach::accounts(self, identity, key, at, calendar, wanted)
+        listing::accounts(self, identity, key, at, calendar, wanted)
     }
 
     /// Decides whether somebody may do what is the CA's own, now: permits count whose action scope names the verb, any
