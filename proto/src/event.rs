@@ -235,9 +235,21 @@ pub struct RequestDecided {
     pub asked: Asked,
     /// The digest of the policies and inventory that decided.
     pub policy_digest: String,
+    /// The hosts that each group of hosts came to, if the request was granted: all of them, at the moment of deciding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Members>,
     /// What was decided.
     #[serde(flatten)]
     pub outcome: Outcome,
+}
+
+/// What an account of a group of hosts came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    /// The account, as asked.
+    pub account: Account,
+    /// The hosts that were in the group, by name.
+    pub hosts: Vec<Name>,
 }
 
 /// What was asked, in parsed form.

@@ -71,7 +71,14 @@ fn session_opened(login: Option<&str>, email: Option<&str>, claims: Option<&str>
 
 fn decided(asked: Asked, outcome: Outcome) -> What {
     let (request, session) = (parse(REQUEST), parse(SESSION));
-    What::RequestDecided(RequestDecided { request, session, asked, policy_digest: RULES.into(), outcome })
+    What::RequestDecided(RequestDecided {
+        request,
+        session,
+        asked,
+        policy_digest: RULES.into(),
+        members: Vec::new(),
+        outcome,
+    })
 }
 
 fn shell() -> Asked {

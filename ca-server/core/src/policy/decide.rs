@@ -255,8 +255,12 @@ impl<'a> Question<'a> {
                 | Verdict::NeedsApproval(..) => return Decision::Denied(refusal::no_access()),
             }
         }
-        match duration {
-            Some(duration) => Decision::Allowed(Allowed {
+        let reaches =
+            self.accounts.iter().map(|(a, h)| crate::places::Reach::host(a.login.clone(), h.name.clone()));
+        let places = crate::places::Places::new(reaches.collect(), None, 256);
+        match duration.zip(places.ok()) {
+            Some((duration, places)) => Decision::Allowed(Allowed {
+                places,
                 issuer: self.identity.issuer().clone(),
                 name: self.identity.name().clone(),
                 request: self.request.clone(),

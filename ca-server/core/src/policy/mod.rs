@@ -26,6 +26,7 @@ pub use self::verb::{Leave, Verb};
 
 use crate::identity::VerifiedIdentity;
 use crate::inventory::Inventory;
+use crate::places::Places;
 use crate::request::AccessRequest;
 
 /// One `policies/*.cedar` file, as written.
@@ -102,6 +103,7 @@ pub struct Allowed {
     issuer: Name,
     name: Name,
     request: AccessRequest,
+    places: Places,
     duration: Span,
     pin_source: bool,
     verify_required: bool,
@@ -221,9 +223,9 @@ fn digest(sources: &[PolicySource], inventory: &[u8; 32], default_ttl: Span) -> 
 }
 
 impl Allowed {
-    /// Issuer, name, request, policies and digest, for the grant that is made of it.
-    pub(crate) fn into_parts(self) -> (Name, Name, AccessRequest, Vec<String>, String) {
-        (self.issuer, self.name, self.request, self.policies, self.digest)
+    /// Issuer, name, request, places, policies and digest, for the grant that is made of it.
+    pub(crate) fn into_parts(self) -> (Name, Name, AccessRequest, Places, Vec<String>, String) {
+        (self.issuer, self.name, self.request, self.places, self.policies, self.digest)
     }
 
     /// The alias of the asker's issuer.
@@ -242,6 +244,12 @@ impl Allowed {
     #[must_use]
     pub fn request(&self) -> &AccessRequest {
         &self.request
+    }
+
+    /// Where it leads: the hosts that the accounts came to, and what certificates call them.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// How long: what was asked, or what the shortest offer gives.
