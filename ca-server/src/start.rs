@@ -90,11 +90,13 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
     if providers.is_empty() {
         tracing::warn!("no [[issuer]] in ca.toml: nobody can log in");
     }
+    let signers = std::iter::once(keys.user).chain(keys.devices);
+    let signers = signers.map(|signer| Arc::new(signer) as Arc<dyn Signer>).collect();
     let service = Service {
         ca_id: keys.ca_id,
         clock,
         store,
-        signer: Arc::new(keys.user),
+        signers,
         ledger: Arc::new(keys.ledger),
         witnesses: config.witnesses.iter().cloned().map(Witness::new).collect(),
         cosigned: tokio::sync::Mutex::default(),
@@ -169,7 +171,11 @@ fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<Sig
         ca_id: keys.ca_id,
         url: config.url.as_str().trim_end_matches('/').to_owned(),
         issued: clock.now(),
-        authorities: vec![authority(keys.user.authority()), authority(&keys.host)],
+        authorities: [keys.user.authority(), &keys.host]
+            .into_iter()
+            .chain(keys.devices.iter().map(Signer::authority))
+            .map(authority)
+            .collect(),
         ledger_key: keys.ledger.public_key().to_openssh()?,
         issuers: issuers.collect(),
         host_patterns: Vec::new(),

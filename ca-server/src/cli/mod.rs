@@ -3,6 +3,7 @@
 #[cfg(feature = "dev")]
 mod dev;
 mod init;
+mod key;
 mod lines;
 mod log;
 mod serve;
@@ -37,6 +38,9 @@ enum Command {
     /// Run a throw-away CA with an identity provider of its own, on loopback only, to try things
     #[cfg(feature = "dev")]
     Dev(dev::Args),
+    /// List the keys of the CA, or make one more for devices that match plain logins
+    #[command(subcommand)]
+    Key(key::Command),
     /// Read the record of what was decided and issued
     #[command(subcommand)]
     Log(log::Command),
@@ -80,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => runtime().and_then(|rt| rt.block_on(serve::run(args))),
         #[cfg(feature = "dev")]
         Command::Dev(args) => runtime().and_then(|rt| rt.block_on(dev::run(args))),
+        Command::Key(command) => key::run(command),
         Command::Log(command) => runtime().and_then(|rt| rt.block_on(log::run(command))),
         Command::Backup(args) => runtime().and_then(|rt| rt.block_on(store::backup(args))),
         Command::Restore(args) => runtime().and_then(|rt| rt.block_on(store::restore(args))),

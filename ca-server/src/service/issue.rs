@@ -98,6 +98,13 @@ impl Service {
                     Some(Problem::new(denial.code, denial.detail)),
                 )
             }
+            Decision::Allowed(allowed) if self.signers.get(allowed.places().authority()).is_none() => {
+                let authority = allowed.places().authority();
+                tracing::warn!(request = %id, name = who.identity.name().as_str(), %authority, "no key signs for these hosts: make it with `jit-ssh-ca key add` and restart");
+                self.quota.refused(&who.session, now);
+                let denial = refusal::no_key();
+                (Decided::Denied { code: denial.code, policies: allowed.policies().to_vec() }, Some(denial))
+            }
             Decision::Allowed(allowed) => {
                 let facts = GrantFacts {
                     id: GrantId::from(entropy::ulid_parts(self.clock.milliseconds())),
