@@ -27,6 +27,8 @@ pub struct AccessRequest {
     duration: Option<Span>,
     reason: Text,
     ticket: Text,
+    starts_in: Span,
+    break_glass: bool,
 }
 
 impl AccessRequest {
@@ -64,7 +66,21 @@ impl AccessRequest {
             duration: duration(body, limits)?,
             reason: text("reason", &body.reason)?,
             ticket: text("ticket", &body.ticket)?,
+            starts_in: Span::default(),
+            break_glass: false,
         })
+    }
+
+    /// The same request, to start this long from now.
+    #[must_use]
+    pub fn starting_in(self, starts_in: Span) -> Self {
+        Self { starts_in, ..self }
+    }
+
+    /// The same request, under break-glass or not.
+    #[must_use]
+    pub fn under_break_glass(self, break_glass: bool) -> Self {
+        Self { break_glass, ..self }
     }
 
     /// The accounts: at least one, each once, in the order asked.
@@ -107,6 +123,18 @@ impl AccessRequest {
     #[must_use]
     pub fn ticket(&self) -> &Text {
         &self.ticket
+    }
+
+    /// How long from now it is to start; zero is at once.
+    #[must_use]
+    pub fn starts_in(&self) -> Span {
+        self.starts_in
+    }
+
+    /// Whether it is made under break-glass.
+    #[must_use]
+    pub fn break_glass(&self) -> bool {
+        self.break_glass
     }
 
     /// The actions that policy is asked about: the mode and each modifier.

@@ -1,6 +1,8 @@
 //! An `[[issuer]]` entry: from what was written to what can only be valid.
 
-use jit_ssh_core::identity::{Flow, IdentityKind, IssuerRules};
+use std::collections::BTreeMap;
+
+use jit_ssh_core::identity::{ClaimPath, Flow, IdentityKind, IssuerRules, MAX_TAGS};
 use jit_ssh_proto::{Name, Span};
 use url::Url;
 
@@ -56,7 +58,7 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
             ));
         }
     }
-    let mut groups_map = std::collections::BTreeMap::new();
+    let mut groups_map = BTreeMap::new();
     for (theirs, ours) in raw.groups_map {
         let ours = ours
             .iter()
@@ -91,6 +93,7 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
             username: raw.username,
             groups: raw.groups,
             groups_map,
+            tags: tags(raw.tags)?,
             allowed_domains: raw.allowed_domains,
             privileged_flows: raw.privileged_flows,
         },
@@ -104,6 +107,22 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         max_token_age,
         jwks_file: raw.jwks_file.map(|path| layout.root().join(path)),
     })
+}
+
+/// Tag → claim, each tag with a name that can be written in a policy without surprises.
+fn tags(raw: BTreeMap<String, String>) -> Result<BTreeMap<String, ClaimPath>, Bad> {
+    let bad = |what: String| ("tags".to_owned(), what);
+    if raw.len() > MAX_TAGS {
+        return Err(bad(format!("has {} tags: take at most {MAX_TAGS}", raw.len())));
+    }
+    let one = |(tag, claim): (String, String)| {
+        if tag.is_empty() || !tag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) {
+            return Err(bad(format!("has {tag:?}: name a tag with letters, digits, '_' and '-'")));
+        }
+        let path = claim.parse().map_err(|e| bad(format!("takes {tag} from {claim:?}, which {e}")))?;
+        Ok((tag, path))
+    };
+    raw.into_iter().map(one).collect()
 }
 
 fn flow(word: &str) -> Result<Flow, Bad> {

@@ -93,6 +93,8 @@ pub(super) struct RawIssuer {
     #[serde(default)]
     pub(super) groups_map: BTreeMap<String, Vec<String>>,
     #[serde(default)]
+    pub(super) tags: BTreeMap<String, String>,
+    #[serde(default)]
     pub(super) allowed_domains: Vec<String>,
     #[serde(default)]
     pub(super) privileged_flows: bool,

@@ -38,6 +38,8 @@ fn a_wrong_configuration_is_refused_with_the_key_and_what_to_write() {
         (first_issuer, "url = \"https://partner.example.com\"", vec!["partner", "must be its own"]),
         ("[\"ES256\"]", "[\"none\"]", vec!["algorithms", "\"none\"", "choose from"]),
         ("[\"ES256\"]", "[\"HS256\"]", vec!["algorithms", "\"HS256\"", "choose from"]),
+        ("[\"ES256\"]", "[\"ES256\"]\ntags = { \"a b\" = \"ref\" }", vec!["tags", "\"a b\"", "letters"]),
+        ("[\"ES256\"]", "[\"ES256\"]\ntags = { ref = \"/a~2\" }", vec!["tags", "\"/a~2\"", "JSON pointer"]),
         ("[[issuer]]", "[limits]\nduration = \"25h\"\n[[issuer]]", vec!["limits.duration", "1d"]),
         ("[[issuer]]", "[limits]\nduration = \"-1h\"\n[[issuer]]", vec!["limits.duration", "90s"]),
         ("[[issuer]]", "timezone = \"Mars/Olympus\"\n[[issuer]]", vec!["timezone", "Europe/Paris"]),

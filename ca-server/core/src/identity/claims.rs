@@ -8,7 +8,7 @@ use jit_ssh_proto::{Code, Problem, Timestamp};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::{Claims, Flow, IssuerRules};
+use super::{Claims, Flow, IssuerRules, tags};
 
 /// The most values of `amr`, and the longest of them and of `acr`.
 const MAX_METHODS: usize = 32;
@@ -50,6 +50,7 @@ impl Claims {
             email_verified: payload.get("email_verified").cloned(),
             username: named(&rules.username),
             groups: named(&rules.groups),
+            tags: tags::pick(&rules.tags, payload)?,
         })
     }
 }

@@ -3,6 +3,7 @@
 mod attributes;
 mod claims;
 mod derived;
+mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,8 @@ use alloc::vec::Vec;
 use jit_ssh_proto::{Code, Name, Problem, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use self::tags::{ClaimPath, ClaimPathError, MAX_TAGS};
 
 /// What an issuer speaks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +42,8 @@ pub struct IssuerRules {
     pub groups: Option<String>,
     /// The provider's group → ours. No group exists that is not mapped.
     pub groups_map: BTreeMap<String, Vec<Name>>,
+    /// Tags for policy: tag → where its value stands.
+    pub tags: BTreeMap<String, ClaimPath>,
     /// Domains of e-mail addresses that may log in; empty means any address, verified or not, may.
     pub allowed_domains: Vec<String>,
     /// Whether sessions from flows without a nonce may approve, administer and break glass.
@@ -73,11 +78,19 @@ pub struct Picked {
     pub username: Option<String>,
     /// The claim in [`Claims::groups`].
     pub groups: Option<String>,
+    /// The claims in [`Claims::tags`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, ClaimPath>,
 }
 
 impl From<&IssuerRules> for Picked {
     fn from(rules: &IssuerRules) -> Self {
-        Self { issuer: rules.url.clone(), username: rules.username.clone(), groups: rules.groups.clone() }
+        Self {
+            issuer: rules.url.clone(),
+            username: rules.username.clone(),
+            groups: rules.groups.clone(),
+            tags: rules.tags.clone(),
+        }
     }
 }
 
@@ -110,6 +123,9 @@ pub struct Claims {
     /// The claim named by the entry's `groups`, as it came.
     #[serde(default, deserialize_with = "claims::present", skip_serializing_if = "Option::is_none")]
     pub groups: Option<Value>,
+    /// The values of the entry's `tags`, as texts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
 }
 
 /// A person or workload whose token was verified and whom the issuer's entry admits.
@@ -122,6 +138,7 @@ pub struct VerifiedIdentity {
     login: Option<Name>,
     email: Option<String>,
     groups: BTreeSet<Name>,
+    tags: BTreeMap<String, String>,
     flow: Flow,
     auth_time: Option<Timestamp>,
     methods: Vec<String>,
@@ -164,6 +181,7 @@ impl VerifiedIdentity {
             login,
             email: email.map(Into::into),
             groups,
+            tags: claims.tags.clone(),
             flow: claims.flow,
             auth_time: claims.auth_time,
             methods: claims.methods.clone(),
@@ -211,6 +229,12 @@ impl VerifiedIdentity {
     #[must_use]
     pub fn groups(&self) -> &BTreeSet<Name> {
         &self.groups
+    }
+
+    /// Tags: the claims that the issuer's entry hands on to policy.
+    #[must_use]
+    pub fn tags(&self) -> &BTreeMap<String, String> {
+        &self.tags
     }
 
     /// How they logged in.

@@ -24,6 +24,7 @@ fn rules() -> IssuerRules {
         ]
         .map(|(theirs, ours)| (theirs.into(), ours.into_iter().map(|n| n.parse().unwrap()).collect()))
         .into(),
+        tags: Default::default(),
         allowed_domains: Vec::new(),
         privileged_flows: false,
     }

@@ -222,7 +222,7 @@ impl<'a> Question<'a> {
         Ok(false)
     }
 
-    /// The permits among what matched that this caller can take.
+    /// The permits among what matched that this caller can take: under break-glass those for it, else the others.
     fn offers(&self, matched: &BTreeSet<&'a PolicyId>) -> Offers<'a> {
         matched
             .iter()
@@ -230,7 +230,9 @@ impl<'a> Question<'a> {
                 (id, Rule::Permit(offer)) => Some((id, offer)),
                 (_, Rule::Forbid(_)) => None,
             })
-            .filter(|(_, offer)| !offer.break_glass && (!offer.verify || self.key.is_fido()))
+            .filter(|(_, offer)| {
+                offer.break_glass == self.request.break_glass() && (!offer.verify || self.key.is_fido())
+            })
             .collect()
     }
 

@@ -153,7 +153,7 @@ impl Vocabulary {
         attributes.extend(identity.login().map(|login| ("login", login.as_str().into())));
         attributes.extend(identity.email().map(|email| ("email", email.into())));
         let groups = identity.groups().iter().map(|g| uid(&self.group, g.as_str()));
-        entity(self.principal(identity), attributes, groups, core::iter::empty(), &BTreeMap::new())
+        entity(self.principal(identity), attributes, groups, core::iter::empty(), identity.tags())
     }
 }
 

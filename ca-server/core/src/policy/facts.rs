@@ -93,13 +93,21 @@ pub(super) struct Asking<'a> {
     pub(super) reason: &'a str,
     pub(super) ticket: &'a str,
     pub(super) command: Option<&'a Command>,
+    pub(super) starts_in: Span,
+    pub(super) break_glass: bool,
 }
 
 impl<'a> Asking<'a> {
     /// One action of a request: `exec` is told the command, no other action is.
     pub(super) fn of(request: &'a AccessRequest, action: Action) -> Self {
         let command = if action == Action::Exec { request.command() } else { None };
-        Self { reason: request.reason().as_str(), ticket: request.ticket().as_str(), command }
+        Self {
+            reason: request.reason().as_str(),
+            ticket: request.ticket().as_str(),
+            command,
+            starts_in: request.starts_in(),
+            break_glass: request.break_glass(),
+        }
     }
 }
 
@@ -115,7 +123,7 @@ pub(super) fn context(
     key: &UserKey,
     at: &Circumstances,
 ) -> Result<Context, Untold> {
-    if at.now.seconds() > LAST_INSTANT || duration.seconds() > LONGEST {
+    if at.now.seconds() > LAST_INSTANT || duration.max(asking.starts_in).seconds() > LONGEST {
         return Err(Untold);
     }
     let mut members: Vec<Member> = Vec::new();
@@ -138,8 +146,8 @@ pub(super) fn context(
     tell("reason", &|| Ok(asking.reason.into()))?;
     tell("ticket", &|| Ok(asking.ticket.into()))?;
     tell("duration", &|| functions.span(duration))?;
-    tell("starts_in", &|| functions.span(Span::from_seconds(0)))?;
-    tell("break_glass", &|| Ok(false.into()))?;
+    tell("starts_in", &|| functions.span(asking.starts_in))?;
+    tell("break_glass", &|| Ok(asking.break_glass.into()))?;
     tell("auth", &|| auth(functions, identity, at.now))?;
     tell("key", &|| Ok(record(Vec::from([("type", key.algorithm().as_str().into())]))))?;
     if let Some(command) = asking.command {

@@ -297,6 +297,7 @@ async fn the_ca_takes_its_tokens() {
             username: Some("preferred_username".to_owned()),
             groups: Some("groups".to_owned()),
             groups_map: [].into(),
+            tags: Default::default(),
             allowed_domains: Vec::new(),
             privileged_flows: false,
         },

@@ -204,6 +204,7 @@ pub(super) fn entry(url: &str) -> IssuerConfig {
             username: Some("preferred_username".to_owned()),
             groups: Some("groups".to_owned()),
             groups_map: [("sre".to_owned(), vec!["sre".parse().unwrap()])].into(),
+            tags: Default::default(),
             allowed_domains: Vec::new(),
             privileged_flows: false,
         },

@@ -46,6 +46,7 @@ fn alice() -> VerifiedIdentity {
         username: Some("preferred_username".into()),
         groups: None,
         groups_map: alloc::collections::BTreeMap::new(),
+        tags: [].into(),
         allowed_domains: Vec::new(),
         privileged_flows: false,
     };

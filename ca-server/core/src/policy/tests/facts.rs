@@ -94,6 +94,58 @@ fn each_fact_is_there() {
 }
 
 #[test]
+fn tags_are_what_the_issuers_entry_takes() {
+    let issuer = IssuerRules {
+        name: "ci".parse().unwrap(),
+        url: "https://ci.example.com".into(),
+        kind: IdentityKind::Workload,
+        username: None,
+        groups: None,
+        groups_map: [].into(),
+        tags: [("ref", "ref"), ("namespace", "/kubernetes.io/namespace")]
+            .map(|(tag, claim)| (tag.into(), claim.parse().unwrap()))
+            .into(),
+        allowed_domains: Vec::new(),
+        privileged_flows: false,
+    };
+    let payload = json!({ "sub": "job", "ref": "refs/heads/main", "kubernetes.io": { "namespace": "shop" }, "environment": "prod" });
+    let claims = Claims::from_payload(&issuer, Flow::Code, payload.as_object().unwrap()).unwrap();
+    let job = VerifiedIdentity::admit(&issuer, &claims).unwrap();
+    for (condition, expected) in [
+        (r#"principal.hasTag("ref") && principal.getTag("ref") == "refs/heads/main""#, "1h by yes"),
+        (r#"principal.hasTag("namespace") && principal.getTag("namespace") == "shop""#, "1h by yes"),
+        // A claim that the entry does not take reaches no policy.
+        (r#"principal.hasTag("environment") && principal.getTag("environment") == "prod""#, "no_access"),
+    ] {
+        assert_eq!(holds(condition, &job, "shell deploy@web-1", &circumstances()), expected, "{condition}");
+    }
+    let other = IssuerRules { tags: [("ref".into(), "sub".parse().unwrap())].into(), ..issuer };
+    assert_eq!(VerifiedIdentity::admit(&other, &claims).unwrap_err().code, Code::SessionEnded);
+}
+
+#[test]
+fn what_a_request_says_of_itself() {
+    let rules = rules(
+        r#"@id("later") permit (principal, action, resource) when { context.starts_in == duration("2h") };
+           @id("glass") @break_glass permit (principal, action, resource) when { context.break_glass };"#,
+    );
+    let who = person("alice", &[]);
+    let plain = || ask("shell deploy@web-1");
+    for (request, expected) in [
+        (plain(), "no_access"),
+        (plain().starting_in(Span::from_seconds(7200)), "1h by later"),
+        (plain().starting_in(Span::from_seconds(u64::MAX)), "policy_error"),
+        (plain().under_break_glass(true), "1h by glass"),
+        // Under break-glass no other permit is an offer, and without it those for it are none.
+        (plain().starting_in(Span::from_seconds(7200)).under_break_glass(true), "1h by glass"),
+        (plain().under_break_glass(false), "no_access"),
+    ] {
+        let decision = rules.decide(&who, &request, &key(), &circumstances());
+        assert_eq!(outcome(&decision), expected, "{request:?}");
+    }
+}
+
+#[test]
 fn absent_facts_never_satisfy() {
     let nobody = identity(IdentityKind::Workload, "Not A Login", &[], &json!({"email_verified": false}));
     for condition in [

@@ -83,6 +83,7 @@ fn identity(kind: IdentityKind, name: &str, groups: &[&str], more: &Value) -> Ve
         username: Some("preferred_username".into()),
         groups: Some("groups".into()),
         groups_map: groups.iter().map(|g| (g.to_string(), Vec::from([g.parse().unwrap()]))).collect(),
+        tags: Default::default(),
         allowed_domains: Vec::new(),
         privileged_flows: false,
     };

@@ -33,6 +33,7 @@ pub(super) fn grant(person: Person, session: u64, request: u64, seconds: u64) ->
         username: Some("preferred_username".to_owned()),
         groups: None,
         groups_map: BTreeMap::new(),
+        tags: BTreeMap::new(),
         allowed_domains: Vec::new(),
         privileged_flows: false,
     };

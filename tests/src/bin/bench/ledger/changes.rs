@@ -58,6 +58,7 @@ impl Changes {
             username: Some("preferred_username".to_owned()),
             groups: None,
             groups_map: BTreeMap::new(),
+            tags: BTreeMap::new(),
             allowed_domains: Vec::new(),
             privileged_flows: false,
         };
@@ -68,6 +69,7 @@ impl Changes {
                 issuer: issuer_rules.url.clone(),
                 username: issuer_rules.username.clone(),
                 groups: None,
+                tags: BTreeMap::new(),
             },
             flow: Flow::Code,
             auth_time: Some(opened),
@@ -77,6 +79,7 @@ impl Changes {
             email_verified: None,
             username: Some("alice".into()),
             groups: None,
+            tags: [].into(),
         };
         let identity = VerifiedIdentity::admit(&issuer_rules, &claims).map_err(|e| anyhow!("{e:?}"))?;
         let (session_key, key) = (Key::new()?, Key::new()?);
