@@ -50,7 +50,9 @@ pub enum KeyError {
     #[error("{0} and {1} are one key: each must be its own; remove the copy")]
     Shared(PathBuf, PathBuf),
     /// Not the name of an authority of devices.
-    #[error("{0} is not the name of a key to add: write user-NAME, NAME being the host or the group that has principals = \"login\"")]
+    #[error(
+        "{0} is not the name of a key to add: write user-NAME, NAME being the host or the group that has principals = \"login\""
+    )]
     Name(String),
 }
 
@@ -152,7 +154,9 @@ fn device_keys(folder: &Path) -> Result<Vec<Name>, KeyError> {
     for entry in fs::read_dir(folder).map_err(io)? {
         let file = entry.map_err(io)?.file_name();
         let name: Option<Name> = file.to_str().and_then(|name| name.parse().ok());
-        found.extend(name.filter(|name| Authority::device_of(name).is_some() && !name.as_str().ends_with(".pub")));
+        found.extend(
+            name.filter(|name| Authority::device_of(name).is_some() && !name.as_str().ends_with(".pub")),
+        );
     }
     found.sort_unstable();
     Ok(found)

@@ -63,7 +63,7 @@ fn make(folder: &Path, name: &str, passphrase: &Passphrase) -> Result<PublicKey,
 }
 
 /// Creates a file that must not exist yet, durably.
-pub(crate) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let written = opened.and_then(|mut file| {
         file.write_all(text.as_bytes())?;

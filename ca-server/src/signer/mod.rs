@@ -4,8 +4,8 @@
 mod authorities;
 mod file;
 mod keys;
-mod make;
 mod ledger;
+mod make;
 mod passphrase;
 
 use std::future::Future;
@@ -18,9 +18,8 @@ use ssh_key::Signature;
 pub use authorities::Signers;
 pub use file::FileSigner;
 pub use keys::{KEY_NAMES, KeyError, Keys, PublicHalf, ca_id, ledger_key, public_halves};
-pub(crate) use make::write_new;
-pub use make::{add_key, create_keys};
 pub use ledger::LedgerSigner;
+pub use make::{add_key, create_keys};
 pub use passphrase::{Passphrase, PassphraseError};
 
 /// Why a signer did not sign.
