@@ -8,7 +8,7 @@ use anyhow::Context;
 use data_encoding::HEXLOWER;
 use jit_ssh_core::authority::Authority;
 use jit_ssh_core::identity::IdentityKind;
-use jit_ssh_proto::event::{Actor, ConfigChanged, Event, KeyUsed, LogFilter, PolicyLoaded, What};
+use jit_ssh_proto::event::{Actor, ConfigChanged, Event, KeyAdded, KeyUsed, LogFilter, PolicyLoaded, What};
 use jit_ssh_proto::{AuthorityEntry, IssuerEntry, SignedBundle, TrustBundle};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
@@ -74,8 +74,9 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         fingerprint: trust.clone(),
         sha256: HEXLOWER.encode(&Sha256::digest(bundle.bundle.as_bytes())),
     };
+    let added = keys_added(&store, &keys).await?;
     let changed = config_changed(&store, &config.digest).await?.map(What::ConfigChanged);
-    let records = changed.into_iter().chain([What::PolicyLoaded(loaded), What::KeyUsed(used)]);
+    let records = changed.into_iter().chain(added).chain([What::PolicyLoaded(loaded), What::KeyUsed(used)]);
     let records = records.map(|what| Change::Record(RecordEvent { actor: Actor::Ca, what })).collect();
     for outcome in store.apply(clock.now(), records).await? {
         outcome?;
@@ -132,6 +133,28 @@ async fn last_policy(store: &Store) -> anyhow::Result<Option<String>> {
         let event: serde_json::Value = serde_json::from_slice(&content.body).ok()?;
         event.get("digest")?.as_str().map(str::to_owned)
     }))
+}
+
+/// What to record of authorities that the ledger does not know.
+async fn keys_added(store: &Store, keys: &Keys) -> anyhow::Result<Vec<What>> {
+    let filter = LogFilter { kind: Some("key.added".parse()?), ..LogFilter::default() };
+    let mut search = Search { filter, newest_first: false, limit: 100 };
+    let mut known = Vec::new();
+    loop {
+        let found = store.search(search.clone()).await?;
+        let bodies = found.events.iter().filter_map(|stored| stored.content.as_ref());
+        known.extend(bodies.filter_map(|content| serde_json::from_slice::<Event>(&content.body).ok()));
+        search.filter.after = found.next;
+        if !found.more || found.next.is_none() {
+            break;
+        }
+    }
+    let authorities = keys.devices.iter().map(Signer::authority);
+    let added = authorities.map(|authority| {
+        KeyAdded { name: authority.name().clone(), key: authority.key().to_string() }
+    });
+    let is_known = |added: &KeyAdded| known.iter().any(|event| event.what == What::KeyAdded(added.clone()));
+    Ok(added.filter(|added| !is_known(added)).map(What::KeyAdded).collect())
 }
 
 /// What to record if `ca.toml` is not what the ledger knows.

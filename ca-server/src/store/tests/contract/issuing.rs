@@ -125,6 +125,7 @@ async fn certificates(store: &Store) -> Vec<(Name, u64)> {
         | What::RequestDecided(_)
         | What::CertificateRevoked(_)
         | What::KeyUsed(_)
+        | What::KeyAdded(_)
         | What::ConfigChanged(_)
         | What::LogExported(_)
         | What::EventErased(_)
