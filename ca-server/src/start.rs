@@ -64,7 +64,7 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
     let loaded = PolicyLoaded {
         digest: rules.digest().to_owned(),
         policies: u64::try_from(rules.len())?,
-        hosts: u64::try_from(rules.inventory().hosts().count())?,
+        hosts: u64::try_from(rules.inventory().len())?,
         previous: last_policy(&store).await?,
     };
     tracing::info!(digest = %loaded.digest, policies = loaded.policies, hosts = loaded.hosts, "rules loaded");

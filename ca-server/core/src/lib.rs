@@ -11,6 +11,7 @@ pub mod cert;
 pub mod grant;
 pub mod identity;
 pub mod inventory;
+pub mod place;
 pub mod places;
 pub mod policy;
 pub mod request;

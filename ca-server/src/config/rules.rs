@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use jit_ssh_core::inventory::{Inventory, InventoryFile};
+use jit_ssh_core::inventory::{Inventory, InventorySource};
 use jit_ssh_core::policy::{PolicySource, Rules};
 use jit_ssh_proto::Span;
 use sha2::{Digest, Sha256};
 
-use super::{ConfigError, Layout, explain};
+use super::{ConfigError, Layout};
 
 /// Cedar's parser recurses: it gets a stack that nesting within our cap cannot exhaust.
 const PARSER_STACK_BYTES: usize = 16 << 20;
@@ -20,13 +20,15 @@ pub fn load_rules(layout: &Layout, default_ttl: Span) -> Result<Rules, ConfigErr
     let mut digest = Sha256::new();
     let mut files = Vec::new();
     for (path, text) in read_all(&layout.inventory(), "toml")? {
-        let name = file_name(&path);
-        frame(&mut digest, name.as_bytes());
+        let file = file_name(&path);
+        frame(&mut digest, file.as_bytes());
         frame(&mut digest, text.as_bytes());
-        let file: InventoryFile = toml::from_str(&text).map_err(|e| explain(&path, &text, &e))?;
-        files.push((name, file));
+        files.push(InventorySource { file, text });
     }
-    let inventory = Inventory::build(&files).map_err(|e| ConfigError::Rules(format!("inventory/{e}")))?;
+    let inventory = Inventory::read(&files).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(|e| format!("inventory/{e}")).collect();
+        ConfigError::Rules(lines.join("\n"))
+    })?;
     let sources: Vec<PolicySource> = read_all(&layout.policies(), "cedar")?
         .into_iter()
         .map(|(path, text)| PolicySource { file: file_name(&path), text })

@@ -202,7 +202,7 @@ impl Service {
         let places = grant.places();
         let addresses = places
             .hosts()
-            .filter_map(|host| Some((host.to_string(), self.rules.inventory().host(host)?.address.clone()?)));
+            .filter_map(|host| Some((host.to_string(), self.rules.inventory().host(host)?.address()?.to_owned())));
         let members = places
             .members()
             .into_iter()

@@ -20,9 +20,10 @@ use serde_json::Value;
 
 use super::annotations::{self, Rule};
 use super::facts::Looked;
-use super::scan::{self, Statement, position};
+use super::scan::{self, Statement};
 use super::verb::{self, Scope};
 use super::{PolicyError, PolicySource};
+use crate::place::{one_line, position};
 
 /// The schema, as `docs/` shows it.
 pub(super) const SCHEMA: &str = include_str!("schema.cedarschema");
@@ -113,12 +114,6 @@ impl Origin<'_> {
 fn fault(source: &PolicySource, offset: usize, what: impl Into<String>) -> PolicyError {
     let (line, column) = position(&source.text, offset);
     PolicyError { file: source.file.clone(), line, column, what: what.into() }
-}
-
-/// One visible line, whatever the policy has in it.
-fn one_line(text: &str) -> String {
-    let escape = |c: char| if c.is_ascii_graphic() { String::from(c) } else { c.escape_debug().to_string() };
-    text.split_whitespace().map(|word| word.chars().map(escape).collect()).collect::<Vec<String>>().join(" ")
 }
 
 impl Compiled {

@@ -59,7 +59,7 @@ struct Question<'a> {
     request: &'a AccessRequest,
     key: &'a UserKey,
     at: &'a Circumstances,
-    accounts: Vec<(&'a Account, &'a Host)>,
+    accounts: Vec<(&'a Account, Host<'a>)>,
     principal: EntityUID,
     entities: Entities,
 }
@@ -79,7 +79,7 @@ pub(super) fn decide(
     at: &Circumstances,
 ) -> Decision {
     // 1. What the inventory does not offer does not exist.
-    let mut accounts: Vec<(&Account, &Host)> = Vec::new();
+    let mut accounts: Vec<(&Account, Host<'_>)> = Vec::new();
     for account in request.accounts() {
         match rules.inventory.account(account) {
             Some(host) => accounts.push((account, host)),
@@ -129,8 +129,8 @@ impl<'a> Question<'a> {
             return Decision::Denied(denial);
         }
         // 5. What is allowed may still be beyond this version.
-        match self.accounts.iter().find(|(_, host)| host.principals == PrincipalStyle::Login) {
-            Some((_, host)) => Decision::Denied(refusal::login_style(&host.name)),
+        match self.accounts.iter().find(|(_, host)| host.principals() == PrincipalStyle::Login) {
+            Some((_, host)) => Decision::Denied(refusal::login_style(host.name())),
             None => self.allow(&verdicts),
         }
     }
@@ -201,7 +201,7 @@ impl<'a> Question<'a> {
         let Rules { vocabulary, compiled, inventory, .. } = self.rules;
         let Some(host) = inventory.account(account) else { return Ok(false) };
         let logins: Vec<Account> = host
-            .logins
+            .logins()
             .iter()
             .map(|login| Account { login: login.clone(), place: account.place.clone() })
             .collect();
@@ -257,11 +257,8 @@ impl<'a> Question<'a> {
                 | Verdict::NeedsApproval(..) => return Decision::Denied(refusal::no_access()),
             }
         }
-        let reaches =
-            self.accounts.iter().map(|(a, h)| crate::places::Reach::host(a.login.clone(), h.name.clone()));
-        let places = crate::places::Places::new(reaches.collect(), None, 256);
-        match duration.zip(places.ok()) {
-            Some((duration, places)) => Decision::Allowed(Allowed {
+        match duration {
+            Some(duration) => Decision::Allowed(Allowed {
                 places,
                 issuer: self.identity.issuer().clone(),
                 name: self.identity.name().clone(),

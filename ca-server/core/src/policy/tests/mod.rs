@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::{Circumstances, Decision, Denial, LocalTime, PolicyError, PolicySource, Rules};
 use crate::identity::{Claims, Flow, IdentityKind, IssuerRules, VerifiedIdentity};
-use crate::inventory::{Inventory, InventoryFile};
+use crate::inventory::{Inventory, InventorySource};
 use crate::request::{AccessRequest, RequestLimits};
 
 const INVENTORY: &str = r#"
@@ -55,8 +55,11 @@ const NOW: u64 = 1_795_339_800;
 const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2phQr2MUYVQCpR2ZCnL9q3nBcP6nHSVpSWP0HcL1Jm";
 
 fn inventory() -> Inventory {
-    let file: InventoryFile = toml::from_str(INVENTORY).unwrap();
-    Inventory::build(&[("inventory.toml".into(), file)]).unwrap()
+    inventory_of(INVENTORY)
+}
+
+fn inventory_of(text: &str) -> Inventory {
+    Inventory::read(&[InventorySource { file: "inventory.toml".into(), text: text.into() }]).unwrap()
 }
 
 fn try_rules(policies: &str) -> Result<Rules, Vec<PolicyError>> {
