@@ -45,7 +45,7 @@ pub struct Started {
 /// What is wrong with the configuration, the keys, the rules or the store.
 pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<Started> {
     let config = Config::load(layout)?;
-    let rules = load_rules(layout, config.limits.ttl)?;
+    let rules = load_rules(layout, config.limits.ttl)?.limited(config.limits.places);
     let began = Instant::now();
     let keys = Keys::open(&layout.keys(), passphrase)?;
     let key_derivation = began.elapsed();
@@ -150,9 +150,8 @@ async fn keys_added(store: &Store, keys: &Keys) -> anyhow::Result<Vec<What>> {
         }
     }
     let authorities = keys.devices.iter().map(Signer::authority);
-    let added = authorities.map(|authority| {
-        KeyAdded { name: authority.name().clone(), key: authority.key().to_string() }
-    });
+    let added = authorities
+        .map(|authority| KeyAdded { name: authority.name().clone(), key: authority.key().to_string() });
     let is_known = |added: &KeyAdded| known.iter().any(|event| event.what == What::KeyAdded(added.clone()));
     Ok(added.filter(|added| !is_known(added)).map(What::KeyAdded).collect())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jit_ssh_proto::wire::{AccessRequestBody, Issued, OpenSession};
 use jit_ssh_proto::{
-    Account, CaId, Command, GrantId, Mode, Modifiers, Namespace, Salt, Span, Text, UserKey, oidc_nonce,
+    Account, CaId, Command, Flow, GrantId, Mode, Modifiers, Namespace, Salt, Span, Text, UserKey, oidc_nonce,
     possession_message,
 };
 use rand::RngCore;
@@ -214,6 +214,7 @@ pub(crate) fn log_in(
         id_token,
         session_key: public.to_string(),
         salt: salt.to_string(),
+        flow: Flow::Code,
         request: ask.as_ref().map(|ask| ask.body.clone()),
     };
     let opened = {

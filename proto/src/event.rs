@@ -12,8 +12,8 @@ mod summary;
 
 pub use filter::FilterError;
 pub use operation::{
-    CertificateRevoked, ConfigChanged, EventErased, KeyAdded, KeyUsed, LogExported, LogFilter, SerialJump, StoreMoved,
-    StoreRestored,
+    CertificateRevoked, ConfigChanged, EventErased, KeyAdded, KeyUsed, LogExported, LogFilter, SerialJump,
+    StoreMoved, StoreRestored,
 };
 pub use reading::{Common, Reading, Unreadable};
 

@@ -7,6 +7,7 @@ extern crate alloc;
 mod bundle;
 mod command;
 pub mod event;
+mod flow;
 mod host_files;
 mod id;
 mod key;
@@ -25,6 +26,7 @@ pub mod wire;
 
 pub use bundle::{AuthorityEntry, BundleError, IssuerEntry, SignedBundle, TrustBundle};
 pub use command::{Command, CommandError, PlainCommand};
+pub use flow::{Flow, FlowError};
 pub use host_files::{DropIn, principals_file};
 pub use id::{CaId, GrantId, IdError, RequestId, Salt, SessionId};
 pub use key::{KeyError, UserKey};

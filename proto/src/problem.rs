@@ -141,6 +141,10 @@ codes! {
     TokenNonce = "token_nonce", 401, Login, "The ID token is bound to another key or CA";
     /// The token opened another key's session.
     TokenUsed = "token_used", 401, Login, "The ID token was already used";
+    /// The issuer's entry does not take tokens that were obtained in this way.
+    FlowNotAllowed = "flow_not_allowed", 403, Denied, "This way to log in is not allowed";
+    /// The session comes from a way to log in that may not approve, administer or break glass.
+    LoginNotPrivileged = "login_not_privileged", 403, Denied, "This login may not do that";
     /// `email_verified` is not literally true.
     EmailNotVerified = "email_not_verified", 403, Denied, "The e-mail address is not verified";
     /// The e-mail address is of no allowed domain.

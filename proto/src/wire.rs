@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Mode, Modifier, Timestamp};
+use crate::{Flow, Mode, Modifier, Timestamp};
 
 /// `POST /v1/sessions`: opens a session, and asks for access in the same round trip if `request` is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,9 +22,16 @@ pub struct OpenSession {
     pub session_key: String,
     /// The salt of the nonce: 32 bytes in unpadded base64url.
     pub salt: String,
+    /// How the token was obtained; only `code` binds it to the session key by its nonce.
+    #[serde(default, skip_serializing_if = "is_code")]
+    pub flow: Flow,
     /// The first request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<AccessRequestBody>,
+}
+
+fn is_code(flow: &Flow) -> bool {
+    *flow == Flow::Code
 }
 
 /// `POST /v1/requests`: who (the session) asks for what, where, how long and why.

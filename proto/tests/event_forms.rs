@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use jit_ssh_proto::event::{
     Actor, Asked, CaInitialised, CertificateIssued, CertificateRevoked, ConfigChanged, EVENT_VERSION, Event,
-    EventErased, KeyAdded, KeyUsed, LogExported, LogFilter, Members, Outcome, PolicyLoaded, Reading, RequestDecided, SerialJump,
-    SessionEnded, SessionOpened, SessionRefused, StoreMoved, StoreRestored, What,
+    EventErased, KeyAdded, KeyUsed, LogExported, LogFilter, Members, Outcome, PolicyLoaded, Reading,
+    RequestDecided, SerialJump, SessionEnded, SessionOpened, SessionRefused, StoreMoved, StoreRestored, What,
 };
 use jit_ssh_proto::{Code, Command, Mode, Modifier, Salt, Span, Text, Timestamp};
 use sha2::{Digest, Sha256};

@@ -15,6 +15,7 @@ mod crash;
 mod documents;
 mod invariants;
 mod login;
+mod monitor;
 mod operations;
 mod proven;
 mod serving;

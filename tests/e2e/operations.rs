@@ -156,6 +156,9 @@ fn a_ledger_moves_to_postgresql_and_back_and_keeps_its_root() {
     stores(&site, &url);
     let error = run(&["store", "resume", dir(&site)]).code(1).unwrap().err;
     assert!(error.contains("does not go on from"), "{error}");
+    fs::remove_file(site.dir.join("ledger.seen")).unwrap();
+    let error = run(&["store", "resume", dir(&site)]).code(1).unwrap().err;
+    assert!(error.contains("has gone on: it has") && error.contains("store move"), "{error}");
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn an_event_is_erased_and_only_what_nothing_stands_on() {
         let error = erase(index - 1).code(1).unwrap().err;
         assert!(error.contains("the certificate of event"), "{error}");
         let said = erase(index).ok().unwrap();
-        assert!(said.err.contains("Backups"), "{said:?}");
+        assert!(said.err.contains("backups, what a restore moved aside"), "{said:?}");
         let shown = site.log_show(&[]);
         assert!(!shown.contains("hunter2") && shown.contains("erased"), "{shown}");
         assert_eq!(verified(&site, &[])["erased"], 1);

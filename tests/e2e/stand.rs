@@ -260,6 +260,13 @@ impl Site {
         process::run(ca().args(["log", "show"]).arg(&self.dir).args(arguments)).unwrap().ok().unwrap().out
     }
 
+    /// `jit-ssh-ca log erase`, of a stopped server.
+    pub(crate) fn erase(&self, index: u64) {
+        let mut erase = ca();
+        erase.args(["log", "erase", &index.to_string()]).arg(&self.dir).args(["--reason", "OPS-9"]);
+        process::run(&mut erase).unwrap().ok().unwrap();
+    }
+
     /// `jit-ssh-ca log verify`, which reads everything there is.
     pub(crate) fn verify(&self) -> Output {
         process::run(ca().args(["log", "verify"]).arg(&self.dir)).unwrap()

@@ -7,8 +7,8 @@ use anyhow::anyhow;
 use data_encoding::BASE64URL_NOPAD;
 use jit_ssh_proto::wire::{AccessRequestBody, OpenSession};
 use jit_ssh_proto::{
-    CaId, Mode, Namespace, SIGNATURE_HEADER, Salt, SessionId, SignedRequest, Timestamp, UserKey, oidc_nonce,
-    possession_message, sign,
+    CaId, Flow, Mode, Namespace, SIGNATURE_HEADER, Salt, SessionId, SignedRequest, Timestamp, UserKey,
+    oidc_nonce, possession_message, sign,
 };
 use rand::RngCore;
 use rand::rngs::OsRng;
@@ -252,6 +252,7 @@ pub fn login_body(
         id_token: issuer.token(&claims(&oidc_nonce(ca, &salt, &session_key.public)))?,
         session_key: session_key.public.to_string(),
         salt: salt.to_string(),
+        flow: Flow::Code,
         request,
     })
 }

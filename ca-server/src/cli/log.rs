@@ -67,7 +67,10 @@ async fn erase(args: Erase) -> anyhow::Result<()> {
         let leaf = outcome?.leaf;
         print(&format!("erased event {}: leaf {leaf} says why", args.index))?;
     }
-    say("Backups that were made before still have it: delete them, or erase it again after a restore.");
+    say(
+        "Copies that were made before still have it: backups, what a restore moved aside (NAME.replaced-…), and databases \
+         that the ledger was moved out of. Delete them; after a restore from one, erase it again.",
+    );
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use anyhow::Context;
 use data_encoding::HEXLOWER;
 use jit_ssh_proto::Name;
 
-use super::verify::{backup_url, checkpoint, progress};
+use super::verify::{checkpoint, progress};
 use super::{DataDir, print, say};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Layout};
@@ -162,7 +162,7 @@ async fn move_to(url: String, layout: &Layout) -> anyhow::Result<()> {
             "the URL holds a password, which other users of this machine can see: give it in PGPASSFILE or PGPASSWORD"
         );
     }
-    let to = if url.contains(':') { url } else { backup_url(&PathBuf::from(url)) };
+    let to = if url.contains(':') { url } else { format!("sqlite:{url}") };
     let moving = store::Move { from: options(layout)?, to: to.clone(), now: SystemClock.now() };
     let moved = moving.run(progress()).await?;
     print(&format!("moved from {} to {}: {}", moved.from, moved.to, shown(&moved.head)))?;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use jit_ssh_core::identity::{ClaimPath, Flow, IdentityKind, IssuerRules, MAX_TAGS};
-use jit_ssh_proto::{Name, Span};
+use jit_ssh_core::identity::{ClaimPath, IdentityKind, IssuerRules, MAX_TAGS};
+use jit_ssh_proto::{Flow, Name, Span};
 use url::Url;
 
 use super::{Layout, check_public_url, raw::RawIssuer};
@@ -26,17 +26,32 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
                 .to_owned(),
         ));
     }
-    if raw.client_id.is_empty() {
-        return Err(bad("client_id", "is empty: write the client id of jit-ssh at the provider".to_owned()));
-    }
     let kind = match raw.kind.as_deref() {
         None | Some("user") => IdentityKind::User,
         Some("workload") => IdentityKind::Workload,
         Some(other) => return Err(bad("kind", format!("{other:?} is not known: write user or workload"))),
     };
     let flows = match raw.flows {
+        None if kind == IdentityKind::Workload => vec![Flow::Token],
         None => vec![Flow::Code],
-        Some(words) => words.iter().map(|word| flow(word)).collect::<Result<_, _>>()?,
+        Some(words) => flows(&words, kind)?,
+    };
+    // A workload's platform knows no clients, only audiences.
+    let client_id = match (raw.client_id, &raw.audience, kind) {
+        (Some(id), _, _) if !id.is_empty() => id,
+        (None, Some(audience), IdentityKind::Workload) if !audience.is_empty() => audience.clone(),
+        (None, _, IdentityKind::Workload) => {
+            return Err(bad(
+                "audience",
+                "is missing: write the audience that the platform's tokens are asked for with".to_owned(),
+            ));
+        }
+        (_, _, _) => {
+            return Err(bad(
+                "client_id",
+                "is missing or empty: write the client id of jit-ssh at the provider".to_owned(),
+            ));
+        }
     };
     let algorithms =
         raw.algorithms.unwrap_or_else(|| vec!["ES256".to_owned(), "RS256".to_owned(), "EdDSA".to_owned()]);
@@ -47,6 +62,8 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         return Err(bad("algorithms", format!("is empty: choose from {}", ALGORITHMS.join(", "))));
     }
     let max_token_age = match raw.max_token_age {
+        // The token of a job or of a pod is handed out once and read much later.
+        None if kind == IdentityKind::Workload => Span::from_seconds(3600),
         None => Span::from_seconds(600),
         Some(text) => text.parse().map_err(|e| bad("max_token_age", format!("{e}")))?,
     };
@@ -98,8 +115,8 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
             privileged_flows: raw.privileged_flows,
         },
         url: raw.url,
-        audience: raw.audience.unwrap_or_else(|| raw.client_id.clone()),
-        client_id: raw.client_id,
+        audience: raw.audience.unwrap_or_else(|| client_id.clone()),
+        client_id,
         client_secret,
         flows,
         algorithms,
@@ -125,11 +142,21 @@ fn tags(raw: BTreeMap<String, String>) -> Result<BTreeMap<String, ClaimPath>, Ba
     raw.into_iter().map(one).collect()
 }
 
-fn flow(word: &str) -> Result<Flow, Bad> {
-    match word {
-        "code" => Ok(Flow::Code),
-        other => {
-            Err(("flows".to_owned(), format!("has {other:?}, which this version does not know: write code")))
+/// People log in, workloads are handed tokens; neither does what the other does.
+fn flows(words: &[String], kind: IdentityKind) -> Result<Vec<Flow>, Bad> {
+    let bad = |what: String| ("flows".to_owned(), what);
+    let flows = words
+        .iter()
+        .map(|word| word.parse::<Flow>().map_err(|e| bad(format!("has {word:?}, which {e}"))))
+        .collect::<Result<Vec<_>, _>>()?;
+    let (fits, of) = match kind {
+        IdentityKind::User => {
+            (flows.iter().all(|flow| *flow != Flow::Token), "users: choose from code, device")
         }
+        IdentityKind::Workload => (flows.iter().all(|flow| *flow == Flow::Token), "workloads: write token"),
+    };
+    if flows.is_empty() || !fits {
+        return Err(bad(format!("is not for {of}")));
     }
+    Ok(flows)
 }

@@ -75,7 +75,8 @@ pub(super) struct RawLimits {
 pub(super) struct RawIssuer {
     pub(super) name: String,
     pub(super) url: String,
-    pub(super) client_id: String,
+    #[serde(default)]
+    pub(super) client_id: Option<String>,
     #[serde(default)]
     pub(super) client_secret_file: Option<PathBuf>,
     #[serde(default)]

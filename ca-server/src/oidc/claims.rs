@@ -1,7 +1,7 @@
 //! The claims that say whom a token is from and for, and when: invariant 5, one code for each rule.
 //! openidconnect checks some of them again; `azp`, `nbf` and the age of `iat` it leaves to us.
 
-use jit_ssh_proto::{Code, Problem, Span, Timestamp};
+use jit_ssh_proto::{Code, Flow, Problem, Span, Timestamp};
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 
@@ -42,6 +42,7 @@ pub(crate) struct Times {
 pub(crate) fn check(
     claims: &Map<String, Value>,
     expected: &Expected<'_>,
+    flow: Flow,
     nonce: &str,
     now: Timestamp,
 ) -> Result<Times, Problem> {
@@ -49,7 +50,7 @@ pub(crate) fn check(
     subject(claims)?;
     audience(claims, expected)?;
     let times = times(claims, expected, now)?;
-    check_nonce(claims, nonce)?;
+    check_nonce(claims, flow, nonce)?;
     Ok(times)
 }
 
@@ -156,8 +157,11 @@ fn times(claims: &Map<String, Value>, expected: &Expected<'_>, now: Timestamp) -
     Ok(Times { issued, expires })
 }
 
-fn check_nonce(claims: &Map<String, Value>, nonce: &str) -> Result<(), Problem> {
+/// A flow that has no nonce may do without; a nonce that is there is the one for this key whatever the flow is said to
+/// be, or a token of the browser could be passed off as one of a device.
+fn check_nonce(claims: &Map<String, Value>, flow: Flow, nonce: &str) -> Result<(), Problem> {
     match claims.get("nonce") {
+        None if !flow.has_nonce() => Ok(()),
         None => Err(Problem::new(
             Code::TokenNonceMissing,
             "The ID token has no nonce, so it is bound to no key: log in with `jit-ssh login`.",

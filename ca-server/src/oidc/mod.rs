@@ -106,14 +106,25 @@ impl Provider {
         self.keys.refresh().await;
     }
 
-    /// Verifies a compact JWS against every rule; `nonce` is the one it must carry. Cheap checks come first and the
+    /// Verifies a compact JWS against every rule; `nonce` is the one that it must carry if `flow` has one, and that no
+    /// other may stand in the place of in any case. Cheap checks come first and the
     /// signature last, so nothing that is read before it is believed until it holds.
     ///
     /// Waits for the provider only if its keys were never had, or the token names a key that is not among them.
     ///
     /// # Errors
     /// One code for each rule.
-    pub async fn verify(&self, token: &str, nonce: &str, now: Timestamp) -> Result<VerifiedToken, Problem> {
+    pub async fn verify(
+        &self,
+        token: &str,
+        flow: Flow,
+        nonce: &str,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, Problem> {
+        // 0. A way to log in that this issuer's entry takes.
+        if !self.config.flows.contains(&flow) {
+            return Err(not_allowed(flow, &self.config.flows));
+        }
         // 1. One compact JWS whose header brings nothing but an algorithm of the list and a key id.
         let compact = Compact::parse(token)?;
         let header = Header::read(&compact, &self.algorithms)?;
@@ -125,11 +136,11 @@ impl Provider {
             audience: &self.config.audience,
             max_age: self.config.max_token_age,
         };
-        let times = claims::check(&payload, &expected, nonce, now)?;
-        let claims = Claims::from_payload(&self.config.rules, Flow::Code, &payload)?;
+        let times = claims::check(&payload, &expected, flow, nonce, now)?;
+        let claims = Claims::from_payload(&self.config.rules, flow, &payload)?;
         // 3. Signed by a key that the issuer publishes for that algorithm.
         let key = self.keys.key_for(&header, now).await?;
-        self.signature(token, key, nonce, now)?;
+        self.signature(token, key, flow, nonce, now)?;
         // 4. One use: over what is signed, so that a second valid signature on it is the same token.
         let replay =
             Sha256::new().chain_update(&self.config.url).chain_update(compact.signing_input).finalize();
@@ -138,7 +149,14 @@ impl Provider {
 
     /// openidconnect's verdict: issuer, audience, algorithm, signature, expiry and nonce, by its own reading of the
     /// token.
-    fn signature(&self, token: &str, key: RingKey, nonce: &str, now: Timestamp) -> Result<(), Problem> {
+    fn signature(
+        &self,
+        token: &str,
+        key: RingKey,
+        flow: Flow,
+        nonce: &str,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
         let parsed: CoreIdToken = token.parse().map_err(|_| {
             Problem::new(
                 Code::TokenClaims,
@@ -161,10 +179,27 @@ impl Provider {
         .set_time_fn(move || clock.into());
         let same_nonce = |theirs: Option<&Nonce>| match theirs {
             Some(theirs) if bool::from(theirs.secret().as_bytes().ct_eq(nonce.as_bytes())) => Ok(()),
+            None if !flow.has_nonce() => Ok(()),
             Some(_) | None => Err("another nonce".to_owned()),
         };
         parsed.claims(&verifier, same_nonce).map(|_| ()).map_err(|error| refusal(&error))
     }
+}
+
+fn not_allowed(flow: Flow, allowed: &[Flow]) -> Problem {
+    let how = |flow: &Flow| match flow {
+        Flow::Code => "`jit-ssh login` in a browser",
+        Flow::Device => "`jit-ssh login --device`",
+        Flow::Token => "a token of the platform (`jit-ssh login --token-file` or `--token-env`)",
+    };
+    let allowed: Vec<&str> = allowed.iter().map(how).collect();
+    Problem::new(
+        Code::FlowNotAllowed,
+        format!(
+            "This identity provider's entry at the CA does not take logins of the kind {flow}: use {}.",
+            allowed.join(" or ")
+        ),
+    )
 }
 
 /// openidconnect's refusals as ours. Most of them are found earlier, by our own checks.

@@ -200,9 +200,9 @@ impl Service {
         let certificate = certificate.to_openssh().map_err(refusal::internal)?;
         tracing::info!(request = %grant.request(), grant = %grant.id(), name = grant.name().as_str(), serial, leaf = outcome.leaf, "certificate issued");
         let places = grant.places();
-        let addresses = places
-            .hosts()
-            .filter_map(|host| Some((host.to_string(), self.rules.inventory().host(host)?.address()?.to_owned())));
+        let addresses = places.hosts().filter_map(|host| {
+            Some((host.to_string(), self.rules.inventory().host(host)?.address()?.to_owned()))
+        });
         let members = places
             .members()
             .into_iter()

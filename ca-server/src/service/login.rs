@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use jit_ssh_core::identity::VerifiedIdentity;
 use jit_ssh_proto::wire::SessionOpened;
-use jit_ssh_proto::{Code, Problem, Salt, UserKey, oidc_nonce, wire};
+use jit_ssh_proto::{Code, Flow, Problem, Salt, UserKey, oidc_nonce, wire};
 
 use super::issue::{Opening, parse_key};
 use super::session::{hash_token, info, new_token};
@@ -31,7 +31,7 @@ impl Service {
         let provider = self.provider(&body.id_token)?;
         let nonce = oidc_nonce(&self.ca_id, &salt, &key);
         let now = self.now();
-        let token = provider.verify(&body.id_token, &nonce, now).await.inspect_err(|problem| {
+        let token = provider.verify(&body.id_token, body.flow, &nonce, now).await.inspect_err(|problem| {
             tracing::warn!(issuer = %provider.config().rules.name, code = %problem.code, source = %call.source, "token refused");
         })?;
         // 4. the identity: who the issuer's entry lets in
@@ -39,7 +39,12 @@ impl Service {
             tracing::warn!(issuer = %provider.config().rules.name, sub = ?token.claims.sub, code = %problem.code, source = %call.source, "identity refused");
         })?;
         // 5. the session, and what was asked with it
-        let expires = token.issued.min(now).plus(self.limits.session);
+        let longest = token.issued.min(now).plus(self.limits.session);
+        // A job's session ends with the job's token: there is nobody to log out.
+        let expires = match body.flow {
+            Flow::Token => longest.min(token.expires),
+            Flow::Code | Flow::Device => longest,
+        };
         let who = Who {
             identity,
             session: OpenSession::session_of(token.issued, &token.replay),

@@ -62,7 +62,7 @@ impl Draft {
     pub(super) fn beside(file: &Path) -> Result<Self, StoreError> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let path = file.with_file_name(format!(".{name}.writing-{}", std::process::id()));
-        let place = Place::parse(&format!("sqlite:{}", path.display()))?;
+        let place = Place::file_at(&path)?;
         let draft = Self { path, place };
         remove(&draft.path);
         draft.place.ensure(true)?;

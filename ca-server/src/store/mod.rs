@@ -37,7 +37,7 @@ pub use moving::{Move, Moved, resume};
 pub use restore::{Restore, RestoredStore};
 pub use search::{Found, Search};
 pub use tree::{NodeHash, TreeHead};
-pub use verify::{Finding, Known, Progress, Report, Verify};
+pub use verify::{Database, Finding, Known, Progress, Report, Verify};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -217,13 +217,15 @@ impl Store {
         self.shared.seen.time()
     }
 
-    /// Whether the store answers and can be written: a read, and whether the last write worked. If it did not, a
-    /// write is tried, so that this recovers when the cause is gone.
+    /// Whether the store answers, holds the ledger still and can be written: a read, and whether the last write worked.
+    /// If it did not, a write is tried, so that this recovers when the cause is gone.
     ///
     /// # Errors
     /// When it cannot.
     pub async fn ready(&self) -> Result<(), StoreError> {
-        self.answers().await?;
+        if let Some(moved) = self.goes_on().await? {
+            return Err(moved.refusal(&self.shared.place));
+        }
         self.shared.place.file()?;
         match (&self.shared.writer, self.shared.seen.trouble()) {
             (None, _) => Ok(()),

@@ -7,6 +7,7 @@ use jit_ssh_proto::{Code, Name, RequestId, SessionId, Timestamp};
 use subtle::ConstantTimeEq;
 
 use super::engine::{Conn, EngineError, Row, Trouble, Value, first};
+use super::migrate::{Moved, moved};
 use super::tree::{NodeHash, StoredTree, TreeHead, last_leaf, read_entries};
 use super::{Content, Store, StoreError, StoredEvent, StoredSession};
 
@@ -95,12 +96,7 @@ impl Store {
                 return Ok(known);
             }
             // Nothing is signed that does not go on from what was seen here, whoever put it there.
-            let extends = known.size == 0
-                || (size > known.size && StoredTree::new(conn, known.size).root()? == known.root);
-            if !extends {
-                let text = format!("its {size} events do not go on from the {} that were there", known.size);
-                return Err(EngineError::new(Trouble::Damaged, text));
-            }
+            extends(conn, known, size)?;
             Ok(TreeHead { size, root: StoredTree::new(conn, size).root()? })
         })
         .await
@@ -176,10 +172,16 @@ impl Store {
         self.read(|conn| last_leaf(conn)?.map_or(Ok(Timestamp::default()), |row| row.time(1))).await
     }
 
-    /// Reads the least there is.
-    pub(super) async fn answers(&self) -> Result<(), StoreError> {
-        self.read(|conn| {
-            conn.select("SELECT value FROM meta WHERE name = $1", &[Value::from("schema")]).map(drop)
+    /// Where the ledger went, if it was moved away. Else it is there and goes on from what was seen of it.
+    pub(super) async fn goes_on(&self) -> Result<Option<Moved>, StoreError> {
+        let known = self.shared.seen.head();
+        self.read(move |conn| {
+            let moved = moved(conn)?;
+            if moved.is_none() && conn.shared() {
+                let size = size(conn)?;
+                extends(conn, known, size)?;
+            }
+            Ok(moved)
         })
         .await
     }
@@ -192,6 +194,15 @@ impl Store {
     {
         self.shared.readers.read(work).await
     }
+}
+
+/// The ledger of `size` leaves begins with what was seen of it.
+fn extends(conn: &mut dyn Conn, known: TreeHead, size: u64) -> Result<(), EngineError> {
+    if known.size == 0 || (size >= known.size && StoredTree::new(conn, known.size).root()? == known.root) {
+        return Ok(());
+    }
+    let text = format!("its {size} events do not go on from the {} that were there", known.size);
+    Err(EngineError::new(Trouble::Damaged, text))
 }
 
 pub(super) fn size(conn: &mut dyn Conn) -> Result<u64, EngineError> {

@@ -14,7 +14,7 @@ use super::copy::{Side, copy};
 use super::engine::{Conn, EngineError, Value};
 use super::place::Place;
 use super::tree::TreeHead;
-use super::verify::{Known, Verify};
+use super::verify::{Database, Known, Verify};
 use super::{Options, Progress, Store, StoreError, blocking, migrate, offline, seen};
 
 /// How far serials jump, beyond what the leaves that are known to be lost can have given.
@@ -71,7 +71,7 @@ impl Restore {
         let refuse = |why: String| Err(StoreError::Unusable(why));
         let known: Vec<Known> = self.known.iter().cloned().chain(self.there().await).collect();
         let verify = Verify {
-            url: format!("sqlite:{shown}"),
+            database: Database::File(self.backup.clone()),
             ca: self.options.ca,
             known: if self.accept_loss { Vec::new() } else { known.clone() },
         };
@@ -108,7 +108,7 @@ impl Restore {
 
     fn over(&self, lost: u64, mut progress: Progress) -> Result<RestoredStore, StoreError> {
         let to = Place::parse(&self.options.url)?;
-        let from = Place::parse(&format!("sqlite:{}", self.backup.display()))?;
+        let from = Place::file_at(&self.backup)?;
         let _lock = to.lock()?;
         let explain = |e: EngineError| from.explain(&e);
         let mut conn = from.reader()?;
@@ -203,18 +203,25 @@ impl Restore {
         Ok(found)
     }
 
+    /// The `n`th name that says when it was replaced.
+    fn aside(&self, file: &Path, n: u32) -> PathBuf {
+        let mut name = file.as_os_str().to_owned();
+        name.push(format!(".replaced-{}", self.now.seconds()));
+        if n > 1 {
+            name.push(format!("-{n}"));
+        }
+        PathBuf::from(name)
+    }
+
     /// Gives the database that is there another name.
     fn move_aside(&self, file: &Path) -> Result<Option<PathBuf>, StoreError> {
         if !file.exists() {
             return Ok(None);
         }
-        let mut name = file.as_os_str().to_owned();
-        name.push(format!(".replaced-{}", self.now.seconds()));
-        let aside = PathBuf::from(name);
         let trouble = |e| StoreError::ReadOnly(format!("{} cannot be moved aside: {e}", file.display()));
-        if aside.exists() {
-            return Err(trouble(std::io::ErrorKind::AlreadyExists.into()));
-        }
+        // More than one may have been moved aside in this second.
+        let free = (1_u32..).map(|n| self.aside(file, n)).find(|aside| !aside.exists());
+        let aside = free.ok_or_else(|| trouble(std::io::ErrorKind::AlreadyExists.into()))?;
         for (old, new) in with_companions(file).into_iter().zip(with_companions(&aside)) {
             if old.exists() {
                 fs::rename(old, new).map_err(trouble)?;

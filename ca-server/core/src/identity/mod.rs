@@ -11,6 +11,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
+pub use jit_ssh_proto::Flow;
 use jit_ssh_proto::{Code, Name, Problem, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -48,24 +49,6 @@ pub struct IssuerRules {
     pub allowed_domains: Vec<String>,
     /// Whether sessions from flows without a nonce may approve, administer and break glass.
     pub privileged_flows: bool,
-}
-
-/// How the caller logged in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Flow {
-    /// Authorization code with PKCE: the token carries our nonce.
-    Code,
-}
-
-impl Flow {
-    /// The word in policies, events and configuration.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Code => "code",
-        }
-    }
 }
 
 /// Where claims come from: whose they are, and which of them the entry then took for user name and groups. Under an
@@ -143,6 +126,7 @@ pub struct VerifiedIdentity {
     auth_time: Option<Timestamp>,
     methods: Vec<String>,
     level: Option<String>,
+    privileged: bool,
 }
 
 impl VerifiedIdentity {
@@ -186,6 +170,8 @@ impl VerifiedIdentity {
             auth_time: claims.auth_time,
             methods: claims.methods.clone(),
             level: claims.level.clone(),
+            privileged: rules.kind == IdentityKind::User
+                && (claims.flow.has_nonce() || rules.privileged_flows),
         })
     }
 
@@ -235,6 +221,13 @@ impl VerifiedIdentity {
     #[must_use]
     pub fn tags(&self) -> &BTreeMap<String, String> {
         &self.tags
+    }
+
+    /// Whether this login may approve, administer and break glass, if policy lets it: people only, and from a flow
+    /// whose tokens carry our nonce, unless the issuer's entry says otherwise (`privileged_flows`, DESIGN 5).
+    #[must_use]
+    pub fn is_privileged(&self) -> bool {
+        self.privileged
     }
 
     /// How they logged in.

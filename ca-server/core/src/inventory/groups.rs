@@ -17,7 +17,7 @@ use crate::place::closest;
 pub(super) const MAX_ABOVE: usize = 1000;
 
 /// A group of hosts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Group {
     /// The groups it is in directly.
     pub(super) parents: BTreeSet<Name>,

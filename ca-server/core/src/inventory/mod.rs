@@ -42,7 +42,7 @@ pub struct InventorySource {
 }
 
 /// Every host, group and guest, checked.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Inventory {
     /// By name.
     hosts: Vec<Record>,
@@ -55,7 +55,7 @@ pub struct Inventory {
 }
 
 /// What is a host's own; the rest it shares.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Record {
     name: Name,
     kind: u32,
@@ -65,7 +65,7 @@ struct Record {
 }
 
 /// What hosts of the same groups, logins and principals have in common.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct KindOfHost {
     groups: BTreeSet<Name>,
     /// These and theirs.
@@ -79,7 +79,7 @@ struct KindOfHost {
 }
 
 /// Which user authority signs for a kind of hosts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Authority {
     /// The one for all who can tell places apart.
     Shared,
@@ -90,7 +90,7 @@ enum Authority {
 }
 
 /// What hosts of the same labels and targets have in common.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct TailOfHost {
     /// By name.
     labels: Box<[(String, String)]>,

@@ -25,8 +25,8 @@ use super::verb::{self, Scope};
 use super::{PolicyError, PolicySource};
 use crate::place::{one_line, position};
 
-/// The schema, as `docs/` shows it.
-pub(super) const SCHEMA: &str = include_str!("schema.cedarschema");
+/// What policies may speak about: the Cedar schema, with its version in the first line, for editors too.
+pub const SCHEMA: &str = include_str!("schema.cedarschema");
 
 /// Validated policies and what their annotations say.
 #[derive(Debug)]

@@ -13,9 +13,11 @@ use jit_ssh_proto::{Account, Action, Code, Span, UserKey};
 use super::annotations::{Approvals, Offer, Rule};
 use super::compile::{Compiled, Question as Put};
 use super::facts::{self, Asking, Untold};
+use super::reach::{Reached, reach};
 use super::{Allowed, Circumstances, Decision, Rules, refusal};
 use crate::identity::VerifiedIdentity;
-use crate::inventory::{Host, PrincipalStyle};
+use crate::inventory::Host;
+use crate::places::Places;
 use crate::request::AccessRequest;
 
 /// A pair of account and action, and what it comes to.
@@ -59,6 +61,7 @@ struct Question<'a> {
     request: &'a AccessRequest,
     key: &'a UserKey,
     at: &'a Circumstances,
+    reached: &'a Reached<'a>,
     accounts: Vec<(&'a Account, Host<'a>)>,
     principal: EntityUID,
     entities: Entities,
@@ -78,19 +81,21 @@ pub(super) fn decide(
     key: &UserKey,
     at: &Circumstances,
 ) -> Decision {
-    // 1. What the inventory does not offer does not exist.
-    let mut accounts: Vec<(&Account, Host<'_>)> = Vec::new();
-    for account in request.accounts() {
-        match rules.inventory.account(account) {
-            Some(host) => accounts.push((account, host)),
-            None => return Decision::Denied(refusal::no_access()),
-        }
+    // 0. Not every way to log in may break glass, whatever policy says.
+    if request.break_glass() && !identity.is_privileged() {
+        return Decision::Denied(refusal::not_privileged(identity, "break glass"));
     }
+    // 1. What the inventory does not offer does not exist.
+    let Some(reached) = reach(&rules.inventory, request.accounts(), &rules.limits) else {
+        return Decision::Denied(refusal::no_access());
+    };
+    let accounts: Vec<(&Account, Host<'_>)> = reached.accounts.iter().map(|(a, host)| (a, *host)).collect();
     let Ok(entities) = rules.vocabulary.entities(identity, accounts.iter().copied()) else {
         return Decision::Denied(refusal::failed(&BTreeSet::new()));
     };
     let principal = rules.vocabulary.principal(identity);
-    let question = Question { rules, identity, request, key, at, accounts, principal, entities };
+    let reached = &reached;
+    let question = Question { rules, identity, request, key, at, reached, accounts, principal, entities };
 
     // 2. How long: what was asked, or what the offers give.
     match (request.duration(), rules.compiled.lengths.as_slice()) {
@@ -128,10 +133,10 @@ impl<'a> Question<'a> {
         if let Some(denial) = refusal::of(&verdicts, &self.rules.compiled) {
             return Decision::Denied(denial);
         }
-        // 5. What is allowed may still be beyond this version.
-        match self.accounts.iter().find(|(_, host)| host.principals() == PrincipalStyle::Login) {
-            Some((_, host)) => Decision::Denied(refusal::login_style(host.name())),
-            None => self.allow(&verdicts),
+        // 5. What is allowed may still be more than one certificate can say.
+        match self.reached.places(self.request, &self.rules.limits) {
+            Ok(places) => self.allow(&verdicts, places),
+            Err(denial) => Decision::Denied(denial),
         }
     }
 
@@ -237,7 +242,7 @@ impl<'a> Question<'a> {
     }
 
     /// Every pair is allowed: the shortest time and every restriction.
-    fn allow(&self, verdicts: &[Judged<'_>]) -> Decision {
+    fn allow(&self, verdicts: &[Judged<'_>], places: Places) -> Decision {
         let mut duration: Option<Span> = None;
         let (mut pin_source, mut verify_required) = (false, false);
         let mut policies = BTreeSet::new();
@@ -283,11 +288,12 @@ pub(super) fn judge(
     action: Action,
 ) -> Result<BTreeSet<alloc::string::String>, BTreeSet<alloc::string::String>> {
     let names = |ids: BTreeSet<&PolicyId>| ids.into_iter().map(ToString::to_string).collect();
-    let accounts: Vec<_> =
-        request.accounts().iter().filter_map(|a| Some((a, rules.inventory.account(a)?))).collect();
+    let reached = reach(&rules.inventory, request.accounts(), &rules.limits).unwrap();
+    let accounts: Vec<_> = reached.accounts.iter().map(|(a, host)| (a, *host)).collect();
     let entities = rules.vocabulary.entities(identity, accounts.iter().copied()).unwrap();
     let principal = rules.vocabulary.principal(identity);
-    let question = Question { rules, identity, request, key, at, accounts, principal, entities };
+    let reached = &reached;
+    let question = Question { rules, identity, request, key, at, reached, accounts, principal, entities };
     let context = question.context(action, request.duration()).unwrap();
     match question.matched(account, action, context) {
         Ok(matched) => Ok(names(matched)),

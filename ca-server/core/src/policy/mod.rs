@@ -5,7 +5,10 @@ mod compile;
 mod decide;
 mod entities;
 mod facts;
+mod format;
+mod reach;
 mod refusal;
+mod review;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -20,13 +23,16 @@ use jit_ssh_proto::{Code, Name, Span, Timestamp, UserKey};
 use sha2::{Digest, Sha256};
 
 use self::compile::Compiled;
+pub use self::compile::SCHEMA;
 use self::entities::Vocabulary;
 use self::facts::{Functions, Looked};
+pub use self::format::format;
+pub use self::review::{Finding, Lint, Mentioned, Severity, Surroundings, mentioned, review};
 pub use self::verb::{Leave, Verb};
 
 use crate::identity::VerifiedIdentity;
 use crate::inventory::Inventory;
-use crate::places::Places;
+use crate::places::{PlaceLimits, Places};
 use crate::request::AccessRequest;
 
 /// One `policies/*.cedar` file, as written.
@@ -60,6 +66,7 @@ pub struct Rules {
     functions: Functions,
     inventory: Inventory,
     default_ttl: Span,
+    limits: PlaceLimits,
     digest: String,
 }
 
@@ -114,7 +121,8 @@ pub struct Allowed {
 /// A refusal, for the caller and for the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// `no_access`, `forbidden`, `policy_error`, `approval_required`, `duration_denied` or `not_available`.
+    /// `no_access`, `forbidden`, `policy_error`, `approval_required`, `duration_denied`, `too_many_hosts`,
+    /// `ask_separately` or `not_available`.
     pub code: Code,
     /// One or two sentences for the caller: why, and what to do. Names no host or policy they have no part in.
     pub detail: String,
@@ -144,7 +152,21 @@ impl Rules {
         let vocabulary = Vocabulary::new(&inventory).map_err(defect)?;
         let functions = Functions::new().map_err(defect)?;
         let digest = digest(sources, inventory_digest, default_ttl);
-        Ok(Self { compiled, vocabulary, functions, inventory, default_ttl, digest })
+        Ok(Self {
+            compiled,
+            vocabulary,
+            functions,
+            inventory,
+            default_ttl,
+            limits: PlaceLimits::default(),
+            digest,
+        })
+    }
+
+    /// The same, with other limits to how far one request may reach.
+    #[must_use]
+    pub fn limited(self, limits: PlaceLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Decides a request: every account × action on its own, offers never mixed, any forbid or error denies.
@@ -187,6 +209,11 @@ impl Rules {
     #[must_use]
     pub fn len(&self) -> usize {
         self.compiled.rules.len()
+    }
+
+    /// The name of every policy, as decisions have it.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.compiled.rules.keys().map(AsRef::as_ref)
     }
 
     /// Whether there are none: then nothing is allowed.

@@ -13,6 +13,7 @@ use super::Denial;
 use super::annotations::{Approvals, Rule};
 use super::compile::Compiled;
 use super::decide::{Judged, Verdict};
+use crate::identity::{IdentityKind, VerifiedIdentity};
 
 /// So many hosts, groups or reasons are named in one answer.
 const SHOWN: usize = 8;
@@ -78,6 +79,18 @@ pub(super) fn failed(ids: &BTreeSet<PolicyId>) -> Denial {
     }
 }
 
+/// Nobody broke a rule of policy: the way in which they logged in does not go that far.
+pub(super) fn not_privileged(identity: &VerifiedIdentity, what: &str) -> Denial {
+    let detail = match identity.kind() {
+        IdentityKind::Workload => format!("Workloads do not {what}: a person has to."),
+        IdentityKind::User => format!(
+            "A login of the kind {} may not {what}: log in with `jit-ssh login` in a browser.",
+            identity.flow().as_str()
+        ),
+    };
+    Denial { code: Code::LoginNotPrivileged, detail, policies: Vec::new() }
+}
+
 /// Groups with more members than one request may have.
 pub(super) fn too_many_members(most: usize) -> Denial {
     denial(
@@ -100,7 +113,8 @@ pub(super) fn too_many_principals(found: usize, most: usize, groups: &[Name]) ->
             groups.join(", ")
         )
     };
-    let detail = format!("Policy allows this, but one certificate cannot name {found} places, only {most}: {why}.");
+    let detail =
+        format!("Policy allows this, but one certificate cannot name {found} places, only {most}: {why}.");
     denial(Code::TooManyHosts, detail)
 }
 

@@ -22,6 +22,10 @@ use crate::identity::VerifiedIdentity;
 pub enum Verb {
     /// Read the ledger: everybody's events.
     Audit,
+    /// Answer another's request.
+    Approve,
+    /// Change what the CA itself works with.
+    Administer,
 }
 
 /// Whether a verb is allowed.
@@ -35,13 +39,15 @@ pub enum Leave {
 
 impl Verb {
     /// Every verb that is asked about.
-    pub const ALL: [Self; 1] = [Self::Audit];
+    pub const ALL: [Self; 3] = [Self::Audit, Self::Approve, Self::Administer];
 
     /// The word in policies.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Audit => "audit",
+            Self::Approve => "approve",
+            Self::Administer => "administer",
         }
     }
 
@@ -49,6 +55,16 @@ impl Verb {
     pub(super) fn object(self) -> &'static str {
         match self {
             Self::Audit => "ledger",
+            Self::Approve => "request",
+            Self::Administer => "ca",
+        }
+    }
+
+    /// Whether a login must be privileged for it ([`VerifiedIdentity::is_privileged`]).
+    fn needs_privilege(self) -> bool {
+        match self {
+            Self::Audit => false,
+            Self::Approve | Self::Administer => true,
         }
     }
 
@@ -56,6 +72,12 @@ impl Verb {
         let detail = match self {
             Self::Audit => {
                 "No policy lets you read the ledger: ask the people who keep the access policies for `audit`."
+            }
+            Self::Approve => {
+                "No policy lets you approve this: ask the people who keep the access policies for `approve`."
+            }
+            Self::Administer => {
+                "No policy lets you administer the CA: ask the people who keep the access policies for `administer`."
             }
         };
         Denial { code: Code::NoAccess, detail: detail.into(), policies: Vec::new() }
@@ -118,6 +140,9 @@ pub(super) fn may(
     key: &UserKey,
     at: &Circumstances,
 ) -> Leave {
+    if verb.needs_privilege() && !identity.is_privileged() {
+        return Leave::Denied(refusal::not_privileged(identity, verb.as_str()));
+    }
     match ask(rules, identity, verb, key, at) {
         Ok(leave) => leave,
         Err(Untold) => Leave::Denied(refusal::failed(&BTreeSet::new())),

@@ -312,7 +312,7 @@ async fn the_ca_takes_its_tokens() {
         jwks_file: None,
     });
     let token = redeemed["id_token"].as_str().unwrap();
-    let verified = verifier.verify(token, "n-1", browser.clock.now()).await.unwrap();
+    let verified = verifier.verify(token, Flow::Code, "n-1", browser.clock.now()).await.unwrap();
     assert_eq!(verified.claims.sub, "dev-7f3a01");
     assert_eq!(verified.claims.username, Some(json!("alice")));
     assert_eq!(verified.claims.email_verified, Some(json!(true)));

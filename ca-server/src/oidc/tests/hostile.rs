@@ -1,12 +1,12 @@
 //! The table of hostile tokens, each one fault, each refused with its own code; and what is taken.
 
 use data_encoding::BASE64URL_NOPAD as B64;
-use jit_ssh_proto::Code;
+use jit_ssh_proto::{Code, Flow};
 use serde_json::json;
 
 use super::maker::{CLIENT, Jwt, NONCE, NOW, TestKey, entry, now};
 use super::rows::{World, all};
-use crate::oidc::{Provider, issuer_of};
+use crate::oidc::{IssuerConfig, Provider, issuer_of};
 
 #[tokio::test]
 async fn invariant_5_every_hostile_token_is_refused_with_its_own_code() {
@@ -15,7 +15,7 @@ async fn invariant_5_every_hostile_token_is_refused_with_its_own_code() {
     assert!(rows.len() >= 140, "{} rows", rows.len());
     let mut wrong = Vec::new();
     for (name, token, code) in rows {
-        match w.provider.verify(&token, NONCE, now()).await {
+        match w.provider.verify(&token, Flow::Code, NONCE, now()).await {
             Err(problem) if problem.code == code => {
                 assert!(problem.detail.ends_with('.'), "{name}: {}", problem.detail);
             }
@@ -58,7 +58,7 @@ async fn what_is_accepted() {
         ("groups as text, for the entry to judge", w.with("groups", json!("sre"))),
         ("groups as an object, for the entry to judge", w.with("groups", json!({"sre": true}))),
     ] {
-        let verified = w.provider.verify(&token, NONCE, now()).await;
+        let verified = w.provider.verify(&token, Flow::Code, NONCE, now()).await;
         assert!(verified.is_ok(), "{name}: {verified:?}");
     }
 }
@@ -67,7 +67,7 @@ async fn what_is_accepted() {
 async fn what_a_token_says_comes_out_as_it_was() {
     let w = World::new().await;
     let token = w.with("email_verified", json!("true"));
-    let verified = w.provider.verify(&token, NONCE, now()).await.unwrap();
+    let verified = w.provider.verify(&token, Flow::Code, NONCE, now()).await.unwrap();
     assert_eq!(verified.claims.sub, "248289761001");
     assert_eq!(verified.claims.email_verified, Some(json!("true")), "not made into a bool");
     assert_eq!(verified.claims.username, Some(json!("alice")));
@@ -87,11 +87,11 @@ async fn invariant_5_a_malleated_signature_is_the_same_token() {
     let signature = p256_twin(&B64.decode(signature.as_bytes()).unwrap());
     let twin = format!("{input}.{}", B64.encode(&signature));
     assert_ne!(token, twin);
-    let first = w.provider.verify(&token, NONCE, now()).await.unwrap();
-    let second = w.provider.verify(&twin, NONCE, now()).await.unwrap();
+    let first = w.provider.verify(&token, Flow::Code, NONCE, now()).await.unwrap();
+    let second = w.provider.verify(&twin, Flow::Code, NONCE, now()).await.unwrap();
     assert_eq!(first.replay, second.replay);
     let other = w.good().claim("jti", json!("2")).sign(&w.es256);
-    assert_ne!(first.replay, w.provider.verify(&other, NONCE, now()).await.unwrap().replay);
+    assert_ne!(first.replay, w.provider.verify(&other, Flow::Code, NONCE, now()).await.unwrap().replay);
 }
 
 /// s → n - s for P-256 (SEC 2, 2.4.2), by schoolbook subtraction.
@@ -119,7 +119,40 @@ async fn invariant_5_no_character_of_a_token_can_be_changed() {
         let mut bytes = token.clone().into_bytes();
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(bytes).unwrap();
-        assert!(w.provider.verify(&changed, NONCE, now()).await.is_err(), "character {at}");
+        assert!(w.provider.verify(&changed, Flow::Code, NONCE, now()).await.is_err(), "character {at}");
+    }
+}
+
+/// A flow without a nonce takes tokens without one, where the entry takes the flow; a nonce that is there is the right
+/// one in every flow, or a token of the browser, caught on its way, could be passed off as a device's.
+#[tokio::test]
+async fn invariant_5_only_flows_without_a_nonce_do_without_and_only_where_the_entry_says_so() {
+    let w = World::new().await;
+    let with = |flows: &[Flow]| Provider::new(IssuerConfig { flows: flows.to_vec(), ..entry(&w.url) });
+    let (code, both, job) = (with(&[Flow::Code]), with(&[Flow::Code, Flow::Device]), with(&[Flow::Token]));
+    let ours = w.good().sign(&w.es256);
+    let none = w.good().no_claim("nonce").sign(&w.es256);
+    let other = w.with("nonce", json!("another"));
+    let odd = w.with("nonce", json!(null));
+    for (entry, flow, token, expected) in [
+        (&code, Flow::Code, &ours, None),
+        (&code, Flow::Code, &none, Some(Code::TokenNonceMissing)),
+        (&code, Flow::Device, &none, Some(Code::FlowNotAllowed)),
+        (&code, Flow::Token, &none, Some(Code::FlowNotAllowed)),
+        (&code, Flow::Device, &ours, Some(Code::FlowNotAllowed)),
+        (&both, Flow::Code, &none, Some(Code::TokenNonceMissing)),
+        (&both, Flow::Device, &none, None),
+        (&both, Flow::Device, &ours, None),
+        (&both, Flow::Device, &other, Some(Code::TokenNonce)),
+        (&both, Flow::Device, &odd, Some(Code::TokenClaims)),
+        (&both, Flow::Token, &none, Some(Code::FlowNotAllowed)),
+        (&job, Flow::Token, &none, None),
+        (&job, Flow::Token, &other, Some(Code::TokenNonce)),
+        (&job, Flow::Code, &ours, Some(Code::FlowNotAllowed)),
+        (&job, Flow::Device, &none, Some(Code::FlowNotAllowed)),
+    ] {
+        let verified = entry.verify(token, flow, NONCE, now()).await;
+        assert_eq!(verified.err().map(|problem| problem.code), expected, "{flow} {token}");
     }
 }
 
@@ -130,9 +163,14 @@ async fn invariant_5_an_algorithm_that_is_not_on_the_list_is_refused() {
     let mut narrow = entry(&w.url);
     narrow.algorithms = vec!["RS256".to_owned()];
     let provider = Provider::new(narrow);
-    let refused = provider.verify(&w.good().sign(&w.es256), NONCE, now()).await.unwrap_err();
+    let refused = provider.verify(&w.good().sign(&w.es256), Flow::Code, NONCE, now()).await.unwrap_err();
     assert_eq!(refused.code, Code::TokenAlgorithm);
-    assert!(provider.verify(&Jwt::good(&w.url, "RS256", "rsa").sign(&w.rsa), NONCE, now()).await.is_ok());
+    assert!(
+        provider
+            .verify(&Jwt::good(&w.url, "RS256", "rsa").sign(&w.rsa), Flow::Code, NONCE, now())
+            .await
+            .is_ok()
+    );
 }
 
 /// Where the audience is not the client, both may be named, and the client alone is not enough.
@@ -150,7 +188,10 @@ async fn invariant_5_an_audience_of_its_own() {
         (both.claim("azp", json!("https://ca.example")).sign(&w.es256), Some(Code::TokenAuthorizedParty)),
         (w.with("aud", json!(CLIENT)), Some(Code::TokenAudience)),
     ] {
-        assert_eq!(provider.verify(&token, NONCE, now()).await.err().map(|problem| problem.code), expected);
+        assert_eq!(
+            provider.verify(&token, Flow::Code, NONCE, now()).await.err().map(|problem| problem.code),
+            expected
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jit_ssh_proto::Code;
+use jit_ssh_proto::{Code, Flow};
 use serde_json::json;
 
 use super::maker::{Jwt, NONCE, TestKey, entry, now};
@@ -45,7 +45,7 @@ impl Drop for Background {
 }
 
 async fn code(provider: &Provider, token: &str) -> Option<Code> {
-    provider.verify(token, NONCE, now()).await.err().map(|problem| problem.code)
+    provider.verify(token, Flow::Code, NONCE, now()).await.err().map(|problem| problem.code)
 }
 
 /// Asks until the answer is `wanted`; the test runner's own limit ends a wait in vain.
@@ -213,7 +213,7 @@ async fn invariant_5_a_provider_that_lies_is_not_believed() {
         server.says_keys(keys);
         let provider = Provider::with_timing(entry(&url), if hangs { impatient() } else { quick() });
         let token = Jwt::good(&url, "ES256", "k").sign(&key);
-        let problem = provider.verify(&token, NONCE, now()).await.unwrap_err();
+        let problem = provider.verify(&token, Flow::Code, NONCE, now()).await.unwrap_err();
         assert_eq!(problem.code, expected, "{name}: {}", problem.detail);
         assert!(problem.detail.contains("corp"), "which provider: {}", problem.detail);
         assert!(problem.detail.contains("since 2027-01-15T"), "since when: {}", problem.detail);

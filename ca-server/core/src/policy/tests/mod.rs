@@ -8,6 +8,7 @@ mod reference;
 mod starter;
 mod verbs;
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -78,17 +79,25 @@ fn person(name: &str, groups: &[&str]) -> VerifiedIdentity {
     identity(IdentityKind::User, name, groups, &json!({}))
 }
 
-fn identity(kind: IdentityKind, name: &str, groups: &[&str], more: &Value) -> VerifiedIdentity {
-    let issuer = IssuerRules {
-        name: "corp".parse().unwrap(),
+/// An issuer that maps nobody to any group.
+pub(super) fn issuer_rules(name: &str, kind: IdentityKind) -> IssuerRules {
+    IssuerRules {
+        name: name.parse().unwrap(),
         url: "https://id.example.com".into(),
         kind,
         username: Some("preferred_username".into()),
         groups: Some("groups".into()),
-        groups_map: groups.iter().map(|g| (g.to_string(), Vec::from([g.parse().unwrap()]))).collect(),
-        tags: Default::default(),
+        groups_map: BTreeMap::new(),
+        tags: BTreeMap::new(),
         allowed_domains: Vec::new(),
         privileged_flows: false,
+    }
+}
+
+fn identity(kind: IdentityKind, name: &str, groups: &[&str], more: &Value) -> VerifiedIdentity {
+    let issuer = IssuerRules {
+        groups_map: groups.iter().map(|g| (g.to_string(), Vec::from([g.parse().unwrap()]))).collect(),
+        ..issuer_rules("corp", kind)
     };
     let mut payload = json!({
         "sub": format!("sub-{name}"), "preferred_username": name, "groups": groups,

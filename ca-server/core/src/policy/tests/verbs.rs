@@ -54,6 +54,48 @@ fn only_a_permit_that_names_the_verb_counts() {
     assert_eq!(told(&may(&rules(AUDITORS), &["sre"])), "no_access");
 }
 
+/// DESIGN 5: sessions from flows without a nonce do not approve, administer or break glass unless the issuer's entry
+/// says so; workloads never.
+#[test]
+fn a_login_that_is_bound_to_no_key_goes_only_so_far() {
+    use crate::identity::{Claims, Flow};
+    let rules = rules(
+        r#"@id("all") permit (principal, action in [Action::"audit", Action::"approve", Action::"administer"], resource);
+           @id("glass") @break_glass permit (principal, action, resource) when { context.break_glass };"#,
+    );
+    for (kind, flow, entry_says_so, privileged) in [
+        (IdentityKind::User, Flow::Code, false, true),
+        (IdentityKind::User, Flow::Device, false, false),
+        (IdentityKind::User, Flow::Device, true, true),
+        (IdentityKind::Workload, Flow::Token, false, false),
+        (IdentityKind::Workload, Flow::Token, true, false),
+    ] {
+        let issuer = IssuerRules {
+            name: "corp".parse().unwrap(),
+            url: "https://id.example.com".into(),
+            kind,
+            username: None,
+            groups: None,
+            groups_map: [].into(),
+            tags: [].into(),
+            allowed_domains: Vec::new(),
+            privileged_flows: entry_says_so,
+        };
+        let payload = json!({ "sub": "s" });
+        let claims = Claims::from_payload(&issuer, flow, payload.as_object().unwrap()).unwrap();
+        let who = VerifiedIdentity::admit(&issuer, &claims).unwrap();
+        let what = format!("{kind:?} {flow} {entry_says_so}");
+        for verb in Verb::ALL {
+            let leave = told(&rules.may(&who, verb, &key(), &circumstances()));
+            let expected = if privileged || verb == Verb::Audit { "by all" } else { "login_not_privileged" };
+            assert_eq!(leave, expected, "{what} {verb}");
+        }
+        let glass = ask("shell deploy@web-1").under_break_glass(true);
+        let expected = if privileged { "1h by glass" } else { "login_not_privileged" };
+        assert_eq!(outcome(&rules.decide(&who, &glass, &key(), &circumstances())), expected, "{what}");
+    }
+}
+
 #[test]
 fn every_forbid_counts_and_is_told_to_those_whom_it_stops() {
     for (forbid, expected) in [
