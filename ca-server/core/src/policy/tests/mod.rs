@@ -4,6 +4,7 @@ mod facts;
 mod load;
 mod narrowing;
 mod offers;
+mod places;
 mod reference;
 mod starter;
 mod verbs;
