@@ -18,7 +18,7 @@ use crate::config::{Config, Layout, load_rules};
 use crate::http::{App, Stopping};
 use crate::oidc::Provider;
 use crate::service::{Quota, Service, SessionCache};
-use crate::signer::{Keys, Passphrase, Signer};
+use crate::signer::{Keys, Passphrase, Signer, Signers};
 use crate::store::{Change, Options as StoreOptions, RecordEvent, Search, Store};
 use crate::witness::Witness;
 
@@ -92,7 +92,8 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         tracing::warn!("no [[issuer]] in ca.toml: nobody can log in");
     }
     let signers = std::iter::once(keys.user).chain(keys.devices);
-    let signers = signers.map(|signer| Arc::new(signer) as Arc<dyn Signer>).collect();
+    let signers: Signers = signers.map(|signer| Arc::new(signer) as Arc<dyn Signer>).collect();
+    signers.warn_of_missing(rules.inventory());
     let service = Service {
         ca_id: keys.ca_id,
         clock,

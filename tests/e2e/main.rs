@@ -17,6 +17,7 @@ mod invariants;
 mod login;
 mod monitor;
 mod operations;
+mod places;
 mod proven;
 mod serving;
 mod stand;
