@@ -3,6 +3,7 @@
 #[cfg(feature = "dev")]
 mod dev;
 mod init;
+mod issuer;
 mod key;
 mod lines;
 mod log;
@@ -38,6 +39,9 @@ enum Command {
     /// Run a throw-away CA with an identity provider of its own, on loopback only, to try things
     #[cfg(feature = "dev")]
     Dev(dev::Args),
+    /// Hold an identity provider's entry against the provider itself
+    #[command(subcommand)]
+    Issuer(issuer::Command),
     /// List the keys of the CA, or make one more for devices that match plain logins
     #[command(subcommand)]
     Key(key::Command),
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => runtime().and_then(|rt| rt.block_on(serve::run(args))),
         #[cfg(feature = "dev")]
         Command::Dev(args) => runtime().and_then(|rt| rt.block_on(dev::run(args))),
+        Command::Issuer(command) => runtime().and_then(|rt| rt.block_on(issuer::run(command))),
         Command::Key(command) => key::run(command),
         Command::Log(command) => runtime().and_then(|rt| rt.block_on(log::run(command))),
         Command::Backup(args) => runtime().and_then(|rt| rt.block_on(store::backup(args))),

@@ -232,7 +232,13 @@ impl Config {
             let name = entry.name.clone();
             let issuer = issuer::parse(entry, layout)
                 .map_err(|(key, what)| bad(&format!("issuer {name}: {key}"), what))?;
-            if issuers.iter().any(|other| other.rules.name == issuer.rules.name || other.url == issuer.url) {
+            // One issuer may speak for people and for workloads; nothing else tells its tokens apart.
+            let same = |other: &IssuerConfig| {
+                other.rules.name == issuer.rules.name
+                    || other.url == issuer.url
+                        && (other.rules.kind == issuer.rules.kind || other.audience == issuer.audience)
+            };
+            if issuers.iter().any(same) {
                 return Err(bad(
                     "issuer",
                     format!("{name} has the name or the url of another entry: each must be its own"),

@@ -104,8 +104,12 @@ fn a_device_lets_in_plain_logins_of_its_own_authority_and_nothing_else() {
     // Another login of the same device.
     let other = issue(&site, &server, &session, folder, &["nobody@switch-1"]);
     let refused = switch.ssh(&other, &[], "true").unwrap();
-    assert!(!refused.accepted() && refused.log.contains("does not contain an authorized principal")
-        || refused.log.contains("name is not a listed principal"), "{}", refused.log);
+    assert!(
+        !refused.accepted() && refused.log.contains("does not contain an authorized principal")
+            || refused.log.contains("name is not a listed principal"),
+        "{}",
+        refused.log
+    );
 }
 
 #[test]
@@ -146,10 +150,13 @@ fn devices_and_hosts_are_asked_for_separately_and_each_authority_counts_its_own_
     let issued = |accounts: &[&str]| ask(&site, &server, &session, &key, accounts, SHELL);
     let refused = issued(&[&account("web-1"), &account("switch-1")]).unwrap_err();
     assert_eq!(refused.code, Code::AskSeparately, "{}", refused.detail);
-    for (place, serial) in [("web-1", 1), ("switch-1", 1), ("switch-2", 2), ("web-1", 2), ("group/switches", 3)] {
+    for (place, serial) in
+        [("web-1", 1), ("switch-1", 1), ("switch-2", 2), ("web-1", 2), ("group/switches", 3)]
+    {
         assert_eq!(issued(&[&account(place)]).unwrap().serial, serial, "{place}");
     }
-    let by: Vec<String> = site.certificates().iter().map(|c| format!("{} {}", c.authority, c.serial)).collect();
+    let by: Vec<String> =
+        site.certificates().iter().map(|c| format!("{} {}", c.authority, c.serial)).collect();
     assert_eq!(by, ["user 1", "user-switches 1", "user-switches 2", "user 2", "user-switches 3"]);
     server.stop();
     site.verify().ok().unwrap();

@@ -79,7 +79,12 @@ fn lets_in(sshd: &Sshd, identity: &Identity) -> bool {
     let attempt = sshd.ssh(identity, &[], "echo in-$((40 + 2))").unwrap();
     let accepted = attempt.accepted();
     assert_eq!(accepted, attempt.out.contains("in-42"), "{} {}", attempt.out, attempt.log);
-    assert_eq!(!accepted, attempt.log.contains("does not contain an authorized principal"), "{}", attempt.log);
+    assert_eq!(
+        !accepted,
+        attempt.log.contains("does not contain an authorized principal"),
+        "{}",
+        attempt.log
+    );
     accepted
 }
 

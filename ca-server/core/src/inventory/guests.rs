@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -94,11 +95,11 @@ impl Guest {
 
 /// Every guest.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Guests(BTreeMap<(Name, Person), Guest>);
+pub(crate) struct Guests(Arc<BTreeMap<(Name, Person), Guest>>);
 
 impl Guests {
     /// The entries that are for this identity: by name, by e-mail address, or both.
-    pub(super) fn of(&self, identity: &VerifiedIdentity) -> impl Iterator<Item = &Guest> {
+    pub(crate) fn of(&self, identity: &VerifiedIdentity) -> impl Iterator<Item = &Guest> {
         let by = |person: Person| self.0.get(&(identity.issuer().clone(), person));
         // Most CAs have no guests, and then nothing is to be looked for.
         let here = !self.0.is_empty();
@@ -135,7 +136,7 @@ pub(super) fn check(entries: Vec<(GuestEntry, At)>, faults: &mut Faults<'_>) -> 
             Err((word, what)) => faults.add(at, &word, || what),
         }
     }
-    Guests(guests)
+    Guests(Arc::new(guests))
 }
 
 /// One guest; else the value that is wrong, and how.

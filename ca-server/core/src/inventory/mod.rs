@@ -28,7 +28,7 @@ pub use self::guests::{Guest, Sponsor};
 pub use self::members::Members;
 
 use self::groups::Groups;
-use self::guests::Guests;
+pub(crate) use self::guests::Guests;
 use self::read::Part;
 use crate::identity::VerifiedIdentity;
 
@@ -261,6 +261,11 @@ impl Inventory {
     /// Every guest, by issuer.
     pub fn guests(&self) -> impl Iterator<Item = &Guest> {
         self.guests.all()
+    }
+
+    /// The guests, apart from all else.
+    pub(crate) fn guest_book(&self) -> &Guests {
+        &self.guests
     }
 
     fn at(&self, number: u32) -> Option<Host<'_>> {

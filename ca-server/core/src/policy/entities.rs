@@ -17,7 +17,7 @@ use jit_ssh_proto::{Account, Action, Name};
 use super::Verb;
 use super::facts::Untold;
 use crate::identity::{IdentityKind, VerifiedIdentity};
-use crate::inventory::{Host, Inventory};
+use crate::inventory::{Guest, Guests, Host, Inventory};
 
 /// The types and actions of the schema, parsed once, and the host groups of the inventory.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ pub(super) struct Vocabulary {
     actions: BTreeMap<Action, EntityUID>,
     action: EntityType,
     request: EntityType,
+    guests: Guests,
     /// Each group with those above it, itself first.
     groups: BTreeMap<Name, Vec<Arc<Entity>>>,
 }
@@ -73,6 +74,7 @@ impl Vocabulary {
             actions: Action::ALL.into_iter().map(|a| (a, uid(&action, a.as_str()))).collect(),
             action,
             request: kind("Request")?,
+            guests: inventory.guest_book().clone(),
             groups: groups(&host_group, inventory)?,
             host_group,
         })
@@ -158,7 +160,9 @@ impl Vocabulary {
         ]);
         attributes.extend(identity.login().map(|login| ("login", login.as_str().into())));
         attributes.extend(identity.email().map(|email| ("email", email.into())));
-        let groups = identity.groups().iter().map(|g| uid(&self.group, g.as_str()));
+        // What a guest is let into counts until their last day is over; then nothing is asked any more.
+        let as_guest = self.guests.of(identity).flat_map(Guest::groups);
+        let groups = identity.groups().iter().chain(as_guest).map(|g| uid(&self.group, g.as_str()));
         let tags = identity.tags().iter().map(|(name, of)| (name.as_str(), of.as_str()));
         entity(self.principal(identity), attributes, groups, core::iter::empty(), tags)
     }

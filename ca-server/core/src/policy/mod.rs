@@ -2,10 +2,12 @@
 
 mod annotations;
 mod compile;
+mod conditions;
 mod decide;
 mod entities;
 mod facts;
 mod format;
+mod index;
 mod reach;
 mod refusal;
 mod review;
@@ -188,9 +190,23 @@ impl Rules {
         verb::may(self, identity, verb, key, at)
     }
 
+    /// Why nothing is to be asked of policy for somebody: they are a guest whose last day is over.
+    fn ended(&self, identity: &VerifiedIdentity, at: &Circumstances) -> Option<Denial> {
+        let ended = self.inventory.guest(identity).find(|guest| guest.ended(&at.local.date));
+        ended.map(refusal::guest_ended)
+    }
+
     /// What a context is made with: the extension functions, and which members policies look at.
     fn telling(&self) -> (&Functions, &Looked) {
         (&self.functions, &self.compiled.looked)
+    }
+
+    /// The same, asking every policy about everything: to compare with, in answers and in time.
+    #[cfg(any(test, feature = "naive"))]
+    #[must_use]
+    pub fn asking_everything(mut self) -> Self {
+        self.compiled.conditions.forget_index();
+        self
     }
 
     /// SHA-256 over policies and inventory, lower-case hex: which set decided.

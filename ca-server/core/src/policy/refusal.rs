@@ -14,6 +14,7 @@ use super::annotations::{Approvals, Rule};
 use super::compile::Compiled;
 use super::decide::{Judged, Verdict};
 use crate::identity::{IdentityKind, VerifiedIdentity};
+use crate::inventory::Guest;
 
 /// So many hosts, groups or reasons are named in one answer.
 const SHOWN: usize = 8;
@@ -67,6 +68,18 @@ pub(super) fn of(verdicts: &[Judged<'_>], compiled: &Compiled) -> Option<Denial>
 /// Nothing to be had, and nothing to be learnt.
 pub(super) fn no_access() -> Denial {
     Denial { code: Code::NoAccess, detail: NO_ACCESS.into(), policies: Vec::new() }
+}
+
+/// Their time as a guest is over, whatever else they may be.
+pub(super) fn guest_ended(guest: &Guest) -> Denial {
+    let (until, sponsor) = (guest.until(), guest.sponsor());
+    Denial {
+        code: Code::GuestEnded,
+        detail: format!(
+            "Your time as a guest ended with {until}: ask {sponsor}, who answers for you, to prolong it."
+        ),
+        policies: Vec::new(),
+    }
 }
 
 /// A policy failed while it was evaluated, or could not be asked at all.

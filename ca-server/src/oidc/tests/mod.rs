@@ -5,3 +5,4 @@ mod maker;
 mod providers;
 mod rows;
 mod server;
+mod vectors;

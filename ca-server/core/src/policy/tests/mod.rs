@@ -1,6 +1,8 @@
 //! Tests of the decision, over one small inventory.
 
 mod facts;
+mod guests;
+mod index;
 mod load;
 mod narrowing;
 mod offers;
