@@ -7,6 +7,7 @@ mod issuer;
 mod key;
 mod lines;
 mod log;
+mod policy;
 mod serve;
 mod store;
 mod verify;
@@ -48,6 +49,9 @@ enum Command {
     /// Read the record of what was decided and issued
     #[command(subcommand)]
     Log(log::Command),
+    /// Check, test, explain, compare and lay out policies, as files: without a server, keys or a passphrase
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Write everything that the CA has recorded into one new file, beside a running server. Not the keys
     Backup(store::Backup),
     /// Bring a backup in where the record was lost. What was recorded after the backup stays refused
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Issuer(command) => runtime().and_then(|rt| rt.block_on(issuer::run(command))),
         Command::Key(command) => key::run(command),
         Command::Log(command) => runtime().and_then(|rt| rt.block_on(log::run(command))),
+        Command::Policy(command) => policy::run(command),
         Command::Backup(args) => runtime().and_then(|rt| rt.block_on(store::backup(args))),
         Command::Restore(args) => runtime().and_then(|rt| rt.block_on(store::restore(args))),
         Command::Store(command) => runtime().and_then(|rt| rt.block_on(store::run(command))),

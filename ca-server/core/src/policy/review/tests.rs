@@ -129,7 +129,7 @@ fn what_is_found_and_where() {
             &[("1:79 unknown-name", "no issuer is called \"corpp\"", "did you mean \"corp\"?")],
         ),
         (
-            "permit (principal, action == Action::\"shell\", resource) when { principal.hasTag(\"reff\") && principal.getTag(\"ref\") == \"x\" && principal.hasTag(\"ref\") };",
+            "permit (principal, action == Action::\"shell\", resource) when { principal.hasTag(\"reff\") && principal.hasTag(\"ref\") && principal.getTag(\"ref\") == \"x\" };",
             &[("1:81 unknown-name", "no issuer takes a claim as the tag \"reff\"", "did you mean \"ref\"?")],
         ),
         // People.
@@ -223,8 +223,12 @@ fn what_is_found_and_where() {
             &[],
         ),
         (
-            "forbid (principal, action == Action::\"shell\", resource) unless { context.reason like \"OPS-*\" };",
+            "forbid (principal, action == Action::\"shell\", resource) unless { resource.host.name like \"web-*\" };",
             &[("1:66 open-like", "begins like this", "")],
+        ),
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource) when { context.ticket like \"CHG-*\" };",
+            &[],
         ),
         (
             "@ttl(\"9h\") permit (principal in Group::\"sre\", action == Action::\"shell\", resource);",

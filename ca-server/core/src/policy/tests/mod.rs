@@ -4,11 +4,14 @@ mod facts;
 mod guests;
 mod index;
 mod load;
+mod matrix;
 mod narrowing;
 mod offers;
 mod places;
 mod reference;
+mod semantics;
 mod starter;
+mod tricks;
 mod verbs;
 
 use alloc::collections::BTreeMap;
