@@ -12,7 +12,7 @@ use crate::error::{Error, Exit, Result};
 use crate::output::{Waiting, escape, facts, print, print_json};
 
 pub(super) fn run(args: &ExplainArgs) -> Result<()> {
-    let asked = Wanted::new(&args.account, &args.access)?.asked();
+    let asked = Wanted::new(&args.accounts, &args.access)?.asked();
     let client = Client::load()?;
     let session = client.require_session()?;
     let body = ExplainBody {
