@@ -21,6 +21,7 @@ mod monitor;
 mod operations;
 mod policies;
 mod proven;
+mod reload;
 mod serving;
 mod stand;
 mod tamper;

@@ -13,7 +13,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use jit_ssh_core::cert::{Issuance, Prepared};
 use jit_ssh_core::grant::{Grant, GrantFacts};
-use jit_ssh_core::policy::{Circumstances, Decision};
+use jit_ssh_core::policy::{Circumstances, Decision, Rules};
 use jit_ssh_core::request::AccessRequest;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued};
 use jit_ssh_proto::{
@@ -89,12 +89,13 @@ impl Service {
         // 3. decide
         let at = Circumstances { now, local: self.local(now), source_ip: who.source };
         let id = RequestId::from(entropy::ulid_parts(self.clock.milliseconds()));
-        let (decided, refused) = match self.rules.decide(&who.identity, &request, &key, &at) {
+        let rules = self.rules();
+        let (decided, refused) = match rules.decide(&who.identity, &request, &key, &at) {
             Decision::Denied(denial) => {
                 self.quota.refused(&who.session, now);
                 tracing::info!(request = %id, name = who.identity.name().as_str(), code = %denial.code, policies = ?denial.policies, "denied");
                 let decided = Decided::Denied { code: denial.code, policies: denial.policies.clone() };
-                (decided, Some(self.refusal(&who, &request, &key, &at, denial)))
+                (decided, Some(self.refusal(&rules, &who, &request, &key, &at, denial)))
             }
             Decision::Allowed(allowed) => {
                 let facts = GrantFacts {
@@ -131,7 +132,7 @@ impl Service {
             source: who.source.to_string(),
             id,
             asked: request,
-            policy_digest: self.rules.digest().to_owned(),
+            policy_digest: rules.digest().to_owned(),
             decided,
         })));
         if let Some(grant) = &granted {
@@ -148,7 +149,7 @@ impl Service {
             return Ok(Answer { opened, issued: Err(problem) });
         };
         let issued = match refusal::take(&mut outcomes) {
-            Ok(outcome) => self.sign(&grant, outcome).await,
+            Ok(outcome) => self.sign(&rules, &grant, outcome).await,
             Err(problem) => Err(problem),
         };
         crash::point("before-reply");
@@ -175,7 +176,7 @@ impl Service {
     }
 
     /// Steps 5 to 7, for a certificate whose record is durable.
-    async fn sign(&self, grant: &Grant, outcome: Outcome) -> Result<Issued, Problem> {
+    async fn sign(&self, rules: &Rules, grant: &Grant, outcome: Outcome) -> Result<Issued, Problem> {
         let prepared =
             outcome.prepared.ok_or_else(|| refusal::internal("an issued certificate without its bytes"))?;
         let recorded =
@@ -192,7 +193,7 @@ impl Service {
         tracing::info!(request = %grant.request(), grant = %grant.id(), name = grant.name().as_str(), serial, leaf = outcome.leaf, "certificate issued");
         let addresses = grant.asked().accounts().iter().filter_map(|account| match &account.place {
             Place::Host(host) => {
-                Some((host.to_string(), self.rules.inventory().host(host)?.address()?.to_owned()))
+                Some((host.to_string(), rules.inventory().host(host)?.address()?.to_owned()))
             }
             Place::Group(_) => None,
         });
