@@ -1,4 +1,4 @@
-//! `jit-ssh explain LOGIN@HOST`: what a request would come to, why, and what would change the answer.
+//! `jit-ssh explain LOGIN@HOST…`: what a request would come to, why, and what would change the answer.
 
 use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::explanation::{self, Answer, Explanation, Terms};
@@ -12,7 +12,7 @@ use crate::error::{Error, Exit, Result};
 use crate::output::{Waiting, escape, facts, print, print_json};
 
 pub(super) fn run(args: &ExplainArgs) -> Result<()> {
-    let asked = Wanted::new(&args.account, &args.access)?.asked();
+    let asked = Wanted::new(&args.accounts, &args.access)?.asked();
     let client = Client::load()?;
     let session = client.require_session()?;
     let body = ExplainBody {

@@ -13,9 +13,11 @@ use jit_ssh_proto::{Account, Action, Code, Span, UserKey};
 use super::annotations::{Approvals, Offer, Rule};
 use super::conditions::{Condition, Question as Put};
 use super::facts::{self, Asking, Untold};
-use super::{Allowed, Circumstances, Decision, Rules, refusal};
+use super::reach::{Reached, reach};
+use super::{Allowed, Circumstances, Decision, Denial, Rules, refusal};
 use crate::identity::VerifiedIdentity;
-use crate::inventory::{Host, PrincipalStyle};
+use crate::inventory::Host;
+use crate::places::Places;
 use crate::request::AccessRequest;
 
 /// A pair of account and action, and what it comes to.
@@ -78,39 +80,45 @@ pub(super) fn decide(
     key: &UserKey,
     at: &Circumstances,
 ) -> Decision {
-    judged(Supposed { rules, identity, request, key, at }).1
+    let supposed = Supposed { rules, identity, request, key, at };
+    match reached(supposed) {
+        Ok(reached) => judged(supposed, &reached).1,
+        Err(denial) => Decision::Denied(denial),
+    }
 }
 
-/// Decides a request, and says what each of its pairs comes to, as far as it came to that.
-pub(super) fn judged(supposed: Supposed<'_>) -> (Vec<Judged<'_>>, Decision) {
-    let denied = |denial| (Vec::new(), Decision::Denied(denial));
-    let Supposed { rules, identity, request, key, at } = supposed;
+/// The hosts that a request comes to, before any policy is asked.
+///
+/// # Errors
+/// Why none is to be asked.
+pub(super) fn reached(supposed: Supposed<'_>) -> Result<Reached<'_>, Denial> {
+    let Supposed { rules, identity, request, at, .. } = supposed;
     // 0. Not every way to log in may break glass, whatever policy says.
     if request.break_glass() && !identity.is_privileged() {
-        return denied(refusal::not_privileged(identity, "break glass"));
+        return Err(refusal::not_privileged(identity, "break glass"));
     }
     // Nor are guests asked about any more when their last day is over.
     if let Some(denial) = rules.ended(identity, at) {
-        return denied(denial);
+        return Err(denial);
     }
     // 1. What the inventory does not offer does not exist.
-    let mut accounts: Vec<(&Account, Host<'_>)> = Vec::new();
-    for account in request.accounts() {
-        match rules.inventory.account(account) {
-            Some(host) => accounts.push((account, host)),
-            None => return denied(refusal::no_access()),
-        }
-    }
+    reach(&rules.inventory, request.accounts(), &rules.limits).ok_or_else(refusal::no_access)
+}
+
+/// Decides a request, and says what each of its pairs comes to, as far as it came to that.
+pub(super) fn judged<'a>(supposed: Supposed<'a>, reached: &'a Reached<'a>) -> (Vec<Judged<'a>>, Decision) {
+    let Supposed { rules, identity, request, key, at } = supposed;
+    let accounts: Vec<(&Account, Host<'_>)> = reached.accounts.iter().map(|(a, host)| (a, *host)).collect();
     let Ok(entities) = rules.vocabulary.entities(identity, accounts.iter().copied()) else {
-        return denied(refusal::failed(&BTreeSet::new()));
+        return (Vec::new(), Decision::Denied(refusal::failed(&BTreeSet::new())));
     };
     let principal = rules.vocabulary.principal(identity);
     let question = Question { rules, identity, request, key, at, accounts, principal, entities };
 
     // 2. How long: what was asked, or what the offers give.
     match request.duration() {
-        Some(asked) => question.decide(Some(asked)),
-        None => question.longest(),
+        Some(asked) => question.decide(Some(asked), reached),
+        None => question.longest(reached),
     }
 }
 
@@ -118,13 +126,13 @@ impl<'a> Question<'a> {
     /// Where policies look at the duration, a request without one is asked for each length that an offer gives, the
     /// longest first, as though it had named it: so that no policy is told of another length than the one that is
     /// given. Only policies whose scope fits count, for what they look at and for what they give.
-    fn longest(&self) -> (Vec<Judged<'a>>, Decision) {
+    fn longest(&self, reached: &Reached<'_>) -> (Vec<Judged<'a>>, Decision) {
         let Ok(lengths) = self.lengths() else {
             return (Vec::new(), Decision::Denied(refusal::failed(&BTreeSet::new())));
         };
         let mut last = None;
         for length in lengths.into_iter().rev() {
-            let (pairs, decision) = self.decide(Some(length));
+            let (pairs, decision) = self.decide(Some(length), reached);
             match &decision {
                 // Where nothing is to be had alone, what others may approve is: the longest.
                 Decision::Denied(denial) if denial.code != Code::PolicyError => {
@@ -136,7 +144,7 @@ impl<'a> Question<'a> {
                 Decision::Allowed(_) | Decision::Denied(_) => return (pairs, decision),
             }
         }
-        last.unwrap_or_else(|| self.decide(None))
+        last.unwrap_or_else(|| self.decide(None, reached))
     }
 
     /// The lengths that a request without one is decided for; none if the length is of no consequence for what
@@ -159,7 +167,7 @@ impl<'a> Question<'a> {
         Ok(if looked_at { lengths } else { BTreeSet::new() })
     }
 
-    fn decide(&self, asked: Option<Span>) -> (Vec<Judged<'a>>, Decision) {
+    fn decide(&self, asked: Option<Span>, reached: &Reached<'_>) -> (Vec<Judged<'a>>, Decision) {
         // 3. Every pair on its own.
         let mut verdicts = Vec::new();
         let mut contexts = BTreeMap::new();
@@ -173,11 +181,10 @@ impl<'a> Question<'a> {
         if let Some(denial) = refusal::of(&verdicts, &self.rules.compiled) {
             return (verdicts, Decision::Denied(denial));
         }
-        // 5. What is allowed may still be beyond this version.
-        let decision = match self.accounts.iter().find(|(_, host)| host.principals() == PrincipalStyle::Login)
-        {
-            Some((_, host)) => Decision::Denied(refusal::login_style(host.name())),
-            None => self.allow(&verdicts),
+        // 5. What is allowed may still be more than one certificate can say.
+        let decision = match reached.places(self.request, &self.rules.limits) {
+            Ok(places) => self.allow(&verdicts, places),
+            Err(denial) => Decision::Denied(denial),
         };
         (verdicts, decision)
     }
@@ -278,7 +285,7 @@ impl<'a> Question<'a> {
     }
 
     /// Every pair is allowed: the shortest time and every restriction.
-    fn allow(&self, verdicts: &[Judged<'_>]) -> Decision {
+    fn allow(&self, verdicts: &[Judged<'_>], places: Places) -> Decision {
         let mut duration: Option<Span> = None;
         let (mut pin_source, mut verify_required) = (false, false);
         let mut policies = BTreeSet::new();
@@ -300,6 +307,7 @@ impl<'a> Question<'a> {
         }
         match duration {
             Some(duration) => Decision::Allowed(Allowed {
+                places,
                 issuer: self.identity.issuer().clone(),
                 name: self.identity.name().clone(),
                 request: self.request.clone(),
@@ -386,8 +394,8 @@ pub(super) fn judge(
     action: Action,
 ) -> Result<BTreeSet<alloc::string::String>, BTreeSet<alloc::string::String>> {
     let names = |ids: BTreeSet<&PolicyId>| ids.into_iter().map(ToString::to_string).collect();
-    let accounts: Vec<_> =
-        request.accounts().iter().filter_map(|a| Some((a, rules.inventory.account(a)?))).collect();
+    let reached = reach(&rules.inventory, request.accounts(), &rules.limits).unwrap();
+    let accounts: Vec<_> = reached.accounts.iter().map(|(a, host)| (a, *host)).collect();
     let entities = rules.vocabulary.entities(identity, accounts.iter().copied()).unwrap();
     let principal = rules.vocabulary.principal(identity);
     let question = Question { rules, identity, request, key, at, accounts, principal, entities };

@@ -11,6 +11,7 @@ mod facts;
 mod format;
 mod index;
 mod listing;
+mod reach;
 mod refusal;
 mod review;
 mod scan;
@@ -38,6 +39,7 @@ pub use self::verb::{Leave, Verb};
 
 use crate::identity::VerifiedIdentity;
 use crate::inventory::Inventory;
+use crate::places::{PlaceLimits, Places};
 use crate::request::AccessRequest;
 
 /// One `policies/*.cedar` file, as written.
@@ -71,6 +73,7 @@ pub struct Rules {
     functions: Functions,
     inventory: Inventory,
     default_ttl: Span,
+    limits: PlaceLimits,
     digest: String,
 }
 
@@ -114,6 +117,7 @@ pub struct Allowed {
     issuer: Name,
     name: Name,
     request: AccessRequest,
+    places: Places,
     duration: Span,
     pin_source: bool,
     verify_required: bool,
@@ -124,7 +128,8 @@ pub struct Allowed {
 /// A refusal, for the caller and for the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// `no_access`, `forbidden`, `policy_error`, `approval_required`, `duration_denied` or `not_available`.
+    /// `no_access`, `forbidden`, `policy_error`, `approval_required`, `duration_denied`, `too_many_hosts`,
+    /// `ask_separately` or `not_available`.
     pub code: Code,
     /// One or two sentences for the caller: why, and what to do. Names no host or policy they have no part in.
     pub detail: String,
@@ -154,7 +159,21 @@ impl Rules {
         let vocabulary = Vocabulary::new(&inventory).map_err(defect)?;
         let functions = Functions::new().map_err(defect)?;
         let digest = digest(sources, inventory_digest, default_ttl);
-        Ok(Self { compiled, vocabulary, functions, inventory, default_ttl, digest })
+        Ok(Self {
+            compiled,
+            vocabulary,
+            functions,
+            inventory,
+            default_ttl,
+            limits: PlaceLimits::default(),
+            digest,
+        })
+    }
+
+    /// The same, with other limits to how far one request may reach.
+    #[must_use]
+    pub fn limited(self, limits: PlaceLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Decides a request: every account × action on its own, offers never mixed, any forbid or error denies.
@@ -279,9 +298,9 @@ fn digest(sources: &[PolicySource], inventory: &[u8; 32], default_ttl: Span) -> 
 }
 
 impl Allowed {
-    /// Issuer, name, request, policies and digest, for the grant that is made of it.
-    pub(crate) fn into_parts(self) -> (Name, Name, AccessRequest, Vec<String>, String) {
-        (self.issuer, self.name, self.request, self.policies, self.digest)
+    /// Issuer, name, request, places, policies and digest, for the grant that is made of it.
+    pub(crate) fn into_parts(self) -> (Name, Name, AccessRequest, Places, Vec<String>, String) {
+        (self.issuer, self.name, self.request, self.places, self.policies, self.digest)
     }
 
     /// The alias of the asker's issuer.
@@ -300,6 +319,12 @@ impl Allowed {
     #[must_use]
     pub fn request(&self) -> &AccessRequest {
         &self.request
+    }
+
+    /// Where it leads: the hosts that the accounts came to, and what certificates call them.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// How long: what was asked, or what the shortest offer gives.

@@ -10,6 +10,7 @@ mod load;
 mod matrix;
 mod narrowing;
 mod offers;
+mod places;
 mod reference;
 mod semantics;
 mod starter;
