@@ -22,6 +22,7 @@ mod operations;
 mod places;
 mod policies;
 mod proven;
+mod reload;
 mod serving;
 mod stand;
 mod tamper;

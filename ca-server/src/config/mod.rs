@@ -23,7 +23,7 @@ pub(crate) use caret::shown;
 pub use excerpt::Excerpt;
 pub use raw::RawConfig;
 pub use rules::load_rules;
-pub(crate) use rules::{file_name, read_all};
+pub(crate) use rules::{file_name, read_all, rule_files};
 pub(crate) use toml_error::{closest, explain, position};
 
 use crate::oidc::IssuerConfig;

@@ -2,6 +2,7 @@
 
 mod aims;
 mod annotations;
+mod changes;
 mod compile;
 mod conditions;
 mod decide;
