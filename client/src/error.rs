@@ -113,6 +113,11 @@ impl Error {
         self.exit() == Exit::NotLoggedIn
     }
 
+    /// Whether the CA says that a fresh login would change its answer, and nothing else of the caller's has to.
+    pub(crate) fn wants_fresh_login(&self) -> bool {
+        false
+    }
+
     /// A failure to read or write something here.
     pub(crate) fn io(what: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::Local(format!(

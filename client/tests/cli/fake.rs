@@ -270,6 +270,7 @@ impl Fake {
                 url: format!("{}/op", self.url),
                 client_id: "jit-ssh".into(),
                 client_secret: None,
+                audience: None,
                 kind: "user".into(),
                 flows: vec!["code".into()],
                 scopes: vec!["openid".into(), "email".into()],
