@@ -7,6 +7,7 @@
 //   POST /test/rotate   new keys, the old ones are gone      POST /test/away   answers 503 to everything
 //   GET  /test/asked    how often which path was asked       POST /test/back   answers again
 //   POST /test/age      everybody logged in an hour ago      POST /test/deaf   hears neither prompt nor max_age
+//   POST /test/brief    tokens of jobs end after 2 seconds
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 
@@ -25,7 +26,7 @@ const JOBS = {
   deploy: { repository: 'acme/shop', ref: 'refs/heads/main' },
   nightly: { repository: 'acme/shop', ref: 'refs/heads/dev' },
 };
-const JOB_SECRET = 'the secret of a job that is none';
+const JOB_SECRET = 'of-a-job-that-is-none';
 
 /// What the provider remembers, all in one place, so that it can be made older.
 const remembered = new Map();
@@ -106,7 +107,7 @@ function newProvider(issuer) {
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: (_ctx, audience) => ({
-          audience, scope: '', accessTokenFormat: 'jwt', accessTokenTTL: 300, jwt: { sign: { alg: 'ES256' } },
+          audience, scope: '', accessTokenFormat: 'jwt', accessTokenTTL: jobTokenTTL, jwt: { sign: { alg: 'ES256' } },
         }),
       },
     },
@@ -148,6 +149,7 @@ function newProvider(issuer) {
 const asked = {};
 let away = false;
 let deaf = false;
+let jobTokenTTL = 300;
 let handle;
 let issuer;
 
@@ -169,6 +171,9 @@ const server = createServer((request, response) => {
       return say(200, {});
     case 'POST /test/age':
       for (const payload of remembered.values()) if (payload.loginTs) payload.loginTs -= 3600;
+      return say(200, {});
+    case 'POST /test/brief':
+      jobTokenTTL = 2;
       return say(200, {});
     case 'POST /test/deaf':
       deaf = true;
