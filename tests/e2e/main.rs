@@ -13,6 +13,7 @@ mod campaign;
 mod certificates;
 mod crash;
 mod documents;
+mod flows;
 mod invariants;
 mod login;
 mod operations;
