@@ -3,7 +3,7 @@
 
 use jit_ssh_proto::wire::{AccessRequestBody, Issued, OpenSession};
 use jit_ssh_proto::{
-    Account, CaId, Command, GrantId, Mode, Modifiers, Namespace, Place, Span, Text, UserKey,
+    Account, CaId, Command, Flow, GrantId, Mode, Modifiers, Namespace, Place, Span, Text, UserKey,
     possession_message,
 };
 use ssh_key::PrivateKey;
@@ -204,8 +204,13 @@ pub(crate) fn log_in(
     };
     let opened = {
         let _waiting = Waiting::for_("opening the session");
-        client.ca().open_session(&ca_id, &proven.key, call, &body)?
+        client.ca().open_session(&ca_id, &proven.key, call, &body)
     };
+    let opened = opened.inspect_err(|e| {
+        if proven.flow == Flow::Token && e.wants_login() {
+            note("A workload logs in again with another token: let its platform give a new one.");
+        }
+    })?;
     let session = Session::new(ca_id, opened.session, opened.token, proven.key)?;
     let before = Session::load_any(&client.paths)?;
     session.save(&client.paths)?;

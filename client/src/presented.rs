@@ -1,6 +1,6 @@
 //! The session key that goes with a workload's token. A token opens one session, for one key: whoever logs in with it
 //! again, after a crash or in the next step of a job, has to have that key. So it is written down before the token is
-//! sent, and removed when the token has ended. Of the token itself only the hash is kept.
+//! sent, and removed soon after the token has ended. Of the token itself only the hash is kept.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,6 +18,9 @@ use crate::paths::{self, Paths};
 const PREFIX: &str = "token-";
 /// A token that does not say when it ends is remembered for as long as any session lasts.
 const LONGEST: u64 = 24 * 60 * 60;
+/// How long after its end a token still has its key, so that who presents it too late is told that, and not that it is
+/// somebody else's.
+const AFTER: u64 = 10 * 60;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,7 +54,8 @@ pub(crate) fn key(
         .to_openssh(LineEnding::LF)
         .map_err(|e| Error::Local(format!("cannot write the session's key: {e}")))?;
     let latest = now.seconds().saturating_add(LONGEST);
-    let expires = Timestamp::from_seconds(expires.map_or(latest, |expires| expires.min(latest)));
+    let expires = expires.map_or(latest, |expires| expires.saturating_add(AFTER).min(latest));
+    let expires = Timestamp::from_seconds(expires);
     let json = serde_json::to_vec(&Stored { expires, key: text.as_str().to_owned() }).map(Zeroizing::new);
     let json = json.map_err(|e| Error::Local(format!("cannot write the session's key: {e}")))?;
     if paths::write_new(&path, &json)? {
@@ -126,14 +130,14 @@ mod tests {
             key(&paths, ca, token, Some(NOW + 3600), at(now)).unwrap().public_key().to_openssh().unwrap()
         };
         let first = public(&CA, "a.b.secret", NOW);
-        assert_eq!(public(&CA, "a.b.secret", NOW + 3599), first);
+        assert_eq!(public(&CA, "a.b.secret", NOW + 3600 + AFTER - 1), first);
         assert_ne!(public(&CA, "a.b.other", NOW), first);
         assert_ne!(public(&CaId::from_bytes([1; 32]), "a.b.secret", NOW), first);
         for path in kept(&paths) {
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
             assert!(!fs::read_to_string(&path).unwrap().contains("a.b."), "the token is kept");
         }
-        assert_ne!(public(&CA, "a.b.secret", NOW + 3600), first, "the key outlives its token");
+        assert_ne!(public(&CA, "a.b.secret", NOW + 3600 + AFTER), first, "the key outlives its token");
         assert_eq!(kept(&paths).len(), 1);
         forget(&paths, None).unwrap();
         assert_eq!(kept(&paths).len(), 0);
