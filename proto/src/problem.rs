@@ -1,9 +1,12 @@
 //! Every way in which the CA says no: one enum of codes, carried in RFC 9457 problem documents.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::explanation::NearMiss;
 
 /// Whose move it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +148,8 @@ codes! {
     FlowNotAllowed = "flow_not_allowed", 403, Denied, "This way to log in is not allowed";
     /// The session comes from a way to log in that may not approve, administer or break glass.
     LoginNotPrivileged = "login_not_privileged", 403, Denied, "This login may not do that";
+    /// The token only says where the groups could be asked for.
+    TokenGroupsElsewhere = "token_groups_elsewhere", 403, Denied, "The ID token does not carry the groups";
     /// `email_verified` is not literally true.
     EmailNotVerified = "email_not_verified", 403, Denied, "The e-mail address is not verified";
     /// The e-mail address is of no allowed domain.
@@ -160,6 +165,8 @@ codes! {
     NoAccess = "no_access", 403, Denied, "No access";
     /// A `forbid` policy denies it; `detail` has its message.
     Forbidden = "forbidden", 403, Denied, "Forbidden by policy";
+    /// The caller is a guest whose last day is over.
+    GuestEnded = "guest_ended", 403, Denied, "The guest's time has ended";
     /// A policy failed while it was evaluated, which denies.
     PolicyError = "policy_error", 403, Denied, "A policy could not be evaluated";
     /// A policy allows it only after approval.
@@ -207,6 +214,9 @@ pub struct Problem {
     pub code: Code,
     /// What is wrong here and what to do next.
     pub detail: String,
+    /// What would change the answer, the easiest first: for what policy denies, where anything is known to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<NearMiss>,
 }
 
 impl Problem {
@@ -219,7 +229,14 @@ impl Problem {
             status: code.status(),
             code,
             detail: detail.into(),
+            advice: Vec::new(),
         }
+    }
+
+    /// The same problem with what would change the answer.
+    #[must_use]
+    pub fn advising(self, advice: Vec<NearMiss>) -> Self {
+        Self { advice, ..self }
     }
 }
 

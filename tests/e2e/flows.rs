@@ -2,6 +2,7 @@
 //! on another machine, with a pasted address, with the token of a job, at one of several providers, anew.
 
 mod device;
+mod fresh;
 mod jobs;
 mod paste;
 mod several;

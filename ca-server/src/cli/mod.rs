@@ -3,8 +3,10 @@
 #[cfg(feature = "dev")]
 mod dev;
 mod init;
+mod issuer;
 mod lines;
 mod log;
+mod policy;
 mod serve;
 mod store;
 mod verify;
@@ -37,9 +39,15 @@ enum Command {
     /// Run a throw-away CA with an identity provider of its own, on loopback only, to try things
     #[cfg(feature = "dev")]
     Dev(dev::Args),
+    /// Hold an identity provider's entry against the provider itself
+    #[command(subcommand)]
+    Issuer(issuer::Command),
     /// Read the record of what was decided and issued
     #[command(subcommand)]
     Log(log::Command),
+    /// Check, test, explain, compare and lay out policies, as files: without a server, keys or a passphrase
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Write everything that the CA has recorded into one new file, beside a running server. Not the keys
     Backup(store::Backup),
     /// Bring a backup in where the record was lost. What was recorded after the backup stays refused
@@ -80,7 +88,9 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => runtime().and_then(|rt| rt.block_on(serve::run(args))),
         #[cfg(feature = "dev")]
         Command::Dev(args) => runtime().and_then(|rt| rt.block_on(dev::run(args))),
+        Command::Issuer(command) => runtime().and_then(|rt| rt.block_on(issuer::run(command))),
         Command::Log(command) => runtime().and_then(|rt| rt.block_on(log::run(command))),
+        Command::Policy(command) => policy::run(command),
         Command::Backup(args) => runtime().and_then(|rt| rt.block_on(store::backup(args))),
         Command::Restore(args) => runtime().and_then(|rt| rt.block_on(store::restore(args))),
         Command::Store(command) => runtime().and_then(|rt| rt.block_on(store::run(command))),

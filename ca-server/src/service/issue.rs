@@ -93,10 +93,8 @@ impl Service {
             Decision::Denied(denial) => {
                 self.quota.refused(&who.session, now);
                 tracing::info!(request = %id, name = who.identity.name().as_str(), code = %denial.code, policies = ?denial.policies, "denied");
-                (
-                    Decided::Denied { code: denial.code, policies: denial.policies },
-                    Some(Problem::new(denial.code, denial.detail)),
-                )
+                let decided = Decided::Denied { code: denial.code, policies: denial.policies.clone() };
+                (decided, Some(self.refusal(&who, &request, &key, &at, denial)))
             }
             Decision::Allowed(allowed) => {
                 let facts = GrantFacts {
@@ -194,7 +192,7 @@ impl Service {
         tracing::info!(request = %grant.request(), grant = %grant.id(), name = grant.name().as_str(), serial, leaf = outcome.leaf, "certificate issued");
         let addresses = grant.asked().accounts().iter().filter_map(|account| match &account.place {
             Place::Host(host) => {
-                Some((host.to_string(), self.rules.inventory().host(host)?.address.clone()?))
+                Some((host.to_string(), self.rules.inventory().host(host)?.address()?.to_owned()))
             }
             Place::Group(_) => None,
         });

@@ -1,11 +1,18 @@
 //! Policy: who may do what, where and when, and on which terms (DESIGN 5).
 
+mod aims;
 mod annotations;
 mod compile;
+mod conditions;
 mod decide;
 mod entities;
+mod explain;
 mod facts;
+mod format;
+mod index;
+mod reach;
 mod refusal;
+mod review;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -20,8 +27,13 @@ use jit_ssh_proto::{Code, Name, Span, Timestamp, UserKey};
 use sha2::{Digest, Sha256};
 
 use self::compile::Compiled;
+pub use self::compile::SCHEMA;
 use self::entities::Vocabulary;
+pub use self::explain::{Calendar, DECISIONS, Explained, QUESTIONS};
 use self::facts::{Functions, Looked};
+pub use self::format::format;
+pub use self::reach::{Reachable, Wanted};
+pub use self::review::{Finding, Lint, Mentioned, Severity, Surroundings, mentioned, review};
 pub use self::verb::{Leave, Verb};
 
 use crate::identity::VerifiedIdentity;
@@ -157,6 +169,33 @@ impl Rules {
         decide::decide(self, identity, request, key, at)
     }
 
+    /// Says what a request would be answered now, why, and what would change it. Asks a bounded number of questions, and
+    /// grants nothing.
+    #[must_use]
+    pub fn explain(
+        &self,
+        identity: &VerifiedIdentity,
+        request: &AccessRequest,
+        key: &UserKey,
+        at: &Circumstances,
+        calendar: &dyn Calendar,
+    ) -> Explained {
+        explain::explain(decide::Supposed { rules: self, identity, request, key, at }, calendar)
+    }
+
+    /// Lists the accounts that somebody may get to now, and what each takes: a bounded part of them at a time.
+    #[must_use]
+    pub fn accounts(
+        &self,
+        identity: &VerifiedIdentity,
+        key: &UserKey,
+        at: &Circumstances,
+        calendar: &dyn Calendar,
+        wanted: &Wanted<'_>,
+    ) -> Reachable {
+        reach::accounts(self, identity, key, at, calendar, wanted)
+    }
+
     /// Decides whether somebody may do what is the CA's own, now: permits count whose action scope names the verb, any
     /// forbid or error denies. `key` is the session's.
     #[must_use]
@@ -164,9 +203,23 @@ impl Rules {
         verb::may(self, identity, verb, key, at)
     }
 
+    /// Why nothing is to be asked of policy for somebody: they are a guest whose last day is over.
+    fn ended(&self, identity: &VerifiedIdentity, at: &Circumstances) -> Option<Denial> {
+        let ended = self.inventory.guest(identity).find(|guest| guest.ended(&at.local.date));
+        ended.map(refusal::guest_ended)
+    }
+
     /// What a context is made with: the extension functions, and which members policies look at.
     fn telling(&self) -> (&Functions, &Looked) {
         (&self.functions, &self.compiled.looked)
+    }
+
+    /// The same, asking every policy about everything: to compare with, in answers and in time.
+    #[cfg(any(test, feature = "naive"))]
+    #[must_use]
+    pub fn asking_everything(mut self) -> Self {
+        self.compiled.conditions.forget_index();
+        self
     }
 
     /// SHA-256 over policies and inventory, lower-case hex: which set decided.
@@ -185,6 +238,11 @@ impl Rules {
     #[must_use]
     pub fn len(&self) -> usize {
         self.compiled.rules.len()
+    }
+
+    /// The name of every policy, as decisions have it.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.compiled.rules.keys().map(AsRef::as_ref)
     }
 
     /// Whether there are none: then nothing is allowed.
