@@ -4,7 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 
-use jit_ssh_tests::ca::Setup;
+use jit_ssh_tests::api::Issuer;
+use jit_ssh_tests::ca::{Ca, Data, Setup};
 use jit_ssh_tests::client::Person;
 use jit_ssh_tests::process::{Process, until};
 use jit_ssh_tests::provider::NodeProvider;
@@ -167,4 +168,104 @@ fn a_projected_token_is_read_anew_and_nothing_is_opened_with_it_after_its_end() 
     assert!(late.err.contains("(session_expired)"), "the same key, the same token, too late: {}", late.err);
     let other = place.person().run(["login", "--token-file", &file]).unwrap().code(5).unwrap();
     assert!(other.err.contains("(token_used)"), "another key, and too late: {}", other.err);
+}
+
+/// The blocks of docs/CI.md with this tag, one for each platform.
+fn shown(tag: &str) -> Vec<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CI.md");
+    let text = fs::read_to_string(path).unwrap();
+    let blocks = text.split(&format!("```{tag}\n")).skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_entries_and_policies_of_the_document_let_in_the_jobs_that_they_are_for() {
+    let (entries, policies) = (shown("toml"), shown("cedar"));
+    assert_eq!((entries.len(), policies.len()), (3, 3));
+    // Keys of our own, from files: these platforms are not asked in a test.
+    let platforms: Vec<(String, Issuer)> = entries
+        .iter()
+        .map(|entry| {
+            let entry: toml::Table = entry.parse().unwrap();
+            let issuer = entry["issuer"][0].as_table().unwrap();
+            let name = issuer["name"].as_str().unwrap().to_owned();
+            (name.clone(), Issuer::new(issuer["url"].as_str().unwrap(), &name).unwrap())
+        })
+        .collect();
+    let mut tables = String::new();
+    for (entry, (name, _)) in entries.iter().zip(&platforms) {
+        let file = format!("jwks_file = \"{name}.json\"\n");
+        tables.push_str(&if entry.contains(&file) { entry.clone() } else { format!("{entry}{file}") });
+    }
+    let setup = Setup {
+        tables,
+        policy: policies.concat(),
+        issuers: Vec::new(),
+        ..setup("https://x.example.com", "deploy", "127.0.0.1:1")
+    };
+    let data = Data::init(&setup).unwrap();
+    for (name, issuer) in &platforms {
+        fs::write(data.dir().join(format!("{name}.json")), issuer.jwks()).unwrap();
+    }
+    let ca = Ca::serve(data, Vec::new()).unwrap();
+
+    // The shapes are the platforms' own, as they publish them.
+    let claims = |platform: &str, more: Value| {
+        let now = jit_ssh_tests::api::now();
+        let mut claims = match platform {
+            "github" => serde_json::json!({
+                "sub": "repo:acme/shop:environment:production", "aud": AUDIENCE, "environment": "production",
+                "ref": "refs/heads/main", "repository": "acme/shop", "repository_owner": "acme", "run_id": "7",
+                "actor": "octocat", "event_name": "push", "ref_type": "branch", "nbf": now - 600,
+                "job_workflow_ref": "acme/shop/.github/workflows/deploy.yml@refs/heads/main",
+            }),
+            "gitlab" => serde_json::json!({
+                "sub": "project_path:acme/shop:ref_type:branch:ref:main", "aud": AUDIENCE, "project_path": "acme/shop",
+                "namespace_path": "acme", "project_id": "20", "user_login": "ada", "pipeline_source": "push", "job_id": "7",
+                "ref": "main", "ref_type": "branch", "ref_protected": "true", "environment": "production", "nbf": now - 5,
+            }),
+            "k8s" => serde_json::json!({
+                "sub": "system:serviceaccount:backup:collector", "aud": [AUDIENCE], "nbf": now,
+                "kubernetes.io": { "namespace": "backup", "pod": { "name": "collector-x", "uid": "1" },
+                    "serviceaccount": { "name": "collector", "uid": "2" } },
+            }),
+            other => panic!("say here what a token of {other} looks like"),
+        };
+        claims["iat"] = now.into();
+        claims["exp"] = (now + 600).into();
+        // Every token is another one.
+        claims["jti"] = in_hex(jit_ssh_tests::api::random::<8>()).into();
+        for (name, value) in more.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        claims
+    };
+    let command = "systemctl restart shop";
+    let nothing = || serde_json::json!({});
+    for (platform, more, command, code) in [
+        ("github", nothing(), command, 0),
+        ("gitlab", nothing(), command, 0),
+        ("k8s", nothing(), command, 0),
+        ("github", nothing(), "systemctl stop shop", 3),
+        ("github", serde_json::json!({ "repository": "mallory/shop" }), command, 3),
+        ("github", serde_json::json!({ "environment": null }), command, 5),
+        ("gitlab", serde_json::json!({ "ref_protected": "false" }), command, 3),
+        ("gitlab", serde_json::json!({ "ref": "feature" }), command, 3),
+        ("k8s", serde_json::json!({ "kubernetes.io": { "namespace": "backup" } }), command, 3),
+        ("k8s", serde_json::json!({ "aud": ["https://kubernetes.default.svc"] }), command, 5),
+        ("k8s", serde_json::json!({ "aud": [AUDIENCE, "https://kubernetes.default.svc"] }), command, 5),
+    ] {
+        let (_, issuer) = platforms.iter().find(|(name, _)| name == platform).unwrap();
+        let mut claims = claims(platform, more);
+        claims["iss"] = issuer.url.clone().into();
+        let job = Person::new().unwrap().with("TOKEN", &issuer.token(&claims).unwrap());
+        job.setup(&ca).unwrap();
+        let words = ["login", "deploy@web-1", "--token-env", "TOKEN", "--command", command];
+        let ended = job.run(words).unwrap();
+        assert_eq!(ended.code, Some(code), "{platform} {claims}: {}", ended.err);
+    }
+}
+
+fn in_hex(bytes: [u8; 8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
