@@ -174,7 +174,8 @@ fn a_projected_token_is_read_anew_and_nothing_is_opened_with_it_after_its_end() 
 fn shown(tag: &str) -> Vec<String> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CI.md");
     let text = fs::read_to_string(path).unwrap();
-    let blocks = text.split(&format!("```{tag}\n")).skip(1).map(|rest| rest.split("```").next().unwrap());
+    let fence = format!("```{tag}\n");
+    let blocks = text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.map(str::to_owned).collect()
 }
 
@@ -248,7 +249,7 @@ fn the_entries_and_policies_of_the_document_let_in_the_jobs_that_they_are_for() 
         ("k8s", nothing(), command, 0),
         ("github", nothing(), "systemctl stop shop", 3),
         ("github", serde_json::json!({ "repository": "mallory/shop" }), command, 3),
-        ("github", serde_json::json!({ "environment": null }), command, 5),
+        ("github", serde_json::json!({ "environment": null }), command, 3),
         ("gitlab", serde_json::json!({ "ref_protected": "false" }), command, 3),
         ("gitlab", serde_json::json!({ "ref": "feature" }), command, 3),
         ("k8s", serde_json::json!({ "kubernetes.io": { "namespace": "backup" } }), command, 3),
