@@ -8,6 +8,7 @@ use anyhow::Context;
 use data_encoding::HEXLOWER;
 use jit_ssh_core::authority::Authority;
 use jit_ssh_core::identity::IdentityKind;
+use jit_ssh_core::policy::SCHEMA;
 use jit_ssh_proto::event::{Actor, ConfigChanged, Event, KeyUsed, LogFilter, PolicyLoaded, What};
 use jit_ssh_proto::{AuthorityEntry, IssuerEntry, SignedBundle, TrustBundle};
 use sha2::{Digest, Sha256};
@@ -19,7 +20,7 @@ use crate::config::{Config, Layout, load_rules};
 use crate::http::{App, Stopping};
 use crate::oidc::Provider;
 use crate::reload::{Look, Reloader, last_policy};
-use crate::service::{InForce, Quota, Service, SessionCache};
+use crate::service::{InForce, Latest, Quota, Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer};
 use crate::store::{Change, Options as StoreOptions, RecordEvent, Search, Store};
 use crate::witness::Witness;
@@ -54,6 +55,7 @@ pub async fn start(
     let config = Config::load(layout)?;
     let seen = Look::at(layout);
     let rules = load_rules(layout, config.limits.ttl)?;
+    keep_schema(layout);
     let began = Instant::now();
     let keys = Keys::open(&layout.keys(), passphrase)?;
     let key_derivation = began.elapsed();
@@ -106,7 +108,8 @@ pub async fn start(
         signer: Arc::new(keys.user),
         ledger: Arc::new(keys.ledger),
         witnesses: config.witnesses.iter().cloned().map(Witness::new).collect(),
-        cosigned: tokio::sync::Mutex::default(),
+        cosigned: Latest::default(),
+        readiness: Latest::default(),
         rules: InForce::new(rules),
         providers,
         limits: config.limits,
@@ -131,6 +134,17 @@ pub async fn start(
         });
     }
     Ok(Started { app, config, trust, key_derivation, background })
+}
+
+/// The schema beside the policies is that of the version that runs. It is for editors: without it all goes on.
+fn keep_schema(layout: &Layout) {
+    let path = layout.schema();
+    if std::fs::read_to_string(&path).is_ok_and(|text| text == SCHEMA) {
+        return;
+    }
+    if let Err(error) = std::fs::write(&path, SCHEMA) {
+        tracing::warn!(path = %path.display(), %error, "the schema for editors cannot be written");
+    }
 }
 
 /// What to record if `ca.toml` is not what the ledger knows.

@@ -1,6 +1,7 @@
 //! From what was asked for to a session and a certificate at hand, in as few round trips and browser windows as it
 //! takes.
 
+use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued, OpenSession};
 use jit_ssh_proto::{
     Account, CaId, Command, Flow, GrantId, Mode, Modifiers, Namespace, Place, Salt, Span, Text, UserKey,
@@ -83,6 +84,19 @@ impl Wanted {
     /// The command of `exec`.
     pub(crate) fn command(&self) -> Option<&Command> {
         self.command.as_ref()
+    }
+
+    /// The request as the ledger and advice have it.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            accounts: vec![self.account.clone()],
+            mode: self.mode,
+            modifiers: self.modifiers.iter().collect(),
+            command: self.command.clone(),
+            duration: self.duration,
+            reason: self.reason.clone(),
+            ticket: self.ticket.clone(),
+        }
     }
 
     /// What a certificate for it is recorded under.

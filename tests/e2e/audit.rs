@@ -413,6 +413,10 @@ fn the_operator_narrows_too_and_reads_what_later_versions_wrote() {
     assert!(shown.len() == 1 && shown[0].contains("operator") && shown[0].contains("key"), "{shown:?}");
     assert!(!shown[0].contains('\u{1b}'), "{shown:?}");
     assert!(lines(&["--where", "type=lock.placed", "--json"])[0].contains("\"on\":"));
+    assert_eq!(lines(&["--where", "since=2h", "--where", "type=session.opened"]).len(), 2);
+    assert!(
+        site.log_show_refused("type=nope").contains("no event is of the type nope: use ca.initialised, ")
+    );
     let loaded = lines(&["--where", "type=policy.loaded", "--json"]);
     assert!(!loaded.last().unwrap().contains("previous"), "the first set came after none");
 }

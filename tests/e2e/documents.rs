@@ -10,13 +10,15 @@ use scene::{Scene, WALK, walk};
 use table::How;
 
 /// The documents whose commands a test below runs, all of them and in order.
-const SCENES: [&str; 6] = [
+const SCENES: [&str; 8] = [
     WALK.0,
     "docs/CERTIFICATES.md",
     "docs/CONFIG.md",
     "docs/EVENTS.md",
     "docs/HOSTS.md",
     "docs/OPERATIONS.md",
+    "docs/POLICY.md",
+    "docs/policies/README.md",
 ];
 
 #[test]
@@ -66,6 +68,8 @@ fn the_readme_leads_from_a_bare_machine_to_a_shell_and_to_the_record_of_it() {
             ["jit-ssh-ca", "init", ..] => vec!["Made a CA", "trust key"],
             ["jit-ssh", "setup", ..] => vec!["Trust key", "corp", "Pinned"],
             ["jit-ssh", "ssh", ..] => vec!["in-42"],
+            ["jit-ssh", "ls", ..] => vec![&account, "shell"],
+            ["jit-ssh", "explain", ..] => vec!["allowed", "by sre"],
             ["jit-ssh", "status", ..] => vec!["alice", &account],
             ["jit-ssh", "inspect", ..] => vec![&in_words],
             ["jit-ssh-ca", "log", "show", ..] => {
@@ -186,6 +190,59 @@ fn the_record_is_backed_up_verified_restored_and_moved_as_its_document_says() {
             run.contains(&line.section.as_str()),
             "{line}: nothing runs the commands of {:?}",
             line.section
+        );
+    }
+}
+
+#[test]
+fn policies_are_checked_tested_changed_and_compared_as_their_document_says() {
+    let document = "docs/POLICY.md";
+    let mut scene = Scene::after("jit-ssh-ca init");
+    let said = section(&mut scene, document, "One rule");
+    assert!(said[0].contains(" policies in order: 0 errors, 0 warnings"), "{said:?}");
+    assert!(said[1].contains(" 0 failed") && said[1].contains("every policy took part"), "{said:?}");
+    assert!(said[2].starts_with("allow 1h by sre-prod"), "{said:?}");
+    let said = section(&mut scene, document, "Changing a rule").concat();
+    // The login of the documents stands for another one here.
+    let shown = "allowed for 1h -> allowed for 30m (by sre-prod)";
+    assert!(
+        said.contains("sre: shell on deploy@db-1, deploy@web-1, deploy@web-2: ") && said.contains(shown),
+        "{said}"
+    );
+    section(&mut scene, document, "format, schema");
+    let written = std::fs::read_to_string(scene.root().join("home/schema.cedarschema")).unwrap();
+    let of_init = std::fs::read_to_string(scene.root().join("var/lib/jit-ssh/schema.cedarschema")).unwrap();
+    assert_eq!(written, of_init);
+    // The last of these is run by the test below.
+    let run = ["One rule", "Changing a rule", "format, schema", EXPLAINED];
+    for line in lines::of(document) {
+        assert!(
+            run.contains(&line.section.as_str()),
+            "{line}: nothing runs the commands of {:?}",
+            line.section
+        );
+    }
+}
+
+/// The section of POLICY.md that is about those who ask.
+const EXPLAINED: &str = "Why not, and what would do";
+
+#[test]
+fn policy_explains_itself_as_its_document_says() {
+    let mut scene = Scene::after("jit-ssh login");
+    let said = section(&mut scene, "docs/POLICY.md", EXPLAINED);
+    assert!(said[0].contains("allowed") && said[0].contains("by sre"), "{said:?}");
+    assert!(said[1].contains("ACCOUNT") && said[1].contains("@web-1"), "{said:?}");
+}
+
+#[test]
+fn examples_of_policies_are_run_as_their_document_says() {
+    let mut scene = Scene::new();
+    for line in lines::of("docs/policies/README.md") {
+        let said = scene.run(&line).out;
+        assert!(
+            said.contains("4 policies in order") || said.contains("every policy took part"),
+            "{line}: {said}"
         );
     }
 }

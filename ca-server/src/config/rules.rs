@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use jit_ssh_core::inventory::{Inventory, InventorySource};
+use jit_ssh_core::inventory::{Inventory, InventoryError, InventorySource};
 use jit_ssh_core::policy::{Draft, PolicyError, PolicySource, ReadChunk, Rules};
 use jit_ssh_proto::Span;
 use sha2::{Digest, Sha256};
 
-use super::{ConfigError, Layout};
+use super::{ConfigError, Layout, shown};
 
 /// Cedar's parser recurses: it gets a stack that nesting within our cap cannot exhaust.
 const PARSER_STACK_BYTES: usize = 16 << 20;
@@ -33,8 +33,9 @@ pub fn load_rules(layout: &Layout, default_ttl: Span) -> Result<Rules, ConfigErr
         let chunks: Result<Vec<ReadChunk>, ConfigError> = chunks.collect();
         Ok((inventory.join().map_err(|_| parser_failed())?, chunks?))
     })?;
-    let in_policies =
-        |errors: Vec<PolicyError>| errors.iter().map(|e| format!("policies/{e}")).collect::<Vec<_>>();
+    let in_policies = |errors: Vec<PolicyError>| -> Vec<String> {
+        errors.iter().map(|e| format!("policies/{e}{}", place_shown(e, &sources))).collect()
+    };
     match (draft.policies(chunks).map_err(in_policies), inventory) {
         (Ok(policies), Ok((inventory, digest))) => Rules::new(policies, inventory, &digest)
             .map_err(|errors| ConfigError::Rules(in_policies(errors).join("\n"))),
@@ -68,10 +69,19 @@ fn inventory(layout: &Layout) -> Result<(Inventory, [u8; 32]), ConfigError> {
         files.push(InventorySource { file, text });
     }
     let inventory = Inventory::read(&files).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(|e| format!("inventory/{e}")).collect();
+        let text = |file: &str| files.iter().find(|source| source.file == file).map(|source| &source.text);
+        let shown = |e: &InventoryError| text(&e.file).map(|text| shown(text, e.line, e.column));
+        let lines: Vec<String> =
+            errors.iter().map(|e| format!("inventory/{e}{}", shown(e).unwrap_or_default())).collect();
         ConfigError::Rules(lines.join("\n"))
     })?;
     Ok((inventory, digest.finalize().into()))
+}
+
+/// The place of an error, for people.
+fn place_shown(error: &PolicyError, sources: &[PolicySource]) -> String {
+    let source = sources.iter().find(|source| source.file == error.file);
+    source.map(|source| shown(&source.text, error.line, error.column)).unwrap_or_default()
 }
 
 fn frame(digest: &mut Sha256, part: &[u8]) {
@@ -79,7 +89,7 @@ fn frame(digest: &mut Sha256, part: &[u8]) {
     digest.update(part);
 }
 
-fn file_name(path: &Path) -> String {
+pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
@@ -110,7 +120,7 @@ fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(paths)
 }
 
-fn read_all(folder: &Path, extension: &str) -> Result<Vec<(PathBuf, String)>, ConfigError> {
+pub(crate) fn read_all(folder: &Path, extension: &str) -> Result<Vec<(PathBuf, String)>, ConfigError> {
     let read = |path: PathBuf| match std::fs::read_to_string(&path) {
         Ok(text) => Ok((path, text)),
         Err(source) => Err(ConfigError::Read { path, source }),

@@ -94,10 +94,8 @@ impl Service {
             Decision::Denied(denial) => {
                 self.quota.refused(&who.session, now);
                 tracing::info!(request = %id, name = who.identity.name().as_str(), code = %denial.code, policies = ?denial.policies, "denied");
-                (
-                    Decided::Denied { code: denial.code, policies: denial.policies },
-                    Some(Problem::new(denial.code, denial.detail)),
-                )
+                let decided = Decided::Denied { code: denial.code, policies: denial.policies.clone() };
+                (decided, Some(self.refusal(&who, &request, &key, &at, denial)))
             }
             Decision::Allowed(allowed) => {
                 let facts = GrantFacts {

@@ -1,8 +1,11 @@
 //! What the CA does, as numbered steps over the core, the store, the signer and the providers. Knows no HTTP types.
 
+mod accounts;
 mod call;
 mod events;
+mod explain;
 mod issue;
+mod latest;
 mod ledger;
 mod login;
 mod quota;
@@ -20,15 +23,17 @@ use jit_ssh_core::policy::LocalTime;
 use jit_ssh_proto::event::Actor;
 use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
+pub use accounts::AccountQuery;
 pub use call::{Call, SignedCall};
 pub use events::{Auditor, EventQuery, Export};
+pub use latest::Latest;
 pub use ledger::Cosigned;
 pub use quota::Quota;
 pub(crate) use quota::WINDOW as QUOTA_WINDOW;
 pub use rules::InForce;
 pub use session::{LiveSession, SessionCache};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::Limits;
 use crate::oidc::Provider;
 use crate::signer::{LedgerSigner, Signer};
@@ -49,8 +54,10 @@ pub struct Service {
     pub ledger: Arc<LedgerSigner>,
     /// Who cosigns checkpoints.
     pub witnesses: Vec<Witness>,
-    /// The last checkpoint that all of them cosigned.
-    pub cosigned: tokio::sync::Mutex<Option<Cosigned>>,
+    /// The last checkpoint that was handed out.
+    pub cosigned: Latest<Result<Cosigned, Problem>>,
+    /// Whether the store was ready when it was asked last.
+    pub readiness: Latest<Result<(), Problem>>,
     /// Policies and inventory in force.
     pub rules: InForce,
     /// Identity providers.
@@ -80,22 +87,13 @@ impl Service {
     /// # Errors
     /// When the store does not answer or cannot be written.
     pub async fn ready(&self) -> Result<(), Problem> {
-        self.store.ready().await.map_err(refusal::store)
+        // Anybody may ask, as often as they like.
+        self.readiness.get(async |_| self.store.ready().await.map_err(refusal::store)).await
     }
 
     /// `now` in the configured zone.
     fn local(&self, now: Timestamp) -> LocalTime {
-        let seconds = i64::try_from(now.seconds()).unwrap_or(i64::MAX);
-        let zoned = jiff::Timestamp::from_second(seconds)
-            .unwrap_or(jiff::Timestamp::MAX)
-            .to_zoned(self.timezone.clone());
-        let part = |value: i8| u8::try_from(value).unwrap_or(0);
-        LocalTime {
-            hour: part(zoned.hour()),
-            minute: part(zoned.minute()),
-            weekday: part(zoned.weekday().to_monday_one_offset()),
-            date: zoned.date().to_string(),
-        }
+        clock::local(now, &self.timezone)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The reads there are. They run beside the writer, on connections that cannot write, and decide nothing: what a
 //! change depends on is read again in its transaction.
 
+use std::time::Duration;
+
 use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::wire::{RequestInfo, RequestState};
 use jit_ssh_proto::{Code, Name, RequestId, SessionId, Timestamp};
@@ -22,6 +24,9 @@ const REQUESTS: &str = "SELECT id, time, asked, refused, grant_id \
 const EVENTS: &str = "SELECT leaf, body, salt, hash FROM events WHERE leaf >= $1 ORDER BY leaf LIMIT $2";
 
 const LEAVES: &str = "SELECT hash FROM events WHERE leaf >= $1 AND leaf < $2 ORDER BY leaf";
+
+/// How often the ledger's end is looked at where other processes may append too.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// After every request id: 'r' is followed by 's'.
 const AFTER_ALL_REQUESTS: &str = "s";
@@ -90,7 +95,7 @@ impl Store {
     /// When the store does not answer or its tree is damaged.
     pub async fn tree_head(&self) -> Result<TreeHead, StoreError> {
         let known = self.shared.seen.head();
-        self.read(move |conn| {
+        self.read_public(move |conn| {
             let size = size(conn)?;
             if size == known.size {
                 return Ok(known);
@@ -113,7 +118,7 @@ impl Store {
         first: u64,
         count: u64,
     ) -> Result<Option<Vec<NodeHash>>, StoreError> {
-        self.read(move |conn| {
+        self.read_public(move |conn| {
             let complete = size(conn)?.checked_shr(u32::from(level).saturating_mul(8)).unwrap_or(0);
             if first.checked_add(count).is_none_or(|end| end > complete) {
                 return Ok(None);
@@ -129,7 +134,7 @@ impl Store {
     /// When the store does not answer.
     pub async fn leaves(&self, first: u64, count: u64) -> Result<Option<Vec<[u8; 32]>>, StoreError> {
         let args = [Value::from(first), Value::from(first.saturating_add(count))];
-        self.read(move |conn| {
+        self.read_public(move |conn| {
             let rows = conn.select(LEAVES, &args)?;
             let leaves = rows.iter().map(|row| row.hash(0)).collect::<Result<Vec<_>, _>>()?;
             Ok((u64::try_from(leaves.len()).ok() == Some(count)).then_some(leaves))
@@ -143,7 +148,7 @@ impl Store {
     /// # Errors
     /// When the store does not answer or its tree is damaged.
     pub async fn prove(&self, leaf: u64, of: u64) -> Result<Option<Vec<NodeHash>>, StoreError> {
-        self.read(move |conn| {
+        self.read_public(move |conn| {
             if leaf >= of || of > size(conn)? {
                 return Ok(None);
             }
@@ -158,7 +163,7 @@ impl Store {
     /// # Errors
     /// When the store does not answer or its tree is damaged.
     pub async fn prove_extends(&self, old: u64, of: u64) -> Result<Option<Vec<NodeHash>>, StoreError> {
-        self.read(move |conn| {
+        self.read_public(move |conn| {
             if old > of || of > size(conn)? {
                 return Ok(None);
             }
@@ -184,6 +189,40 @@ impl Store {
             Ok(moved)
         })
         .await
+    }
+
+    /// Waits until the ledger has more than `size` leaves, whoever appends them.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn grown(&self, beyond: u64) -> Result<(), StoreError> {
+        let mut own = self.shared.seen.watch();
+        loop {
+            if *own.borrow_and_update() > beyond {
+                return Ok(());
+            }
+            if self.shared.place.path().is_some() && self.shared.writer.is_some() {
+                // Nobody else appends to a file.
+                if own.changed().await.is_err() {
+                    return Ok(());
+                }
+                continue;
+            }
+            if self.read(size).await? > beyond {
+                return Ok(());
+            }
+            // In time, or at once where this process appends.
+            let _looked = tokio::time::timeout(LOOK, own.changed()).await;
+        }
+    }
+
+    /// Reads what anybody may read, on a connection of its own.
+    pub(super) async fn read_public<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Conn) -> Result<T, EngineError> + Send + 'static,
+    {
+        self.shared.public.read(work).await
     }
 
     /// Reads on a connection of its own.

@@ -229,6 +229,12 @@ impl Inventory {
         self.hosts.iter().filter_map(|record| self.view(record))
     }
 
+    /// Every host whose name is this or after it, by name.
+    pub fn hosts_from(&self, name: &str) -> impl Iterator<Item = Host<'_>> + use<'_> {
+        let first = self.hosts.partition_point(|host| host.name.as_str() < name);
+        self.hosts.get(first..).unwrap_or_default().iter().filter_map(|record| self.view(record))
+    }
+
     /// How many hosts there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -257,6 +263,19 @@ impl Inventory {
     pub fn members(&self, group: &Name) -> Members<'_> {
         let kinds = self.groups.get(group).map(|group| group.kinds.as_slice()).unwrap_or_default();
         let hosts = |kind: &u32| Some(self.kinds.get(usize::try_from(*kind).ok()?)?.hosts.as_slice());
+        Members::new(self, kinds.iter().filter_map(hosts))
+    }
+
+    /// The same, from the first whose name is this or after it.
+    #[must_use]
+    pub fn members_from(&self, group: &Name, name: &str) -> Members<'_> {
+        let first = self.hosts.partition_point(|host| host.name.as_str() < name);
+        let first = u32::try_from(first).unwrap_or(u32::MAX);
+        let kinds = self.groups.get(group).map(|group| group.kinds.as_slice()).unwrap_or_default();
+        let hosts = |kind: &u32| {
+            let hosts = self.kinds.get(usize::try_from(*kind).ok()?)?.hosts.as_slice();
+            hosts.get(hosts.partition_point(|host| *host < first)..)
+        };
         Members::new(self, kinds.iter().filter_map(hosts))
     }
 

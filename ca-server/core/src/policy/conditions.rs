@@ -27,7 +27,7 @@ pub(super) struct Question {
 }
 
 /// Who does what to what, without the circumstances.
-type Asked<'a> = (&'a EntityUID, &'a EntityUID, &'a EntityUID);
+pub(super) type Asked<'a> = (&'a EntityUID, &'a EntityUID, &'a EntityUID);
 
 /// A list of conditions, and which of them a question can concern.
 #[derive(Debug)]
@@ -73,13 +73,19 @@ impl Condition {
         Self { id: policy.id().clone(), actions, scope, when, looked, gives }
     }
 
-    /// The policy's.
+    /// The policy's id.
     pub(super) fn id(&self) -> &PolicyId {
         &self.id
     }
 
-    fn speaks_of(&self, action: &EntityUID) -> bool {
+    /// Whether it may match a question about this action.
+    pub(super) fn speaks_of(&self, action: &EntityUID) -> bool {
         self.actions.as_ref().is_none_or(|of| of.contains(action))
+    }
+
+    /// What must hold besides its scope.
+    pub(super) fn when(&self) -> &Expr {
+        &self.when
     }
 }
 
@@ -195,7 +201,7 @@ impl Conditions {
     }
 
     /// The conditions whose scope fits, whatever else they ask and whatever the action.
-    fn in_scope(&self, asked: Asked<'_>, entities: &Entities) -> Vec<&Condition> {
+    pub(super) fn in_scope(&self, asked: Asked<'_>, entities: &Entities) -> Vec<&Condition> {
         let evaluator = evaluator(asked, Context::empty(), entities);
         let mut found = self.concerned(asked, entities);
         // A scope cannot fail; were it to, it would not fit, and all that matches would be asked and denied.

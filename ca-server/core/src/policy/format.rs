@@ -13,7 +13,7 @@ use super::{PolicyError, PolicySource};
 use crate::place::position;
 
 /// How wide a line gets before it is broken, and how far what is inside is moved in.
-const LAYOUT: Config = Config { line_width: 110, indent_width: 4 };
+const LAYOUT: Config = Config { line_width: 120, indent_width: 4 };
 
 /// The file's text, laid out.
 ///
@@ -30,7 +30,7 @@ pub fn format(source: &PolicySource) -> Result<String, PolicyError> {
         return Ok(source.text.clone());
     }
     let text = policies_str_to_pretty(&source.text, &LAYOUT).map_err(|_| defect("it cannot be laid out"))?;
-    let text = format!("{}\n", text.trim_end());
+    let text = as_people_write(&text, &source.text);
     if meaning(source, &text)? != before {
         return Err(defect("another layout would say something else"));
     }
@@ -43,6 +43,30 @@ pub fn format(source: &PolicySource) -> Result<String, PolicyError> {
 fn fault(source: &PolicySource, offset: usize, what: String) -> PolicyError {
     let (line, column) = position(&source.text, offset);
     PolicyError { file: source.file.clone(), line, column, what }
+}
+
+/// The layout with what people expect besides: `when {` on one line, and a blank line after a comment that had one, so
+/// that a heading stays apart from what comes after it.
+fn as_people_write(text: &str, original: &str) -> String {
+    let text = text.replace("\nwhen\n{\n", "\nwhen {\n").replace("\nunless\n{\n", "\nunless {\n");
+    let lines: Vec<&str> = original.lines().map(str::trim).collect();
+    let comment = |line: &str| line.starts_with("//");
+    let mut apart = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| comment(line))
+        .map(|(at, _)| lines.get(at.saturating_add(1)).is_some_and(|next| next.is_empty()));
+    let mut laid_out = String::with_capacity(text.len());
+    let mut lines = text.trim_end().lines().peekable();
+    while let Some(line) = lines.next() {
+        laid_out.push_str(line.trim_end());
+        laid_out.push('\n');
+        let before_text = lines.peek().is_some_and(|next| !next.trim().is_empty());
+        if comment(line.trim()) && apart.next() == Some(true) && before_text {
+            laid_out.push('\n');
+        }
+    }
+    laid_out
 }
 
 /// What a text says, policy by policy: effect, scope, conditions and annotations, without places.
@@ -115,6 +139,30 @@ mod tests {
             assert_eq!(comments(text), comments(&once));
             assert_eq!(laid_out(&once).unwrap(), once, "twice is once");
         }
+    }
+
+    #[test]
+    fn it_reads_as_people_write_it() {
+        let text = "// a heading\n\n\n// of this\n@id(\"a\")\npermit (principal, action, resource) when { context.reason != \"a long text, so long that \
+                    it takes a line of its own\" && context.ticket != \"and another one\" && context.ticket != \"x\" } unless { context.break_glass && context.reason == \
+                    \"something that is as long as the one above, at least\" && context.ticket == \"\" };";
+        let expected = r#"// a heading
+
+// of this
+@id("a")
+permit (principal, action, resource)
+when {
+    context.reason != "a long text, so long that it takes a line of its own" &&
+    context.ticket != "and another one" &&
+    context.ticket != "x"
+}
+unless {
+    context.break_glass &&
+    context.reason == "something that is as long as the one above, at least" &&
+    context.ticket == ""
+};
+"#;
+        assert_eq!(laid_out(text).unwrap(), expected);
     }
 
     #[test]

@@ -6,7 +6,6 @@ mod redirect;
 
 use jit_ssh_core::identity::{IdentityKind, VerifiedIdentity};
 use jit_ssh_proto::{Flow, Problem, Timestamp};
-use openidconnect::JsonWebKey;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
@@ -15,6 +14,7 @@ pub use own_login::OwnLogin;
 
 use super::claims::LEEWAY;
 use super::fetch::{self, FetchError, Fetcher};
+use super::key::{self, RingKey};
 use super::provider::Timing;
 use super::token::{self, Compact};
 use super::{IssuerConfig, Provider, json, unreadable};
@@ -178,17 +178,9 @@ fn clock(date: Option<&str>, now: Timestamp) -> Finding {
     good("clock", format!("agrees with the provider's within {apart}."))
 }
 
-fn key_findings<K: JsonWebKey<SigningAlgorithm = openidconnect::core::CoreJwsSigningAlgorithm>>(
-    config: &IssuerConfig,
-    keys: &[K],
-) -> Vec<Finding> {
+fn key_findings(config: &IssuerConfig, keys: &[RingKey]) -> Vec<Finding> {
     let fits = |name: &str| {
-        let Some(algorithm) = token::algorithm(name) else { return false };
-        keys.iter().any(|key| match key.signing_alg() {
-            openidconnect::JsonWebKeyAlgorithm::Algorithm(own) => *own == algorithm,
-            openidconnect::JsonWebKeyAlgorithm::Unspecified => true,
-            openidconnect::JsonWebKeyAlgorithm::Unsupported => false,
-        })
+        token::algorithm(name).is_some_and(|algorithm| keys.iter().any(|key| key::fits(key, &algorithm)))
     };
     let (with, without): (Vec<&String>, Vec<&String>) = config.algorithms.iter().partition(|name| fits(name));
     let list = |names: &[&String]| names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");

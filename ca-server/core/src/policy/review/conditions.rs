@@ -50,7 +50,10 @@ pub(super) fn review(policies: &[Read<'_>], around: &Surroundings<'_>, findings:
 fn open_likes(expr: &Expr, gives: bool, found: &mut dyn FnMut(&Expr, bool, &str)) {
     match expr.expr_kind() {
         ExprKind::Like { expr: of, pattern } => {
-            if gives && matches!(pattern.get_elems().last(), Some(PatternElem::Wildcard)) {
+            // What the asker writes freely is a matter of form anyway.
+            let free = member(of)
+                .is_some_and(|(of, name)| is_var(of, Var::Context) && matches!(name, "reason" | "ticket"));
+            if gives && !free && matches!(pattern.get_elems().last(), Some(PatternElem::Wildcard)) {
                 found(expr, looks_at_the_command(of), &pattern.to_string());
             }
         }

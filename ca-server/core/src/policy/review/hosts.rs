@@ -10,7 +10,7 @@ use crate::inventory::{Inventory, PrincipalStyle};
 pub(super) fn review(
     inventory: &Inventory,
     land: &Land,
-    _around: &Surroundings<'_>,
+    around: &Surroundings<'_>,
     findings: &mut Vec<Finding>,
 ) {
     let mut found = |lint, message, help: &str| {
@@ -37,5 +37,15 @@ pub(super) fn review(
             message,
             "give each such host or group a key of its own, and make all others principals = \"host\"",
         );
+    }
+    for guest in around.today.into_iter().flat_map(|today| inventory.guests().filter(|g| g.ended(today))) {
+        let message = format!(
+            "{}/{} was a guest until {}: they get nothing",
+            guest.issuer(),
+            guest.person(),
+            guest.until()
+        );
+        let help = format!("remove the entry, or have {} give another day", guest.sponsor());
+        found(Lint::GuestEnded, message, &help);
     }
 }

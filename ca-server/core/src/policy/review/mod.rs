@@ -165,7 +165,7 @@ pub fn review(sources: &[PolicySource], inventory: &Inventory, around: &Surround
     reach::review(&policies, inventory, &land, around, &mut findings);
     actions::review(&policies, inventory, &land, &mut findings);
     conditions::review(&policies, around, &mut findings);
-    approvers::review(&policies, around, &mut findings);
+    approvers::review(&policies, inventory, around, &mut findings);
     hosts::review(inventory, &land, around, &mut findings);
     findings.sort_by(|a, b| {
         let key = |f: &Finding| (f.place.is_none(), f.place.clone(), f.lint, f.message.clone());

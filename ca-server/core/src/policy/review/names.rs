@@ -59,9 +59,11 @@ pub(super) fn review(
     }
 }
 
-/// Groups of people that somebody can be in.
-fn groups(_inventory: &Inventory, issuers: &[IssuerRules]) -> BTreeSet<String> {
-    issuers.iter().flat_map(|issuer| issuer.groups_map.values()).flatten().map(ToString::to_string).collect()
+/// Groups of people that somebody can be in: by an issuer's mapping, or as a guest.
+fn groups(inventory: &Inventory, issuers: &[IssuerRules]) -> BTreeSet<String> {
+    let mapped = issuers.iter().flat_map(|issuer| issuer.groups_map.values()).flatten();
+    let guests = inventory.guests().flat_map(|guest| guest.groups());
+    mapped.chain(guests).map(ToString::to_string).collect()
 }
 
 /// What a condition compares an attribute with.

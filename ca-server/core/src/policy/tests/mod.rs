@@ -1,13 +1,19 @@
 //! Tests of the decision, over one small inventory.
 
+mod explain;
 mod facts;
+mod following;
 mod guests;
 mod index;
 mod load;
+mod matrix;
 mod narrowing;
 mod offers;
+mod reach;
 mod reference;
+mod semantics;
 mod starter;
+mod tricks;
 mod verbs;
 
 use alloc::collections::BTreeMap;

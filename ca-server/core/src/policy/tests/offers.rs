@@ -27,7 +27,7 @@ fn a_permit_is_an_offer_on_its_own_terms() {
 }
 
 /// A key in a FIDO token: `sk-ssh-ed25519@openssh.com`, application `ssh:`.
-fn fido_key() -> UserKey {
+pub(super) fn fido_key() -> UserKey {
     let mut blob = Vec::new();
     for part in [b"sk-ssh-ed25519@openssh.com".as_slice(), &key().blob()[19..], b"ssh:"] {
         blob.extend(u32::try_from(part.len()).unwrap().to_be_bytes());
@@ -246,6 +246,25 @@ fn policies_that_look_at_the_duration_are_asked_about_the_one_that_is_given() {
         ("shell deploy@lab-1,deploy@web-1", "1h by long"),
         ("shell deploy@db-1 for 30m", "forbidden"),
         ("shell deploy@db-1", "1h by long"),
+    ] {
+        assert_eq!(outcome(&decide(&rules, &person("alice", &[]), what)), expected, "{what}");
+    }
+}
+
+#[test]
+fn what_can_be_approved_is_not_lost_to_a_shorter_length() {
+    let rules = rules(
+        r#"
+        @id("asks") @ttl("2h") @approvals("1 of leads") permit (principal, action == Action::"sftp", resource in HostGroup::"prod");
+        @id("short") @ttl("1h") permit (principal, action == Action::"shell", resource in HostGroup::"prod");
+        @id("brief") forbid (principal, action, resource in Host::"db-1") when { context.duration <= duration("1h") };
+        "#,
+    );
+    for (what, expected) in [
+        ("sftp deploy@db-1", "approval_required"),
+        ("sftp deploy@web-1", "approval_required"),
+        ("shell deploy@db-1", "forbidden"),
+        ("shell deploy@web-1", "1h by short"),
     ] {
         assert_eq!(outcome(&decide(&rules, &person("alice", &[]), what)), expected, "{what}");
     }

@@ -85,7 +85,7 @@ async fn a_backup_is_whole_and_one_file_and_the_server_goes_on() {
     let error = backup(&home, &file).await.unwrap_err().to_string();
     assert!(error.contains("is there already"), "{error}");
     let error = backup(&home, &home.dir.path().join("no/x.backup")).await.unwrap_err().to_string();
-    assert!(error.contains("cannot be opened"), "{error}");
+    assert!(error.contains("no/x.backup cannot be opened"), "{error}");
 }
 
 #[tokio::test]
@@ -319,7 +319,7 @@ fn restore(home: &Home, url: &str, file: &Path, known: Option<TreeHead>) -> Rest
 }
 
 async fn run(restore: Restore) -> Result<RestoredStore, StoreError> {
-    restore.run(quietly(), quietly()).await
+    restore.verify(quietly()).await?.bring_in(Vec::new(), quietly()).await
 }
 
 /// Issue 3, point 8: no serial is given twice, nothing that was refused is taken again.
