@@ -202,9 +202,7 @@ impl Reloader {
     fn complain(&mut self, what: String) {
         self.app.service.rules.set_outdated(true);
         if self.wrong.as_ref() != Some(&what) {
-            for line in what.lines() {
-                tracing::error!("{line}");
-            }
+            tracing::error!("{what}");
             self.wrong = Some(what);
         }
     }

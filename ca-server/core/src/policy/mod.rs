@@ -29,7 +29,7 @@ use jit_ssh_proto::{Code, Name, Span, Timestamp, UserKey};
 use sha2::{Digest, Sha256};
 
 use self::compile::Compiled;
-pub use self::compile::SCHEMA;
+pub use self::compile::{Chunk, Draft, Policies, ReadChunk, SCHEMA};
 use self::entities::Vocabulary;
 pub use self::explain::{Calendar, DECISIONS, Explained, QUESTIONS};
 use self::facts::{Functions, Looked};
@@ -152,7 +152,21 @@ impl Rules {
         inventory_digest: &[u8; 32],
         default_ttl: Span,
     ) -> Result<Self, Vec<PolicyError>> {
-        let compiled = Compiled::new(sources, default_ttl)?;
+        let draft = Draft::new(sources, default_ttl);
+        let read: Vec<ReadChunk> = draft.chunks(1).map(Chunk::read).collect();
+        Self::new(draft.policies(read)?, inventory, inventory_digest)
+    }
+
+    /// Policies and the inventory that they are about.
+    ///
+    /// # Errors
+    /// When the names of the schema are not understood: a defect.
+    pub fn new(
+        policies: Policies<'_>,
+        inventory: Inventory,
+        inventory_digest: &[u8; 32],
+    ) -> Result<Self, Vec<PolicyError>> {
+        let Policies { compiled, sources, default_ttl } = policies;
         let defect = |_| {
             let what = "the names of the schema are not understood: this is a defect of jit-ssh".into();
             Vec::from([PolicyError { file: "schema.cedarschema".into(), line: 1, column: 1, what }])

@@ -231,7 +231,7 @@ fn every_error_of_every_file_is_told() {
     ];
     let errors = Rules::load(&sources, inventory(), &[0; 32], Span::from_seconds(60)).unwrap_err();
     let files: Vec<&str> = errors.iter().map(|e| e.file.as_str()).collect();
-    assert_eq!(files, ["a.cedar", "a.cedar", "c.cedar", "b.cedar"]);
+    assert_eq!(files, ["a.cedar", "a.cedar", "b.cedar", "c.cedar"]);
 }
 
 #[test]
