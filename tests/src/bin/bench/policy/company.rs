@@ -190,10 +190,10 @@ impl Asker {
         let modifiers = if number % 16 == 3 { vec![Modifier::Agent] } else { Vec::new() };
         let body = AccessRequestBody {
             accounts: vec![format!("deploy@{}", name_of(host))],
-            mode: if number % 4 == 0 { Mode::Sftp } else { Mode::Shell },
-            modifiers: if number % 4 == 0 { Vec::new() } else { modifiers },
+            mode: if number.is_multiple_of(4) { Mode::Sftp } else { Mode::Shell },
+            modifiers: if number.is_multiple_of(4) { Vec::new() } else { modifiers },
             command: None,
-            duration: (number % 3 != 0).then(|| "30m".to_owned()),
+            duration: (!number.is_multiple_of(3)).then(|| "30m".to_owned()),
             reason: "OPS-7 disk full".to_owned(),
             ticket: "OPS-7".to_owned(),
             key: String::new(),
