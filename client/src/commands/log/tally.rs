@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jit_ssh_proto::Timestamp;
 use jit_ssh_proto::event::{Outcome, Reading, RequestDecided, What};
-use jit_ssh_proto::{Place, Principal};
+use jit_ssh_proto::{GrantId, Place, Principal};
 use serde::Serialize;
 use serde_json::Value;
 
