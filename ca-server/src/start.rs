@@ -12,13 +12,15 @@ use jit_ssh_core::policy::SCHEMA;
 use jit_ssh_proto::event::{Actor, ConfigChanged, Event, KeyAdded, KeyUsed, LogFilter, PolicyLoaded, What};
 use jit_ssh_proto::{AuthorityEntry, IssuerEntry, SignedBundle, TrustBundle};
 use sha2::{Digest, Sha256};
+use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Layout, load_rules};
 use crate::http::{App, Stopping};
 use crate::oidc::Provider;
-use crate::service::{Latest, Quota, Service, SessionCache};
+use crate::reload::{Look, Reloader, last_policy};
+use crate::service::{InForce, Latest, Quota, Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer, Signers};
 use crate::store::{Change, Options as StoreOptions, RecordEvent, Search, Store};
 use crate::witness::Witness;
@@ -40,12 +42,18 @@ pub struct Started {
     pub background: JoinSet<()>,
 }
 
-/// Puts a CA together. Talks to no provider: that happens in the background.
+/// Puts a CA together. Talks to no provider: that happens in the background. `hangup`: SIGHUP, where it is to load
+/// policies and inventory at once.
 ///
 /// # Errors
 /// What is wrong with the configuration, the keys, the rules or the store.
-pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<Started> {
+pub async fn start(
+    layout: &Layout,
+    passphrase: &Passphrase,
+    hangup: Option<Signal>,
+) -> anyhow::Result<Started> {
     let config = Config::load(layout)?;
+    let seen = Look::at(layout);
     let rules = load_rules(layout, config.limits.ttl)?.limited(config.limits.places);
     keep_schema(layout);
     let began = Instant::now();
@@ -68,6 +76,7 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         policies: u64::try_from(rules.len())?,
         hosts: u64::try_from(rules.inventory().len())?,
         previous: last_policy(&store).await?,
+        changes: Vec::new(),
     };
     tracing::info!(digest = %loaded.digest, policies = loaded.policies, hosts = loaded.hosts, "rules loaded");
     let used = KeyUsed {
@@ -105,7 +114,7 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         witnesses: config.witnesses.iter().cloned().map(Witness::new).collect(),
         cosigned: Latest::default(),
         readiness: Latest::default(),
-        rules: Arc::new(rules),
+        rules: InForce::new(rules),
         providers,
         limits: config.limits,
         quota: Quota::new(config.limits.refused),
@@ -115,6 +124,9 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
     };
     let trusted_proxies: Vec<IpAddr> = config.trusted_proxies.iter().map(IpAddr::to_canonical).collect();
     let app = Arc::new(App { service, trusted_proxies, stopping: Stopping::default() });
+    let reloader =
+        Reloader::new(Arc::clone(&app), layout.clone(), config.limits.ttl, seen, config.digest.clone());
+    background.spawn(reloader.run(hangup));
     if !config.witnesses.is_empty() {
         let app = Arc::clone(&app);
         background.spawn(async move {
@@ -137,17 +149,6 @@ fn keep_schema(layout: &Layout) {
     if let Err(error) = std::fs::write(&path, SCHEMA) {
         tracing::warn!(path = %path.display(), %error, "the schema for editors cannot be written");
     }
-}
-
-/// The digest of the policies and inventory that were in force before.
-async fn last_policy(store: &Store) -> anyhow::Result<Option<String>> {
-    let filter = LogFilter { kind: Some("policy.loaded".parse()?), ..LogFilter::default() };
-    let found = store.search(Search { filter, newest_first: true, limit: 1 }).await?;
-    let last = found.events.first().and_then(|stored| stored.content.as_ref());
-    Ok(last.and_then(|content| {
-        let event: serde_json::Value = serde_json::from_slice(&content.body).ok()?;
-        event.get("digest")?.as_str().map(str::to_owned)
-    }))
 }
 
 /// What to record of authorities that the ledger does not know.

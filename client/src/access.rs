@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued, OpenSession};
 use jit_ssh_proto::{
     Account, CaId, Command, Flow, GrantId, Mode, Modifiers, Namespace, Salt, Span, Text, UserKey, oidc_nonce,
@@ -86,6 +87,19 @@ impl Wanted {
     /// The command of `exec`.
     pub(crate) fn command(&self) -> Option<&Command> {
         self.command.as_ref()
+    }
+
+    /// The request as the ledger and advice have it.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            accounts: self.accounts.clone(),
+            mode: self.mode,
+            modifiers: self.modifiers.iter().collect(),
+            command: self.command.clone(),
+            duration: self.duration,
+            reason: self.reason.clone(),
+            ticket: self.ticket.clone(),
+        }
     }
 
     /// What a certificate for it is recorded under.

@@ -31,6 +31,10 @@ pub(crate) enum Command {
     Whoami(JsonArgs),
     /// End the session and remove every certificate from disk and agent
     Logout,
+    /// Say what a request would come to, why, and what would change the answer; nothing is asked for
+    Explain(ExplainArgs),
+    /// List the accounts that policy lets you reach now, and what each takes
+    Ls(LsArgs),
     /// Get a certificate if none at hand fits, and connect with ssh
     Ssh(SshArgs),
     /// Show the CA, the session and the certificates at hand, without a network
@@ -94,7 +98,7 @@ pub(crate) struct AccessArgs {
     #[arg(long, value_name = "COMMAND")]
     pub(crate) command: Option<Line>,
     /// What for: shell, exec, sftp, forward or jump
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, value_name = "MODE", visible_alias = "action")]
     pub(crate) mode: Option<Mode>,
     /// What shell or exec may add: agent, forward, x11
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -110,6 +114,33 @@ pub(crate) struct BrowserArgs {
     /// Only print the address to open, open no browser
     #[arg(long)]
     pub(crate) no_browser: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The accounts: LOGIN@HOST, or LOGIN@group/NAME for every host of a group
+    #[arg(value_name = "LOGIN@HOST", required = true)]
+    pub(crate) accounts: Vec<Account>,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+    /// As though under break-glass
+    #[arg(long)]
+    pub(crate) break_glass: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// Only these: the beginning of a host's name, or a name with * in it; LOGIN@ before it for one login
+    pub(crate) pattern: Option<String>,
+    /// The most accounts
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub(crate) limit: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

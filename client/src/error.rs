@@ -34,6 +34,9 @@ pub(crate) enum Error {
     /// The request waits for somebody's approval.
     #[error("{0}")]
     Pending(String),
+    /// The answer was asked for and is told: only the exit code is left to say it.
+    #[error("this was the answer")]
+    Told(Exit),
     /// The CA says no, with a code that is known here.
     #[error("{}", problem_text(.0))]
     Ca(Box<Problem>),
@@ -93,6 +96,7 @@ impl Error {
             Self::NotLoggedIn(_) => Exit::NotLoggedIn,
             Self::Unreachable(_) => Exit::Unreachable,
             Self::Pending(_) => Exit::Pending,
+            Self::Told(exit) => *exit,
             Self::Ca(problem) => match problem.code.blame() {
                 Blame::Caller | Blame::Provider => Exit::Failed,
                 Blame::Login => Exit::NotLoggedIn,
@@ -124,13 +128,18 @@ impl Error {
 
 fn problem_text(problem: &Problem) -> String {
     let detail = if problem.detail.trim().is_empty() { &problem.title } else { &problem.detail };
-    format!("{} ({})", escape(detail.trim_end().trim_end_matches('.')), problem.code)
+    // A command stands on a line of its own, so that it can be taken from there.
+    let command = if problem.advice.is_empty() { None } else { detail.split_once(" Run: ") };
+    let (detail, command) = command.map_or((detail.as_str(), None), |(detail, run)| (detail, Some(run)));
+    let text = format!("{} ({})", escape(detail.trim_end().trim_end_matches('.')), problem.code);
+    command.map_or(text.clone(), |command| format!("{text}\nRun: {}", escape(command)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use jit_ssh_proto::Code;
+    use jit_ssh_proto::explanation::NearMiss;
 
     #[test]
     fn each_blame_has_its_exit_code() {
@@ -162,5 +171,14 @@ mod tests {
     fn what_the_ca_wrote_is_shown_escaped() {
         let error = Error::Ca(Box::new(Problem::new(Code::Forbidden, "no\u{1b}[2J\nway.")));
         assert_eq!(error.to_string(), "no\\u{1b}[2J\\nway (forbidden)");
+        let near: NearMiss =
+            serde_json::from_str(r#"{"with":[{"do":"give_reason"}],"terms":{"duration":"1h"}}"#).unwrap();
+        let problem =
+            Problem::new(Code::NoAccess, "Not so. It would be with a reason. Run: jit-ssh x '…'\nid");
+        let error = Error::Ca(Box::new(problem.advising(vec![near])));
+        assert_eq!(
+            error.to_string(),
+            "Not so. It would be with a reason (no_access)\nRun: jit-ssh x '…'\\nid"
+        );
     }
 }

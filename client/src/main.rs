@@ -30,6 +30,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     match commands::run(cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error::Error::Told(exit)) => exit.into(),
         Err(error) => {
             output::complain(&error);
             error.exit().into()

@@ -8,6 +8,7 @@
 mod filter;
 mod operation;
 mod reading;
+mod rules;
 mod summary;
 
 pub use filter::FilterError;
@@ -16,6 +17,7 @@ pub use operation::{
     StoreMoved, StoreRestored,
 };
 pub use reading::{Common, Reading, Unreadable};
+pub use rules::{Ruled, RulesChange};
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -183,6 +185,10 @@ pub struct PolicyLoaded {
     /// The digest that was in force before, if the ledger knows one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
+    /// What differs from the set before, if the process that loaded this one had it. Kinds without a difference are
+    /// left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<RulesChange>,
 }
 
 /// `session.opened`

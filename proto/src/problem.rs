@@ -1,9 +1,12 @@
 //! Every way in which the CA says no: one enum of codes, carried in RFC 9457 problem documents.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::explanation::NearMiss;
 
 /// Whose move it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,6 +218,9 @@ pub struct Problem {
     pub code: Code,
     /// What is wrong here and what to do next.
     pub detail: String,
+    /// What would change the answer, the easiest first: for what policy denies, where anything is known to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<NearMiss>,
 }
 
 impl Problem {
@@ -227,7 +233,14 @@ impl Problem {
             status: code.status(),
             code,
             detail: detail.into(),
+            advice: Vec::new(),
         }
+    }
+
+    /// The same problem with what would change the answer.
+    #[must_use]
+    pub fn advising(self, advice: Vec<NearMiss>) -> Self {
+        Self { advice, ..self }
     }
 }
 

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use jit_ssh_proto::event::{
     Actor, Asked, CaInitialised, CertificateIssued, CertificateRevoked, ConfigChanged, EVENT_VERSION, Event,
     EventErased, KeyAdded, KeyUsed, LogExported, LogFilter, Members, Outcome, PolicyLoaded, Reading,
-    RequestDecided, SerialJump, SessionEnded, SessionOpened, SessionRefused, StoreMoved, StoreRestored, What,
+    RequestDecided, Ruled, RulesChange, SerialJump, SessionEnded, SessionOpened, SessionRefused, StoreMoved,
+    StoreRestored, What,
 };
 use jit_ssh_proto::{Code, Command, Mode, Modifier, Salt, Span, Text, Timestamp};
 use sha2::{Digest, Sha256};
@@ -52,7 +53,32 @@ fn time(seconds: u64) -> Timestamp {
 
 fn policy_loaded(previous: Option<&str>) -> What {
     let previous = previous.map(str::to_owned);
-    What::PolicyLoaded(PolicyLoaded { digest: RULES.into(), policies: 4, hosts: 1, previous })
+    let changes = Vec::new();
+    What::PolicyLoaded(PolicyLoaded { digest: RULES.into(), policies: 4, hosts: 1, previous, changes })
+}
+
+fn policy_reloaded() -> What {
+    let What::PolicyLoaded(loaded) = policy_loaded(Some(TOKEN)) else { unreachable!() };
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    let changes = vec![
+        RulesChange {
+            of: Ruled::Policies,
+            added: 1,
+            removed: 1,
+            changed: 1,
+            names: names(&["+oncall", "-old.cedar:3", "~sre"]),
+        },
+        RulesChange {
+            of: Ruled::Hosts,
+            added: 2,
+            removed: 0,
+            changed: 0,
+            names: names(&["+web-2", "+web-3"]),
+        },
+        RulesChange { of: Ruled::Groups, added: 0, removed: 0, changed: 1, names: names(&["~web"]) },
+        RulesChange { of: Ruled::Guests, added: 0, removed: 1, changed: 0, names: names(&["-corp/eve"]) },
+    ];
+    What::PolicyLoaded(PolicyLoaded { changes, ..loaded })
 }
 
 fn session_opened(login: Option<&str>, email: Option<&str>, claims: Option<&str>) -> What {
@@ -215,6 +241,7 @@ fn forms() -> Vec<(&'static str, Event)> {
         ("ca.initialised", by_operator(What::CaInitialised(CaInitialised { ca_id, keys }))),
         ("policy.loaded", by_ca(policy_loaded(None))),
         ("policy.loaded.full", by_ca(policy_loaded(Some(TOKEN)))),
+        ("policy.loaded.changes", by_ca(policy_reloaded())),
         ("session.opened", by_alice(session_opened(None, None, None))),
         ("session.opened.full", by_alice(session_opened(Some("alice"), Some("alice@example.com"), None))),
         ("session.opened.claims", by_alice(session_opened(Some("alice"), None, Some(RULES)))),

@@ -70,6 +70,9 @@ impl Callers {
                 serde_json::to_vec(&access_body(&self.site.ca, &holder.key, &self.key, signing.id).unwrap())
                     .unwrap()
             }
+            ("POST", "/v1/explain") => {
+                br#"{"accounts":["deploy@web-1"],"mode":"shell","reason":"OPS-7"}"#.to_vec()
+            }
             ("POST", "/v1/sessions") => self.site.login_call("dave", &new, None).body,
             ("GET" | "DELETE", _) => Vec::new(),
             other => panic!("{other:?} is a new route: say here what a good call of it looks like"),

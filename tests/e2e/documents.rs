@@ -68,6 +68,8 @@ fn the_readme_leads_from_a_bare_machine_to_a_shell_and_to_the_record_of_it() {
             ["jit-ssh-ca", "init", ..] => vec!["Made a CA", "trust key"],
             ["jit-ssh", "setup", ..] => vec!["Trust key", "corp", "Pinned"],
             ["jit-ssh", "ssh", ..] => vec!["in-42"],
+            ["jit-ssh", "ls", ..] => vec![&account, "shell"],
+            ["jit-ssh", "explain", ..] => vec!["allowed", "by sre"],
             ["jit-ssh", "status", ..] => vec!["alice", &account],
             ["jit-ssh", "inspect", ..] => vec![&in_words],
             ["jit-ssh-ca", "log", "show", ..] => {
@@ -215,7 +217,8 @@ fn policies_are_checked_tested_changed_and_compared_as_their_document_says() {
     let written = std::fs::read_to_string(scene.root().join("home/schema.cedarschema")).unwrap();
     let of_init = std::fs::read_to_string(scene.root().join("var/lib/jit-ssh/schema.cedarschema")).unwrap();
     assert_eq!(written, of_init);
-    let run = ["One rule", "Changing a rule", "format, schema"];
+    // The last of these is run by the test below.
+    let run = ["One rule", "Changing a rule", "format, schema", EXPLAINED];
     for line in lines::of(document) {
         assert!(
             run.contains(&line.section.as_str()),
@@ -223,6 +226,17 @@ fn policies_are_checked_tested_changed_and_compared_as_their_document_says() {
             line.section
         );
     }
+}
+
+/// The section of POLICY.md that is about those who ask.
+const EXPLAINED: &str = "Why not, and what would do";
+
+#[test]
+fn policy_explains_itself_as_its_document_says() {
+    let mut scene = Scene::after("jit-ssh login");
+    let said = section(&mut scene, "docs/POLICY.md", EXPLAINED);
+    assert!(said[0].contains("allowed") && said[0].contains("by sre"), "{said:?}");
+    assert!(said[1].contains("ACCOUNT") && said[1].contains("@web-1"), "{said:?}");
 }
 
 #[test]

@@ -134,9 +134,11 @@ fn from_a_login_at_the_provider_to_a_command_on_the_host_and_to_nothing_else() {
     let words = alice.run(["inspect"]).unwrap().ok().unwrap().out;
     assert!(words.contains(&format!("a shell as {login} on web-2")), "{words}");
 
-    // No policy without a reason.
+    // No policy without a reason, which is what alice is told and bob below is not.
     let denied = connect(&alice, &account, &["--mode", "sftp"], &[]).code(3).unwrap();
-    assert!(denied.err.contains("access policies"), "{}", denied.err);
+    let way_out = format!("\nRun: jit-ssh login {account} --mode sftp --reason '…'\n");
+    assert!(denied.err.contains("It would be allowed with a reason"), "{}", denied.err);
+    assert!(denied.err.ends_with(&way_out), "{}", denied.err);
 
     // Others are who they are.
     let bob = Person::new().unwrap();

@@ -371,6 +371,11 @@ impl Server {
         self.process.resume().unwrap();
     }
 
+    /// Sends it SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.process.hang_up().unwrap();
+    }
+
     /// What it has written so far.
     pub(crate) fn said(&self) -> String {
         self.process.said()

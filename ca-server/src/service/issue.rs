@@ -14,7 +14,7 @@ use data_encoding::BASE64URL_NOPAD;
 use jit_ssh_core::authority::Authority;
 use jit_ssh_core::cert::{Issuance, Prepared};
 use jit_ssh_core::grant::{Grant, GrantFacts};
-use jit_ssh_core::policy::{Circumstances, Decision};
+use jit_ssh_core::policy::{Circumstances, Decision, Rules};
 use jit_ssh_core::request::AccessRequest;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued};
 use jit_ssh_proto::{
@@ -90,11 +90,12 @@ impl Service {
         // 3. decide
         let at = Circumstances { now, local: self.local(now), source_ip: who.source };
         let id = RequestId::from(entropy::ulid_parts(self.clock.milliseconds()));
-        let (decided, granted, refused) = match self.rules.decide(&who.identity, &request, &key, &at) {
+        let rules = self.rules();
+        let (decided, granted, refused) = match rules.decide(&who.identity, &request, &key, &at) {
             Decision::Denied(denial) => {
                 tracing::info!(request = %id, name = who.identity.name().as_str(), code = %denial.code, policies = ?denial.policies, "denied");
-                let problem = Problem::new(denial.code, denial.detail);
-                (Decided::Denied { code: denial.code, policies: denial.policies }, None, Some(problem))
+                let decided = Decided::Denied { code: denial.code, policies: denial.policies.clone() };
+                (decided, None, Some(self.refusal(&rules, &who, &request, &key, &at, denial)))
             }
             Decision::Allowed(allowed) => match self.signers.get(allowed.places().authority()).cloned() {
                 Some(signer) => {
@@ -140,7 +141,7 @@ impl Service {
             source: who.source.to_string(),
             id,
             asked: request,
-            policy_digest: self.rules.digest().to_owned(),
+            policy_digest: rules.digest().to_owned(),
             decided,
         })));
         if let Some((grant, signer)) = &granted {
@@ -157,7 +158,7 @@ impl Service {
             return Ok(Answer { opened, issued: Err(problem) });
         };
         let issued = match refusal::take(&mut outcomes) {
-            Ok(outcome) => self.sign(&grant, signer.as_ref(), outcome).await,
+            Ok(outcome) => self.sign(&rules, &grant, signer.as_ref(), outcome).await,
             Err(problem) => Err(problem),
         };
         crash::point("before-reply");
@@ -184,7 +185,13 @@ impl Service {
     }
 
     /// Steps 5 to 7, for a certificate whose record is durable.
-    async fn sign(&self, grant: &Grant, signer: &dyn Signer, outcome: Outcome) -> Result<Issued, Problem> {
+    async fn sign(
+        &self,
+        rules: &Rules,
+        grant: &Grant,
+        signer: &dyn Signer,
+        outcome: Outcome,
+    ) -> Result<Issued, Problem> {
         let prepared =
             outcome.prepared.ok_or_else(|| refusal::internal("an issued certificate without its bytes"))?;
         let recorded =
@@ -200,9 +207,9 @@ impl Service {
         let certificate = certificate.to_openssh().map_err(refusal::internal)?;
         tracing::info!(request = %grant.request(), grant = %grant.id(), name = grant.name().as_str(), serial, leaf = outcome.leaf, "certificate issued");
         let places = grant.places();
-        let addresses = places.hosts().filter_map(|host| {
-            Some((host.to_string(), self.rules.inventory().host(host)?.address()?.to_owned()))
-        });
+        let addresses = places
+            .hosts()
+            .filter_map(|host| Some((host.to_string(), rules.inventory().host(host)?.address()?.to_owned())));
         let members = places
             .members()
             .into_iter()

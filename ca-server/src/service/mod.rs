@@ -1,7 +1,9 @@
 //! What the CA does, as numbered steps over the core, the store, the signer and the providers. Knows no HTTP types.
 
+mod accounts;
 mod call;
 mod events;
+mod explain;
 mod issue;
 mod latest;
 mod ledger;
@@ -9,6 +11,7 @@ mod login;
 mod quota;
 mod refusal;
 mod requests;
+mod rules;
 mod session;
 
 use std::net::IpAddr;
@@ -16,16 +19,18 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jit_ssh_core::identity::VerifiedIdentity;
-use jit_ssh_core::policy::{LocalTime, Rules};
+use jit_ssh_core::policy::LocalTime;
 use jit_ssh_proto::event::Actor;
 use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
+pub use accounts::AccountQuery;
 pub use call::{Call, SignedCall};
 pub use events::{Auditor, EventQuery, Export};
 pub use latest::Latest;
 pub use ledger::Cosigned;
 pub use quota::Quota;
 pub(crate) use quota::WINDOW as QUOTA_WINDOW;
+pub use rules::InForce;
 pub use session::{LiveSession, SessionCache};
 
 use crate::clock::{self, Clock};
@@ -54,7 +59,7 @@ pub struct Service {
     /// Whether the store was ready when it was asked last.
     pub readiness: Latest<Result<(), Problem>>,
     /// Policies and inventory in force.
-    pub rules: Arc<Rules>,
+    pub rules: InForce,
     /// Identity providers.
     pub providers: Vec<Arc<Provider>>,
     /// Limits.

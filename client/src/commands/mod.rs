@@ -1,10 +1,12 @@
 //! One file a command.
 
 mod completions;
+mod explain;
 mod inspect;
 mod log;
 mod login;
 mod logout;
+mod ls;
 mod setup;
 mod ssh;
 mod status;
@@ -32,6 +34,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Login(_)
         | Command::Whoami(_)
         | Command::Logout
+        | Command::Explain(_)
+        | Command::Ls(_)
         | Command::Ssh(_)
         | Command::Status(_)
         | Command::Log(_)
@@ -42,6 +46,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Login(args) => login::run(&args),
         Command::Whoami(args) => whoami::run(&args),
         Command::Logout => logout::run(),
+        Command::Explain(args) => explain::run(&args),
+        Command::Ls(args) => ls::run(&args),
         Command::Ssh(args) => ssh::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Inspect(args) => inspect::run(&args),

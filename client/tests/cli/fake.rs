@@ -48,6 +48,8 @@ pub(crate) struct State {
     pub(crate) issued: u64,
     /// Method and path of each call.
     pub(crate) log: Vec<String>,
+    /// What is answered to calls by method and path, whatever they say.
+    pub(crate) answers: BTreeMap<String, String>,
     /// Answers to the next requests for access.
     pub(crate) refuse: Vec<Problem>,
     pub(crate) change: fn(&mut Spec),
@@ -76,6 +78,7 @@ impl Fake {
             trust: key(1),
             issued: now(),
             log: vec![],
+            answers: BTreeMap::new(),
             refuse: vec![],
             change: |_| {},
             change_nonce: |nonce| nonce,
@@ -183,6 +186,9 @@ impl Fake {
             state.session.clone().filter(|(id, _)| id.to_string() == token)
         };
         let ended = || problem(&Problem::new(Code::SessionEnded, "The session was ended: log in again."));
+        if let Some(answer) = state.answers.get(&format!("{method} {path}")) {
+            return (200, answer.clone());
+        }
         match (method, path) {
             ("GET", "/.well-known/jit-ssh") => (200, self.bundle(state)),
             ("GET", "/op/.well-known/openid-configuration") => {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that is wrong should fail")]
 
 mod browser;
+mod explain;
 mod fake;
 mod ledger;
 mod log;

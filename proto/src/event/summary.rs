@@ -15,7 +15,8 @@ impl fmt::Display for What {
         match self {
             Self::CaInitialised(e) => write!(f, "CA {}", e.ca_id),
             Self::PolicyLoaded(e) => {
-                write!(f, "{} policies, {} hosts, digest {:.DIGEST$}…", e.policies, e.hosts, e.digest)
+                write!(f, "{} policies, {} hosts, digest {:.DIGEST$}…", e.policies, e.hosts, e.digest)?;
+                e.changes.iter().try_for_each(|change| write!(f, "; {change}"))
             }
             Self::SessionOpened(e) => write!(f, "{} groups [{}]", e.session, list(&e.groups, " ")),
             Self::SessionRefused(e) => write!(f, "{} for the key {}", e.code, e.key),

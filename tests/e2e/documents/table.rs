@@ -54,6 +54,8 @@ pub(super) const ROWS: &[Row] = &[
     row(&["jit-ssh", "setup"], How::Typed(&["yes"])),
     row(&["jit-ssh", "login"], How::Browser),
     row(&["jit-ssh", "ssh"], How::Shell(&["echo in-$((40 + 2))", "exit"])),
+    row(&["jit-ssh", "ls"], How::Run),
+    row(&["jit-ssh", "explain"], How::Run),
     row(&["jit-ssh", "status"], How::Run),
     row(&["jit-ssh", "inspect"], How::Run),
     row(&["jit-ssh", "log", "verify"], How::Run),

@@ -9,11 +9,12 @@ use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, 
 use jit_ssh_proto::Span;
 use miette::Diagnostic;
 
+use super::aims::Aims;
 use super::annotations::{self, Rule};
 use super::conditions::{Condition, Conditions};
 use super::facts::Looked;
 use super::scan::{self, Statement};
-use super::verb;
+use super::verb::{self, Scope};
 use super::{PolicyError, PolicySource};
 use crate::place::{one_line, position};
 
@@ -25,6 +26,8 @@ pub const SCHEMA: &str = include_str!("schema.cedarschema");
 pub(super) struct Compiled {
     /// When each matches.
     pub(super) conditions: Conditions,
+    /// Whom the permits for logins are for, and where they lead.
+    pub(super) aims: Aims,
     /// The permits whose action scope names one of the CA's own verbs: no other counts for these.
     pub(super) verbs: BTreeSet<PolicyId>,
     /// What each policy is.
@@ -152,8 +155,10 @@ impl Compiled {
         let conditions = Conditions::new(policies, conditions);
         let names_verbs = |p: &&Policy| p.effect() == Effect::Permit && verb::scope(p).names_verbs();
         let verbs = policies.iter().filter(names_verbs).map(|policy| policy.id().clone()).collect();
+        let leads = |p: &&Policy| p.effect() == Effect::Permit && verb::scope(p) != Scope::Verbs;
+        let aims = Aims::of(policies.iter().filter(leads));
         let looked = conditions.looked();
-        Ok(Self { conditions, verbs, rules, looked })
+        Ok(Self { conditions, aims, verbs, rules, looked })
     }
 }
 

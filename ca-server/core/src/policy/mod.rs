@@ -1,13 +1,17 @@
 //! Policy: who may do what, where and when, and on which terms (DESIGN 5).
 
+mod aims;
 mod annotations;
+mod changes;
 mod compile;
 mod conditions;
 mod decide;
 mod entities;
+mod explain;
 mod facts;
 mod format;
 mod index;
+mod listing;
 mod reach;
 mod refusal;
 mod review;
@@ -28,8 +32,10 @@ use sha2::{Digest, Sha256};
 use self::compile::Compiled;
 pub use self::compile::SCHEMA;
 use self::entities::Vocabulary;
+pub use self::explain::{Calendar, DECISIONS, Explained, QUESTIONS};
 use self::facts::{Functions, Looked};
 pub use self::format::format;
+pub use self::listing::{Reachable, Wanted};
 pub use self::review::{Finding, Lint, Mentioned, Severity, Surroundings, mentioned, review};
 pub use self::verb::{Leave, Verb};
 
@@ -182,6 +188,33 @@ impl Rules {
         at: &Circumstances,
     ) -> Decision {
         decide::decide(self, identity, request, key, at)
+    }
+
+    /// Says what a request would be answered now, why, and what would change it. Asks a bounded number of questions, and
+    /// grants nothing.
+    #[must_use]
+    pub fn explain(
+        &self,
+        identity: &VerifiedIdentity,
+        request: &AccessRequest,
+        key: &UserKey,
+        at: &Circumstances,
+        calendar: &dyn Calendar,
+    ) -> Explained {
+        explain::explain(decide::Supposed { rules: self, identity, request, key, at }, calendar)
+    }
+
+    /// Lists the accounts that somebody may get to now, and what each takes: a bounded part of them at a time.
+    #[must_use]
+    pub fn accounts(
+        &self,
+        identity: &VerifiedIdentity,
+        key: &UserKey,
+        at: &Circumstances,
+        calendar: &dyn Calendar,
+        wanted: &Wanted<'_>,
+    ) -> Reachable {
+        listing::accounts(self, identity, key, at, calendar, wanted)
     }
 
     /// Decides whether somebody may do what is the CA's own, now: permits count whose action scope names the verb, any

@@ -37,8 +37,8 @@ pub(super) fn of(verdicts: &[Judged<'_>], compiled: &Compiled) -> Option<Denial>
             Verdict::Forbidden(ids) => forbidden.push((judged, ids)),
             Verdict::NoAccess => unknown = true,
             Verdict::TooLong(most) => longest = Some(longest.map_or(*most, |so_far| so_far.min(*most))),
-            Verdict::NeedsApproval(id, demand) => {
-                demands.entry(demand).or_default().insert(id);
+            Verdict::NeedsApproval(terms, demand) => {
+                demands.entry(demand).or_default().insert(terms.id);
             }
             Verdict::Allowed(_) => {}
         }

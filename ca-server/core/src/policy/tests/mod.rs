@@ -1,8 +1,11 @@
 //! Tests of the decision, over one small inventory.
 
+mod explain;
 mod facts;
+mod following;
 mod guests;
 mod index;
+mod listing;
 mod load;
 mod matrix;
 mod narrowing;

@@ -244,6 +244,25 @@ fn policies_that_look_at_the_duration_are_asked_about_the_one_that_is_given() {
 }
 
 #[test]
+fn what_can_be_approved_is_not_lost_to_a_shorter_length() {
+    let rules = rules(
+        r#"
+        @id("asks") @ttl("2h") @approvals("1 of leads") permit (principal, action == Action::"sftp", resource in HostGroup::"prod");
+        @id("short") @ttl("1h") permit (principal, action == Action::"shell", resource in HostGroup::"prod");
+        @id("brief") forbid (principal, action, resource in Host::"db-1") when { context.duration <= duration("1h") };
+        "#,
+    );
+    for (what, expected) in [
+        ("sftp deploy@db-1", "approval_required"),
+        ("sftp deploy@web-1", "approval_required"),
+        ("shell deploy@db-1", "forbidden"),
+        ("shell deploy@web-1", "1h by short"),
+    ] {
+        assert_eq!(outcome(&decide(&rules, &person("alice", &[]), what)), expected, "{what}");
+    }
+}
+
+#[test]
 fn a_longer_offer_for_one_pair_does_not_stand_in_the_way_of_another() {
     let policies = r#"
         @id("a") @ttl("8h") permit (principal, action == Action::"shell", resource in Host::"lab-1") when { context.duration >= duration("8h") };
