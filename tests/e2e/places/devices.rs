@@ -188,7 +188,8 @@ fn without_its_key_nothing_is_issued_for_a_device_and_the_log_says_what_to_do() 
         .ledger()
         .into_iter()
         .filter_map(|event| {
-            if let What::KeyAdded(added) = event.what { Some(added.name.to_string()) } else { None }
+            let What::KeyAdded(added) = event.what else { return None };
+            Some(added.name.to_string())
         })
         .collect();
     assert_eq!(added, ["user-switches", "user-router-1"]);

@@ -3,6 +3,7 @@
 use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cedar_policy::PolicyId;
@@ -307,7 +308,7 @@ impl<'a> Question<'a> {
         }
         match duration {
             Some(duration) => Decision::Allowed(Allowed {
-                places,
+                places: Arc::new(places),
                 issuer: self.identity.issuer().clone(),
                 name: self.identity.name().clone(),
                 request: self.request.clone(),

@@ -21,6 +21,7 @@ mod tests;
 mod verb;
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -119,7 +120,7 @@ pub struct Allowed {
     issuer: Name,
     name: Name,
     request: AccessRequest,
-    places: Places,
+    places: Arc<Places>,
     duration: Span,
     pin_source: bool,
     verify_required: bool,
@@ -315,7 +316,7 @@ fn digest(sources: &[PolicySource], inventory: &[u8; 32], default_ttl: Span) -> 
 
 impl Allowed {
     /// Issuer, name, request, places, policies and digest, for the grant that is made of it.
-    pub(crate) fn into_parts(self) -> (Name, Name, AccessRequest, Places, Vec<String>, String) {
+    pub(crate) fn into_parts(self) -> (Name, Name, AccessRequest, Arc<Places>, Vec<String>, String) {
         (self.issuer, self.name, self.request, self.places, self.policies, self.digest)
     }
 
