@@ -118,7 +118,7 @@ pub(crate) struct BrowserArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// The accounts: LOGIN@HOST, or LOGIN@group/NAME for every host of a group
+    /// The accounts, of hosts or of groups of hosts (LOGIN@group/NAME)
     #[arg(value_name = "LOGIN@HOST", required = true)]
     pub(crate) accounts: Vec<Account>,
     #[command(flatten)]

@@ -24,7 +24,7 @@ pub use excerpt::Excerpt;
 pub use raw::RawConfig;
 pub use rules::load_rules;
 pub(crate) use rules::{file_name, read_all, rule_files};
-pub(crate) use toml_error::{closest, explain, position};
+pub(crate) use toml_error::{closest, explain, explain_shown, position};
 
 use crate::oidc::IssuerConfig;
 use crate::witness::WitnessConfig;
@@ -49,7 +49,7 @@ pub enum ConfigError {
         place: String,
         /// What is wrong there.
         what: String,
-        /// The place in the file, for people; empty if it is not known.
+        /// The place in the file, for people; empty if it is not known or not to be shown.
         shown: String,
     },
     /// A value is wrong.

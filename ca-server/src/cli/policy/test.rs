@@ -14,7 +14,7 @@ use super::case::{Answer, Case, CaseFile, Who};
 use super::files::{self, Set, Where};
 use super::found::count;
 use super::person::Person;
-use crate::config::{closest, explain, position, shown};
+use crate::config::{closest, explain_shown, position, shown};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -45,7 +45,7 @@ impl Cases {
     /// The first that cannot be read, with its place.
     pub(super) fn all(files: &files::Files) -> anyhow::Result<Vec<Self>> {
         let read = |(path, text): (PathBuf, String)| {
-            let file = toml::from_str(&text).map_err(|e| explain(&path, &text, &e))?;
+            let file = toml::from_str(&text).map_err(|e| explain_shown(&path, &text, &e))?;
             Ok(Self { path, text, file })
         };
         files.cases()?.into_iter().map(read).collect()
@@ -279,5 +279,5 @@ fn identity(who: &Who, file: &CaseFile, set: &Set, now: Timestamp) -> Result<Ver
 pub(super) fn read(path: &Path) -> anyhow::Result<CaseFile> {
     use anyhow::Context;
     let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(toml::from_str(&text).map_err(|e| explain(path, &text, &e))?)
+    Ok(toml::from_str(&text).map_err(|e| explain_shown(path, &text, &e))?)
 }
