@@ -9,7 +9,7 @@ use jit_ssh_proto::explanation::{Approval, Terms};
 use jit_ssh_proto::{Account, Action, Span, UserKey};
 
 use super::super::Circumstances;
-use super::super::decide::{Judged, Supposed, Verdict, judged};
+use super::super::decide::{Judged, Supposed, Verdict, judged, reached};
 use super::change::{Change, Fact};
 use super::{Calendar, DECISIONS, QUESTIONS};
 use crate::identity::VerifiedIdentity;
@@ -146,7 +146,9 @@ impl<'a> Asker<'a> {
         let rules = self.supposed.rules;
         let (identity, request, at) = self.otherwise(change);
         let key = self.key(change);
-        let (pairs, _) = judged(Supposed { rules, identity: &identity, request: &request, key, at: &at });
+        let supposed = Supposed { rules, identity: &identity, request: &request, key, at: &at };
+        let reached = reached(supposed).ok()?;
+        let (pairs, _) = judged(supposed, &reached);
         whole(&pairs)
     }
 

@@ -11,17 +11,16 @@ mod needed;
 mod search;
 mod windows;
 
-use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use jit_ssh_proto::explanation::{Answer, Explanation, Pair, Terms};
-use jit_ssh_proto::{Account, Code, Timestamp};
+use jit_ssh_proto::{Code, Timestamp};
 
 use self::ask::{Asker, Standing};
 use self::change::Found;
 pub(super) use self::needed::needed;
-use super::decide::{Judged, Supposed, Verdict, judged};
+use super::decide::{Judged, Supposed, Verdict, judged, reached};
 use super::{Decision, Denial, LocalTime, refusal};
 
 /// The wall clock of the configured zone, for times that are not now.
@@ -59,7 +58,11 @@ pub struct Explained {
 pub(super) fn explain(supposed: Supposed<'_>, calendar: &dyn Calendar) -> Explained {
     let at = supposed.at;
     // 1. The answer, as every request gets it.
-    let (pairs, decision) = judged(supposed);
+    let reached = match reached(supposed) {
+        Ok(reached) => reached,
+        Err(denial) => return denied(denial),
+    };
+    let (pairs, decision) = judged(supposed, &reached);
     let denial = match decision {
         Decision::Allowed(_) => return allowed(&pairs),
         Decision::Denied(denial) => denial,
@@ -68,7 +71,7 @@ pub(super) fn explain(supposed: Supposed<'_>, calendar: &dyn Calendar) -> Explai
     let unknown = |judged: &Judged<'_>| {
         matches!(judged.verdict, Verdict::NoAccess) && supposed.parts(&judged.account).is_none()
     };
-    if denial.code == Code::NoAccess && (pairs.is_empty() || pairs.iter().any(unknown)) {
+    if denial.code == Code::NoAccess && pairs.iter().any(unknown) {
         return denied(refusal::no_access());
     }
     let mut explained = denied(denial);
@@ -84,8 +87,8 @@ pub(super) fn explain(supposed: Supposed<'_>, calendar: &dyn Calendar) -> Explai
         Standing::TooLong(_) | Standing::Denied(_) => {}
     }
     // 3. What would change it.
-    let accounts: BTreeSet<&Account> = pairs.iter().map(|judged| &judged.account).collect();
-    let mut asker = Asker::new(supposed, calendar, accounts.into_iter().cloned().collect());
+    let accounts = reached.accounts.iter().map(|(account, _)| account.clone()).collect();
+    let mut asker = Asker::new(supposed, calendar, accounts);
     let mut found = search::ways_out(&mut asker, whole, pairs.len());
     found.sort_by_key(Found::cost);
     found.truncate(TOLD);
