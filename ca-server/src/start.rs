@@ -196,6 +196,7 @@ fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<Sig
         url: issuer.url.clone(),
         client_id: issuer.client_id.clone(),
         client_secret: issuer.client_secret.clone(),
+        audience: Some(issuer.audience.clone()).filter(|audience| *audience != issuer.client_id),
         kind: match issuer.rules.kind {
             IdentityKind::User => "user",
             IdentityKind::Workload => "workload",

@@ -6,23 +6,23 @@ use std::collections::BTreeSet;
 use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued, OpenSession};
 use jit_ssh_proto::{
-    Account, CaId, Command, Flow, GrantId, Mode, Modifiers, Namespace, Salt, Span, Text, UserKey, oidc_nonce,
+    Account, CaId, Command, Flow, GrantId, Mode, Modifiers, Namespace, Span, Text, UserKey,
     possession_message,
 };
-use rand::RngCore;
 use ssh_key::PrivateKey;
 
 use crate::agent::Agent;
 use crate::ca::{CallId, from_ca};
 use crate::certificate::{self, Expected};
-use crate::cli::{AccessArgs, BrowserArgs};
+use crate::cli::{AccessArgs, HowArgs};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::held::{self, Held, Incoming, Purpose};
 use crate::keys;
 use crate::ledger;
-use crate::oidc;
+use crate::oidc::{Freshness, How};
 use crate::output::{Waiting, note};
+use crate::prove;
 use crate::session::Session;
 use crate::sweeper;
 
@@ -201,41 +201,38 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Opens a session through the browser, and asks for access in the same round trip. A refusal of the request leaves
-/// the session open.
+/// Opens a session, and asks for access in the same round trip. A refusal of the request leaves the session open.
 pub(crate) fn log_in(
     client: &mut Client,
-    browser: &BrowserArgs,
+    how: &HowArgs,
+    freshness: Freshness,
     wanted: Option<&Wanted>,
 ) -> Result<(Session, Option<Result<Held>>)> {
     // 1. Today's authorities and issuers.
     client.refresh_bundle()?;
     let ca_id = client.config.pin.ca_id;
-    let issuer = oidc::choose(&client.config.bundle.issuers, browser.issuer.as_deref())?.clone();
-    // 2. A session key that the token commits to.
-    let session_key = keys::fresh();
-    let public = keys::public(&session_key)?;
-    let mut salt = [0; 32];
-    rand::rngs::OsRng.fill_bytes(&mut salt);
-    let salt = Salt::from_bytes(salt);
-    let nonce = oidc_nonce(&ca_id, &salt, &public);
-    // 3. The identity provider.
-    let id_token = oidc::log_in(&client.http, &issuer, &nonce, !browser.no_browser)?;
-    // 4. Session and, if asked, certificate.
+    // 2. A token and the session key that goes with it.
+    let proven = prove::identity(client, how, freshness)?;
+    // 3. Session and, if asked, certificate.
     let call = CallId::fresh();
-    let ask = wanted.map(|wanted| Ask::new(wanted, &ca_id, &public, call)).transpose()?;
+    let ask = wanted.map(|wanted| Ask::new(wanted, &ca_id, &proven.public, call)).transpose()?;
     let body = OpenSession {
-        id_token,
-        session_key: public.to_string(),
-        salt: salt.to_string(),
-        flow: Flow::Code,
+        id_token: proven.token.as_str().to_owned(),
+        session_key: proven.public.to_string(),
+        salt: proven.salt.to_string(),
+        flow: proven.flow,
         request: ask.as_ref().map(|ask| ask.body.clone()),
     };
     let opened = {
         let _waiting = Waiting::for_("opening the session");
-        client.ca().open_session(&ca_id, &session_key, call, &body)?
+        client.ca().open_session(&ca_id, &proven.key, call, &body)
     };
-    let session = Session::new(ca_id, opened.session, opened.token, session_key)?;
+    let opened = opened.inspect_err(|e| {
+        if proven.flow == Flow::Token && e.wants_login() {
+            note("A workload logs in again with another token: let its platform give a new one.");
+        }
+    })?;
+    let session = Session::new(ca_id, opened.session, opened.token, proven.key)?;
     let before = Session::load_any(&client.paths)?;
     session.save(&client.paths)?;
     if let Some(old) =
@@ -255,21 +252,32 @@ pub(crate) fn log_in(
 }
 
 /// Gets a certificate: by the session if one is open, else by logging in. A session that the CA no longer takes is
-/// replaced once.
-pub(crate) fn obtain(client: &mut Client, browser: &BrowserArgs, wanted: &Wanted) -> Result<Held> {
-    // A session at another provider than the one that was named is left alone: the login below replaces it.
-    let named =
-        |session: &Session| browser.issuer.as_ref().is_none_or(|issuer| *issuer == session.info.issuer);
-    if let Some(session) = client.session()?.filter(named) {
-        match request(client, &session, wanted) {
+/// replaced once, and where only a fresh login is missing, there is one: once.
+pub(crate) fn obtain(client: &mut Client, how: &HowArgs, wanted: &Wanted) -> Result<Held> {
+    // A session of somebody else than is asked for is left alone: the login below replaces it.
+    let session = client.session()?.filter(|session| prove::would_open(client, how, session));
+    let answer = match session {
+        Some(session) => match request(client, &session, wanted) {
             Err(e) if e.wants_login() => {
                 note(&format!("{e}: logging in anew."));
                 Session::forget(&client.paths)?;
+                log_in_for(client, how, Freshness::AsItIs, wanted)
             }
-            result => return result,
+            answer => answer,
+        },
+        None => log_in_for(client, how, Freshness::AsItIs, wanted),
+    };
+    match (answer, prove::how(how)) {
+        (Err(denied), How::Person(_)) if denied.wants_fresh_login() => {
+            note("Your login is not fresh enough for this: logging in again, once.");
+            log_in_for(client, how, Freshness::Anew, wanted)
         }
+        (answer, _) => answer,
     }
-    let (_, held) = log_in(client, browser, Some(wanted))?;
+}
+
+fn log_in_for(client: &mut Client, how: &HowArgs, freshness: Freshness, wanted: &Wanted) -> Result<Held> {
+    let (_, held) = log_in(client, how, freshness, Some(wanted))?;
     held.unwrap_or_else(|| {
         Err(Error::Untrusted("the CA did not answer the request: run the command again".into()))
     })

@@ -76,7 +76,7 @@ pub(crate) struct LoginArgs {
     #[command(flatten)]
     pub(crate) access: AccessArgs,
     #[command(flatten)]
-    pub(crate) browser: BrowserArgs,
+    pub(crate) how: HowArgs,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -107,13 +107,28 @@ pub(crate) struct AccessArgs {
 
 /// How to log in, if it comes to that.
 #[derive(Debug, Args)]
-pub(crate) struct BrowserArgs {
-    /// The identity provider, where the CA has several
+pub(crate) struct HowArgs {
+    /// The identity provider, where the CA has several; without it, the one that was used last
     #[arg(long, value_name = "NAME")]
     pub(crate) issuer: Option<String>,
     /// Only print the address to open, open no browser
     #[arg(long)]
     pub(crate) no_browser: bool,
+    /// Log in with a browser on any machine, and paste the address at which it ends up
+    #[arg(long, group = "way")]
+    pub(crate) paste: bool,
+    /// Log in by typing a code into a browser on any machine, where the identity provider's entry allows it
+    #[arg(long, group = "way")]
+    pub(crate) device: bool,
+    /// Log in as a workload, with the token in this file (- for standard input), read anew each time
+    #[arg(long, value_name = "FILE", group = "way")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Log in as a workload, with the token in this environment variable
+    #[arg(long, value_name = "VARIABLE", group = "way")]
+    pub(crate) token_env: Option<String>,
+    /// Log in as a job of GitHub Actions, which is asked for the token
+    #[arg(long, group = "way")]
+    pub(crate) github: bool,
 }
 
 #[derive(Debug, Args)]
@@ -151,7 +166,7 @@ pub(crate) struct SshArgs {
     #[command(flatten)]
     pub(crate) access: AccessArgs,
     #[command(flatten)]
-    pub(crate) browser: BrowserArgs,
+    pub(crate) how: HowArgs,
     /// Options and command for ssh (for sftp with mode sftp)
     #[arg(last = true, value_name = "SSH ARGS")]
     pub(crate) args: Vec<std::ffi::OsString>,

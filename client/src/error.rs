@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+use jit_ssh_proto::explanation::{Advice, NearMiss};
 use jit_ssh_proto::{Blame, Problem};
 
 use crate::output::escape;
@@ -117,6 +118,18 @@ impl Error {
         self.exit() == Exit::NotLoggedIn
     }
 
+    /// Whether the CA says that a fresh login would change its answer, with nothing else for the caller to do. What
+    /// others then have to approve is theirs.
+    pub(crate) fn wants_fresh_login(&self) -> bool {
+        let Self::Ca(problem) = self else { return false };
+        let fresh = |advice: &Advice| matches!(advice, Advice::LoginAgain);
+        let others = |advice: &Advice| matches!(advice, Advice::WithApproval(_));
+        let enough = |near: &NearMiss| {
+            near.with.iter().any(fresh) && near.with.iter().all(|advice| fresh(advice) || others(advice))
+        };
+        problem.code.blame() == Blame::Denied && problem.advice.iter().any(enough)
+    }
+
     /// A failure to read or write something here.
     pub(crate) fn io(what: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::Local(format!(
@@ -139,7 +152,38 @@ fn problem_text(problem: &Problem) -> String {
 mod tests {
     use super::*;
     use jit_ssh_proto::Code;
-    use jit_ssh_proto::explanation::NearMiss;
+
+    #[test]
+    fn a_fresh_login_is_made_only_where_it_is_all_that_is_missing() {
+        let fresh = r#"{"do":"login_again"}"#;
+        let reason = r#"{"do":"give_reason"}"#;
+        let approval = r#"{"do":"with_approval","count":1,"group":"leads"}"#;
+        let later = r#"{"do":"dance"}"#;
+        for (code, ways, wanted) in [
+            (Code::NoAccess, &[&[fresh][..]][..], true),
+            (Code::DurationDenied, &[&[reason], &[fresh]], true),
+            (Code::NoAccess, &[&[fresh, approval]], true),
+            (Code::NoAccess, &[&[fresh, reason]], false),
+            (Code::NoAccess, &[&[fresh, later]], false),
+            (Code::NoAccess, &[&[approval]], false),
+            (Code::NoAccess, &[&[later]], false),
+            (Code::NoAccess, &[&[]], false),
+            (Code::NoAccess, &[], false),
+            // Advice where none can be: not a denial at all.
+            (Code::Internal, &[&[fresh]], false),
+            (Code::SessionEnded, &[&[fresh]], false),
+        ] {
+            let terms = r#"{"duration":"30m"}"#;
+            let ways: Vec<String> = ways
+                .iter()
+                .map(|with| format!(r#"{{"with":[{}],"terms":{terms}}}"#, with.join(",")))
+                .collect();
+            let advice = serde_json::from_str(&format!("[{}]", ways.join(","))).unwrap();
+            let error = Error::Ca(Box::new(Problem::new(code, "No.").advising(advice)));
+            assert_eq!(error.wants_fresh_login(), wanted, "{code} {ways:?}");
+        }
+        assert!(!Error::NotLoggedIn(String::new()).wants_fresh_login());
+    }
 
     #[test]
     fn each_blame_has_its_exit_code() {

@@ -17,8 +17,11 @@ mod ledger;
 mod oidc;
 mod output;
 mod paths;
+mod presented;
+mod prove;
 mod session;
 mod sweeper;
+mod terminal;
 #[cfg(test)]
 mod testing;
 mod when;

@@ -22,7 +22,7 @@ when { context.reason != "" };
 "#;
 
 /// A CA whose people come from `url`, and who may be `login` on web-1 at `address`.
-fn setup(url: &str, login: &str, address: &str) -> Setup {
+pub(crate) fn setup(url: &str, login: &str, address: &str) -> Setup {
     let mut corp = ca::Issuer::new("corp", url, &["sre", "dev"]);
     corp.lines =
         "scopes = [\"openid\", \"profile\", \"email\", \"groups\"]\nallowed_domains = [\"example.com\"]"
@@ -40,7 +40,7 @@ fn setup(url: &str, login: &str, address: &str) -> Setup {
 }
 
 /// A host web-1 in the group web that trusts a CA's user authority, with the files of `jit-ssh-host files`.
-fn host(data: &Data) -> Sshd {
+pub(crate) fn host(data: &Data) -> Sshd {
     let place = SshdFolder::new().unwrap();
     let etc = place.path().join("etc");
     fs::create_dir(&etc).unwrap();
@@ -60,7 +60,7 @@ fn host(data: &Data) -> Sshd {
 }
 
 /// How a person connects: nothing of theirs is read or written, and the host's key is known under its name.
-fn options(sshd: &Sshd) -> Vec<String> {
+pub(crate) fn options(sshd: &Sshd) -> Vec<String> {
     let folder = sshd.place().path();
     let known = fs::read_to_string(folder.join("known_hosts")).unwrap();
     let key = known.split_once(' ').unwrap().1;
@@ -235,7 +235,7 @@ fn get(ca: &Ca, path: &str) -> Answer {
     send(address(ca), &Call::plain("GET", path)).unwrap()
 }
 
-fn address(ca: &Ca) -> std::net::SocketAddr {
+pub(crate) fn address(ca: &Ca) -> std::net::SocketAddr {
     ca.url().trim_start_matches("http://").parse().unwrap()
 }
 

@@ -14,6 +14,7 @@ mod certificates;
 mod crash;
 mod documents;
 mod explanations;
+mod flows;
 mod invariants;
 mod issuer;
 mod login;

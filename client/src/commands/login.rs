@@ -11,6 +11,7 @@ use crate::cli::LoginArgs;
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::held::{Held, named};
+use crate::oidc::Freshness;
 use crate::output::{escape, left, local_time, note, print_json};
 
 pub(super) fn run(args: &LoginArgs) -> Result<()> {
@@ -31,7 +32,7 @@ pub(super) fn run(args: &LoginArgs) -> Result<()> {
     }
     let wanted = Wanted::new(&args.accounts, &args.access)?;
     let mut client = Client::load()?;
-    let held = access::obtain(&mut client, &args.browser, &wanted)?;
+    let held = access::obtain(&mut client, &args.how, &wanted)?;
     if args.json {
         let session = client.session()?.map(|s| s.info);
         return print_json(&json!({ "session": session, "certificate": to_json(&held) }));
@@ -42,7 +43,7 @@ pub(super) fn run(args: &LoginArgs) -> Result<()> {
 
 fn session_only(args: &LoginArgs) -> Result<()> {
     let mut client = Client::load()?;
-    let (session, _) = access::log_in(&mut client, &args.browser, None)?;
+    let (session, _) = access::log_in(&mut client, &args.how, Freshness::AsItIs, None)?;
     if args.json {
         return print_json(&json!({ "session": session.info, "certificate": null }));
     }

@@ -1,6 +1,7 @@
 //! `jit-ssh ssh LOGIN@HOST [-- ssh args]`: a fitting certificate, then the system's ssh in our place.
 
 use std::ffi::OsString;
+use std::io::{IsTerminal, stdin};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +13,8 @@ use crate::cli::SshArgs;
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::held::{self, Held, Purpose};
+use crate::oidc::{GITHUB_VARIABLES, How, Source, Way};
+use crate::prove;
 
 /// A certificate with less time left than this is not worth starting with.
 const LEAST_LEFT: u64 = 60;
@@ -21,19 +24,40 @@ pub(super) fn run(args: &SshArgs) -> Result<()> {
         return Err(Error::Usage("ssh goes to one host: name it, as LOGIN@HOST".into()));
     };
     let wanted = Wanted::new(std::slice::from_ref(&args.account), &args.access)?;
+    let how = prove::how(&args.how);
+    if !stdin().is_terminal() && matches!(how, How::Person(Way::Paste) | How::Workload(Source::Stdin)) {
+        return Err(Error::Usage(
+            "standard input is for ssh here, which has no terminal: run jit-ssh login first, with the same options"
+                .into(),
+        ));
+    }
     let mut client = Client::load()?;
     let held = match fitting(&client, &args.account, &wanted)? {
         Some(held) => held,
-        None => access::obtain(&mut client, &args.browser, &wanted)?,
+        None => access::obtain(&mut client, &args.how, &wanted)?,
     };
     let (program, arguments) =
         command_line(&args.account, &wanted, &Connection::of(&held, host)?, &args.args);
-    let error = Command::new(program).args(arguments).exec();
+    let mut command = Command::new(program);
+    command.args(arguments);
+    for variable in secrets(&how) {
+        command.env_remove(variable);
+    }
+    let error = command.exec();
     Err(if error.kind() == std::io::ErrorKind::NotFound {
         Error::Local(format!("{program} is not found on PATH: install OpenSSH's client"))
     } else {
         Error::Local(format!("{program} cannot be started: {error}"))
     })
+}
+
+/// Variables with which somebody could log in as this workload: ssh can send any to a host (`SendEnv`).
+fn secrets(how: &How) -> Vec<&str> {
+    match how {
+        How::Workload(Source::Variable(name)) => vec![name],
+        How::Workload(Source::GitHub) => GITHUB_VARIABLES.to_vec(),
+        How::Workload(Source::File(_) | Source::Stdin) | How::Person(_) => vec![],
+    }
 }
 
 /// A held certificate that is good for this, alone or among other accounts, with enough time left.

@@ -10,10 +10,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use data_encoding::BASE64URL_NOPAD;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued, OpenSession, SessionInfo, SessionOpened};
 use jit_ssh_proto::{
-    AuthorityEntry, CaId, Code, GrantId, IssuerEntry, Namespace, Problem, RequestSignature, Salt, SessionId,
-    SignedBundle, SignedRequest, Timestamp, TrustBundle, UserKey, oidc_nonce, possession_message,
+    AuthorityEntry, CaId, Code, Flow, GrantId, IssuerEntry, Namespace, Problem, RequestSignature, Salt,
+    SessionId, SignedBundle, SignedRequest, Timestamp, TrustBundle, UserKey, oidc_nonce, possession_message,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use ssh_key::PrivateKey;
 use ssh_key::certificate::{Builder, CertType};
 use ssh_key::private::Ed25519Keypair;
@@ -59,6 +59,16 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     /// The number of the ledger key in the bundle.
     pub(crate) ledger_key: u8,
+    /// What the device endpoint answers; there is none without.
+    pub(crate) device: Option<Value>,
+    /// What the token endpoint answers to a device, one after the other.
+    pub(crate) polled: Vec<Value>,
+    /// Identity providers beside corp.
+    pub(crate) issuers: Vec<IssuerEntry>,
+    /// The session keys that came, in order.
+    pub(crate) presented: Vec<String>,
+    /// Whether the answer to the next login is lost on the way.
+    pub(crate) lose_reply: bool,
     session: Option<(SessionId, UserKey)>,
     serial: u64,
     opened: u64,
@@ -86,6 +96,11 @@ impl Fake {
             pkce: BTreeMap::new(),
             ledger: Ledger::new(),
             ledger_key: 4,
+            device: None,
+            polled: vec![],
+            issuers: vec![],
+            presented: vec![],
+            lose_reply: false,
             session: None,
             serial: 0,
             opened: 0,
@@ -155,6 +170,9 @@ impl Fake {
                 }
             }
         };
+        if path == "/v1/sessions" && std::mem::take(&mut self.state.lock().unwrap().lose_reply) {
+            return;
+        }
         let kind = if status < 300 { "application/json" } else { "application/problem+json" };
         let date = self.state.lock().unwrap().date.map_or_else(String::new, |d| format!("date: {d}\r\n"));
         let _ = write!(
@@ -193,15 +211,25 @@ impl Fake {
             ("GET", "/.well-known/jit-ssh") => (200, self.bundle(state)),
             ("GET", "/op/.well-known/openid-configuration") => {
                 let op = format!("{}/op", self.url);
-                let document = json!({
+                let mut document = json!({
                     "issuer": op, "authorization_endpoint": format!("{op}/authorize"), "token_endpoint": format!("{op}/token"),
                     "jwks_uri": format!("{op}/jwks"), "response_types_supported": ["code"],
                     "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"],
                 });
+                if state.device.is_some() {
+                    document["device_authorization_endpoint"] = json!(format!("{op}/device"));
+                }
                 (200, document.to_string())
             }
+            ("POST", "/op/device") => (200, state.device.clone().unwrap().to_string()),
             ("POST", "/op/token") => {
                 let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
+                if form["grant_type"] == "urn:ietf:params:oauth:grant-type:device_code" {
+                    assert_eq!((form["device_code"].as_str(), form["client_id"].as_str()), ("dc", "jit-ssh"));
+                    let answer = state.polled.remove(0);
+                    let status = if answer.get("error").is_some() { 400 } else { 200 };
+                    return (status, answer.to_string());
+                }
                 let (challenge, nonce) = state.pkce.remove(&form["code"]).unwrap();
                 let verifier = openidconnect::PkceCodeVerifier::new(form["code_verifier"].clone());
                 let computed = openidconnect::PkceCodeChallenge::from_code_verifier_sha256(&verifier);
@@ -217,8 +245,11 @@ impl Fake {
                 let salt: Salt = open.salt.parse().unwrap();
                 let payload =
                     BASE64URL_NOPAD.decode(open.id_token.split('.').nth(1).unwrap().as_bytes()).unwrap();
-                let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
-                assert_eq!(payload["nonce"], oidc_nonce(&CA, &salt, &key));
+                let payload: Value = serde_json::from_slice(&payload).unwrap();
+                if open.flow == Flow::Code {
+                    assert_eq!(payload["nonce"], oidc_nonce(&CA, &salt, &key));
+                }
+                state.presented.push(open.session_key.clone());
                 state.opened += 1;
                 let id = SessionId::from_parts(now() * 1000, u128::from(state.opened));
                 state.session = Some((id, key.clone()));
@@ -271,15 +302,22 @@ impl Fake {
             issued: Timestamp::from_seconds(state.issued),
             authorities: vec![entry("user", "user", 2), entry("host", "host", 3)],
             ledger_key: key(state.ledger_key).public_key().to_openssh().unwrap(),
-            issuers: vec![IssuerEntry {
+            issuers: std::iter::once(IssuerEntry {
                 name: "corp".into(),
                 url: format!("{}/op", self.url),
                 client_id: "jit-ssh".into(),
                 client_secret: None,
+                audience: None,
                 kind: "user".into(),
-                flows: vec!["code".into()],
+                flows: ["code", "device"]
+                    .iter()
+                    .take(if state.device.is_some() { 2 } else { 1 })
+                    .map(ToString::to_string)
+                    .collect(),
                 scopes: vec!["openid".into(), "email".into()],
-            }],
+            })
+            .chain(state.issuers.clone())
+            .collect(),
             host_patterns: vec![],
         };
         let signed = SignedBundle::sign(&bundle, state.trust.public_key(), &state.trust).unwrap();

@@ -4,6 +4,7 @@
 mod browser;
 mod explain;
 mod fake;
+mod flows;
 mod ledger;
 mod log;
 
