@@ -143,10 +143,10 @@ impl Reloader {
 
     /// Loads what `look` saw, records it and puts it in force; or says why not.
     async fn load(&mut self, look: Look) {
-        let (layout, ttl) = (self.layout.clone(), self.default_ttl);
+        let (layout, ttl, places) = (self.layout.clone(), self.default_ttl, self.app.service.limits.places);
         let began = Instant::now();
         let loaded = spawn_blocking(move || {
-            let rules = load_rules(&layout, ttl);
+            let rules = load_rules(&layout, ttl).map(|rules| rules.limited(places));
             (rules, Look::at(&layout))
         });
         let (rules, after) = match loaded.await {

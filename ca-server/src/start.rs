@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 use jit_ssh_core::authority::Authority;
 use jit_ssh_core::identity::IdentityKind;
 use jit_ssh_core::policy::SCHEMA;
-use jit_ssh_proto::event::{Actor, ConfigChanged, Event, KeyUsed, LogFilter, PolicyLoaded, What};
+use jit_ssh_proto::event::{Actor, ConfigChanged, Event, KeyAdded, KeyUsed, LogFilter, PolicyLoaded, What};
 use jit_ssh_proto::{AuthorityEntry, IssuerEntry, SignedBundle, TrustBundle};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
@@ -21,7 +21,7 @@ use crate::http::{App, Stopping};
 use crate::oidc::Provider;
 use crate::reload::{Look, Reloader, last_policy};
 use crate::service::{InForce, Latest, Quota, Service, SessionCache};
-use crate::signer::{Keys, Passphrase, Signer};
+use crate::signer::{Keys, Passphrase, Signer, Signers};
 use crate::store::{Change, Options as StoreOptions, RecordEvent, Search, Store};
 use crate::witness::Witness;
 
@@ -54,7 +54,7 @@ pub async fn start(
 ) -> anyhow::Result<Started> {
     let config = Config::load(layout)?;
     let seen = Look::at(layout);
-    let rules = load_rules(layout, config.limits.ttl)?;
+    let rules = load_rules(layout, config.limits.ttl)?.limited(config.limits.places);
     keep_schema(layout);
     let began = Instant::now();
     let keys = Keys::open(&layout.keys(), passphrase)?;
@@ -85,8 +85,9 @@ pub async fn start(
         fingerprint: trust.clone(),
         sha256: HEXLOWER.encode(&Sha256::digest(bundle.bundle.as_bytes())),
     };
+    let added = keys_added(&store, &keys).await?;
     let changed = config_changed(&store, &config.digest).await?.map(What::ConfigChanged);
-    let records = changed.into_iter().chain([What::PolicyLoaded(loaded), What::KeyUsed(used)]);
+    let records = changed.into_iter().chain(added).chain([What::PolicyLoaded(loaded), What::KeyUsed(used)]);
     let records = records.map(|what| Change::Record(RecordEvent { actor: Actor::Ca, what })).collect();
     for outcome in store.apply(clock.now(), records).await? {
         outcome?;
@@ -101,11 +102,14 @@ pub async fn start(
     if providers.is_empty() {
         tracing::warn!("no [[issuer]] in ca.toml: nobody can log in");
     }
+    let signers = std::iter::once(keys.user).chain(keys.devices);
+    let signers: Signers = signers.map(|signer| Arc::new(signer) as Arc<dyn Signer>).collect();
+    signers.warn_of_missing(rules.inventory());
     let service = Service {
         ca_id: keys.ca_id,
         clock,
         store,
-        signer: Arc::new(keys.user),
+        signers,
         ledger: Arc::new(keys.ledger),
         witnesses: config.witnesses.iter().cloned().map(Witness::new).collect(),
         cosigned: Latest::default(),
@@ -147,6 +151,27 @@ fn keep_schema(layout: &Layout) {
     }
 }
 
+/// What to record of authorities that the ledger does not know.
+async fn keys_added(store: &Store, keys: &Keys) -> anyhow::Result<Vec<What>> {
+    let filter = LogFilter { kind: Some("key.added".parse()?), ..LogFilter::default() };
+    let mut search = Search { filter, newest_first: false, limit: 100 };
+    let mut known = Vec::new();
+    loop {
+        let found = store.search(search.clone()).await?;
+        let bodies = found.events.iter().filter_map(|stored| stored.content.as_ref());
+        known.extend(bodies.filter_map(|content| serde_json::from_slice::<Event>(&content.body).ok()));
+        search.filter.after = found.next;
+        if !found.more || found.next.is_none() {
+            break;
+        }
+    }
+    let authorities = keys.devices.iter().map(Signer::authority);
+    let added = authorities
+        .map(|authority| KeyAdded { name: authority.name().clone(), key: authority.key().to_string() });
+    let is_known = |added: &KeyAdded| known.iter().any(|event| event.what == What::KeyAdded(added.clone()));
+    Ok(added.filter(|added| !is_known(added)).map(What::KeyAdded).collect())
+}
+
 /// What to record if `ca.toml` is not what the ledger knows.
 async fn config_changed(store: &Store, digest: &str) -> anyhow::Result<Option<ConfigChanged>> {
     let filter = LogFilter { kind: Some("config.changed".parse()?), ..LogFilter::default() };
@@ -184,7 +209,11 @@ fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<Sig
         ca_id: keys.ca_id,
         url: config.url.as_str().trim_end_matches('/').to_owned(),
         issued: clock.now(),
-        authorities: vec![authority(keys.user.authority()), authority(&keys.host)],
+        authorities: [keys.user.authority(), &keys.host]
+            .into_iter()
+            .chain(keys.devices.iter().map(Signer::authority))
+            .map(authority)
+            .collect(),
         ledger_key: keys.ledger.public_key().to_openssh()?,
         issuers: issuers.collect(),
         host_patterns: Vec::new(),

@@ -19,6 +19,7 @@ mod issuer;
 mod login;
 mod monitor;
 mod operations;
+mod places;
 mod policies;
 mod proven;
 mod reload;

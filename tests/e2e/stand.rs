@@ -234,6 +234,7 @@ impl Site {
             | What::RequestDecided(_)
             | What::CertificateRevoked(_)
             | What::KeyUsed(_)
+            | What::KeyAdded(_)
             | What::ConfigChanged(_)
             | What::LogExported(_)
             | What::EventErased(_)

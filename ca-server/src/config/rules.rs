@@ -99,7 +99,7 @@ fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(paths)
 }
 
-/// Their texts.
+/// The texts of the files of a folder with this extension, by name.
 pub(crate) fn read_all(folder: &Path, extension: &str) -> Result<Vec<(PathBuf, String)>, ConfigError> {
     let read = |path: PathBuf| match std::fs::read_to_string(&path) {
         Ok(text) => Ok((path, text)),

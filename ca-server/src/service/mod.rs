@@ -36,7 +36,7 @@ pub use session::{LiveSession, SessionCache};
 use crate::clock::{self, Clock};
 use crate::config::Limits;
 use crate::oidc::Provider;
-use crate::signer::{LedgerSigner, Signer};
+use crate::signer::{LedgerSigner, Signers};
 use crate::store::Store;
 use crate::witness::Witness;
 
@@ -48,8 +48,8 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// The store.
     pub store: Store,
-    /// The user authority's signer.
-    pub signer: Arc<dyn Signer>,
+    /// The signers of the authorities that sign for people.
+    pub signers: Signers,
     /// The ledger key's signer.
     pub ledger: Arc<LedgerSigner>,
     /// Who cosigns checkpoints.
