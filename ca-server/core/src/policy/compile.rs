@@ -6,13 +6,14 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
-use jit_ssh_proto::Span;
+use jit_ssh_proto::{Action, Span};
 use miette::Diagnostic;
 
 use super::aims::Aims;
 use super::annotations::{self, Rule};
 use super::conditions::{Condition, Conditions};
 use super::facts::Looked;
+use super::review::closest;
 use super::scan::{self, Statement};
 use super::verb::{self, Scope};
 use super::{PolicyError, PolicySource};
@@ -59,8 +60,9 @@ impl Origin<'_> {
 fn told(found: &dyn Diagnostic) -> (usize, String) {
     let offset = found.labels().and_then(|mut l| l.next()).map_or(0, |label| label.offset());
     let mut what = one_line(&found.to_string());
-    if let Some(help) = found.help() {
-        what = format!("{what} ({})", one_line(&help.to_string()));
+    let help = action_meant(&what).or_else(|| Some(one_line(&found.help()?.to_string())));
+    if let Some(help) = help {
+        what = format!("{what} ({help})");
     }
     (offset, what)
 }
@@ -68,6 +70,17 @@ fn told(found: &dyn Diagnostic) -> (usize, String) {
 fn fault(source: &PolicySource, offset: usize, what: impl Into<String>) -> PolicyError {
     let (line, column) = position(&source.text, offset);
     PolicyError { file: source.file.clone(), line, column, what: what.into() }
+}
+
+/// Which action was meant by one that there is not. Cedar's own guess is another one each time.
+fn action_meant(what: &str) -> Option<String> {
+    let (_, rest) = what.split_once("unrecognized action `Action::\"")?;
+    let (word, _) = rest.split_once('"')?;
+    let known: Vec<&str> = Action::ALL.into_iter().map(Action::as_str).chain(verb::WORDS).collect();
+    Some(match closest(word, known.iter().copied()) {
+        Some(meant) => format!("did you mean `Action::\"{meant}\"`?"),
+        None => format!("there are {}", known.join(", ")),
+    })
 }
 
 /// Policy files, split into policies that can be read apart from one another: large sets are read by several threads.
