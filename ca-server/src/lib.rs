@@ -14,6 +14,7 @@ pub mod entropy;
 pub mod http;
 pub mod oidc;
 mod outgoing;
+mod reload;
 pub mod service;
 pub mod signer;
 pub mod start;

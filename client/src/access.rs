@@ -1,10 +1,12 @@
 //! From what was asked for to a session and a certificate at hand, in as few round trips and browser windows as it
 //! takes.
 
+use std::collections::BTreeSet;
+
 use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued, OpenSession};
 use jit_ssh_proto::{
-    Account, CaId, Command, Flow, GrantId, Mode, Modifiers, Namespace, Place, Span, Text, UserKey,
+    Account, CaId, Command, Flow, GrantId, Mode, Modifiers, Namespace, Span, Text, UserKey,
     possession_message,
 };
 use ssh_key::PrivateKey;
@@ -27,7 +29,7 @@ use crate::sweeper;
 /// What is asked for, checked as far as it can be here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    account: Account,
+    accounts: Vec<Account>,
     mode: Mode,
     modifiers: Modifiers,
     command: Option<Command>,
@@ -38,10 +40,11 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// From the command line.
-    pub(crate) fn new(account: &Account, args: &AccessArgs) -> Result<Self> {
+    pub(crate) fn new(accounts: &[Account], args: &AccessArgs) -> Result<Self> {
         let usage = |what: &str| Err(Error::Usage(what.to_owned()));
-        if matches!(account.place, Place::Group(_)) {
-            return usage("a group of hosts cannot be asked for: name one host, as LOGIN@HOST");
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = accounts.iter().find(|account| !seen.insert(*account)) {
+            return usage(&format!("{twice} is there twice: name it once"));
         }
         let mode = args.mode.unwrap_or(if args.command.is_some() { Mode::Exec } else { Mode::Shell });
         match (mode, &args.command) {
@@ -56,7 +59,7 @@ impl Wanted {
             return usage("--with goes with modes shell and exec only: leave it out");
         }
         Ok(Self {
-            account: account.clone(),
+            accounts: accounts.to_vec(),
             mode,
             modifiers,
             command: args.command.clone(),
@@ -66,9 +69,9 @@ impl Wanted {
         })
     }
 
-    /// The account.
-    pub(crate) fn account(&self) -> &Account {
-        &self.account
+    /// The accounts, as they are named in a sentence.
+    fn named(&self) -> String {
+        held::named(&self.accounts)
     }
 
     /// The mode.
@@ -89,7 +92,7 @@ impl Wanted {
     /// The request as the ledger and advice have it.
     pub(crate) fn asked(&self) -> Asked {
         Asked {
-            accounts: vec![self.account.clone()],
+            accounts: self.accounts.clone(),
             mode: self.mode,
             modifiers: self.modifiers.iter().collect(),
             command: self.command.clone(),
@@ -103,7 +106,7 @@ impl Wanted {
     pub(crate) fn purpose(&self, ca_id: CaId) -> Purpose {
         Purpose {
             ca_id,
-            account: self.account.clone(),
+            accounts: self.accounts.clone(),
             mode: self.mode,
             modifiers: self.modifiers.iter().collect(),
             command: self.command.clone(),
@@ -126,7 +129,7 @@ impl<'a> Ask<'a> {
         let proof = jit_ssh_proto::sign(&key, Namespace::Possession, &message)
             .map_err(|e| Error::Local(format!("the certificate's key {e}: run the command again")))?;
         let body = AccessRequestBody {
-            accounts: vec![wanted.account.to_string()],
+            accounts: wanted.accounts.iter().map(ToString::to_string).collect(),
             mode: wanted.mode,
             modifiers: wanted.modifiers.iter().collect(),
             command: wanted.command.as_ref().map(ToString::to_string),
@@ -153,7 +156,8 @@ impl<'a> Ask<'a> {
         }
         let expected = Expected {
             key: self.key.public_key(),
-            account: &self.wanted.account,
+            accounts: &self.wanted.accounts,
+            members: &issued.members,
             mode: self.wanted.mode,
             modifiers: self.wanted.modifiers,
             command: self.wanted.command.as_ref(),
@@ -168,13 +172,16 @@ impl<'a> Ask<'a> {
         }
         ledger::accept(client, issued, &certificate)?;
         let grant: GrantId = issued.grant.parse().map_err(|_| odd("comes with a grant id that is none"))?;
-        let address = match &self.wanted.account.place {
-            Place::Host(host) => issued.addresses.get(host.as_str()).cloned(),
-            Place::Group(_) => None,
-        };
         let purpose = self.wanted.purpose(client.config.pin.ca_id);
         let before: Vec<Held> = held::list(&client.paths, now)?;
-        let incoming = Incoming { purpose, grant: grant.to_string(), address, certificate, key: &self.key };
+        let incoming = Incoming {
+            purpose,
+            grant: grant.to_string(),
+            addresses: issued.addresses.clone(),
+            members: issued.members.clone(),
+            certificate,
+            key: &self.key,
+        };
         let (held, agent_said) = held::store(&client.paths, Agent::from_env().as_ref(), incoming, now)?;
         if let Some(why) = agent_said {
             note(&format!(
@@ -280,7 +287,7 @@ fn request(client: &mut Client, session: &Session, wanted: &Wanted) -> Result<He
     let call = CallId::fresh();
     let ask = Ask::new(wanted, &session.ca_id, &keys::public(&session.key)?, call)?;
     let issued = {
-        let _waiting = Waiting::for_(format!("asking for {}", wanted.account));
+        let _waiting = Waiting::for_(format!("asking for {}", wanted.named()));
         client.ca().request(session, call, &ask.body)?
     };
     ask.keep(client, &issued)
@@ -295,7 +302,7 @@ mod tests {
         let cli = crate::cli::Cli::try_parse_from([&["jit-ssh", "ssh"], args].concat())
             .map_err(|e| Error::Usage(e.to_string()))?;
         let crate::cli::Command::Ssh(args) = cli.command else { panic!("another command") };
-        Wanted::new(&args.account, &args.access)
+        Wanted::new(std::slice::from_ref(&args.account), &args.access)
     }
 
     #[test]
@@ -304,7 +311,6 @@ mod tests {
             &["deploy"][..],
             &["Deploy@web-1"],
             &["deploy@web 1"],
-            &["deploy@group/web"],
             &["deploy@web-1", "--mode", "exec"],
             &["deploy@web-1", "--mode", "root"],
             &["deploy@web-1", "--mode", "shell", "--command", "id"],

@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Trust a CA: show its keys and identity providers, and pin them
     Setup(SetupArgs),
-    /// Open a session and, with LOGIN@HOST, get a certificate in the same step
+    /// Open a session and, with LOGIN@HOST or LOGIN@group/NAME, get a certificate in the same step
     Login(LoginArgs),
     /// Show who you are to the CA
     Whoami(JsonArgs),
@@ -70,9 +70,9 @@ pub(crate) struct SetupArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
-    /// The account to get a certificate for
+    /// The accounts to get one certificate for: LOGIN@HOST, or LOGIN@group/NAME for every host of a group
     #[arg(value_name = "LOGIN@HOST")]
-    pub(crate) account: Option<Account>,
+    pub(crate) accounts: Vec<Account>,
     #[command(flatten)]
     pub(crate) access: AccessArgs,
     #[command(flatten)]
@@ -133,9 +133,9 @@ pub(crate) struct HowArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// The account
-    #[arg(value_name = "LOGIN@HOST")]
-    pub(crate) account: Account,
+    /// The accounts, of hosts or of groups of hosts (LOGIN@group/NAME)
+    #[arg(value_name = "LOGIN@HOST", required = true)]
+    pub(crate) accounts: Vec<Account>,
     #[command(flatten)]
     pub(crate) access: AccessArgs,
     /// As though under break-glass

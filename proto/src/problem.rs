@@ -173,6 +173,10 @@ codes! {
     ApprovalRequired = "approval_required", 403, Denied, "Approval is required";
     /// Policy allows it, but not for that long.
     DurationDenied = "duration_denied", 403, Denied, "Not for that long";
+    /// Policy allows it, but one certificate cannot say so many hosts; `detail` says what to ask for instead.
+    TooManyHosts = "too_many_hosts", 422, Caller, "Too many hosts in one request";
+    /// Policy allows it, but hosts of several authorities are in it: each needs a certificate of its own.
+    AskSeparately = "ask_separately", 422, Caller, "These hosts need separate requests";
 
     /// The database does not answer.
     StoreUnavailable = "store_unavailable", 503, Server, "The store is unavailable";

@@ -40,7 +40,7 @@ fn is_code(flow: &Flow) -> bool {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AccessRequestBody {
-    /// The accounts, as `LOGIN@HOST`; at least one.
+    /// The accounts, as `LOGIN@HOST` or `LOGIN@group/NAME` for every host of a group; at least one.
     pub accounts: Vec<String>,
     /// The mode of the certificate.
     pub mode: Mode,
@@ -195,6 +195,9 @@ pub struct Issued {
     /// How to reach each host whose address the inventory knows: host name → `ADDRESS[:PORT]`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<String, String>,
+    /// The hosts that each group of hosts came to: account as asked → host names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub members: BTreeMap<String, Vec<String>>,
 }
 
 /// The proof that the ledger holds a certificate's event, for the one it was issued to: nothing in it is news to them.

@@ -122,9 +122,13 @@ fn a_host_is_set_up_seen_to_hold_and_taken_back_as_its_document_says() {
     }
     assert!(said.contains("forcecommand none") && said.contains("allowstreamlocalforwarding no"), "{said}");
 
+    let said = section(&mut scene, document, "Devices that match plain logins").concat();
+    assert!(said.contains("user-switches  SHA256:") && said.contains("plain logins"), "{said}");
+
     section(&mut scene, document, "Taking it back");
     assert_eq!(scene.attempt(&ssh).code, Some(255), "a host that was taken back trusts nobody");
-    let run = ["Setting a host up", "Seeing that it holds", "Taking it back"];
+    let run =
+        ["Setting a host up", "Seeing that it holds", "Devices that match plain logins", "Taking it back"];
     for line in lines::of(document) {
         assert!(
             run.contains(&line.section.as_str()),

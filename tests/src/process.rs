@@ -249,6 +249,14 @@ impl Process {
         Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
     }
 
+    /// Sends it SIGHUP.
+    ///
+    /// # Errors
+    /// When there is no such process any more.
+    pub fn hang_up(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::HUP)?)
+    }
+
     /// Asks it to end, and whatever it has started.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::wire::AccessRequestBody;
 use jit_ssh_proto::{
-    Account, Action, Code, Command, Mode, Modifier, Modifiers, Place, Problem, Span, SpanError, Text,
+    Account, Action, Code, Command, Mode, Modifier, Modifiers, Problem, Span, SpanError, Text,
 };
 
 /// What the CA never goes beyond, whatever policy says.
@@ -243,12 +243,6 @@ fn accounts(body: &AccessRequestBody, limits: &RequestLimits) -> Result<Vec<Acco
         let account: Account = text
             .parse()
             .map_err(|e| Problem::new(Code::AccountInvalid, format!("accounts: {shown:?} {e}.")))?;
-        if matches!(account.place, Place::Group(_)) {
-            return Err(Problem::new(
-                Code::NotAvailable,
-                "accounts names a group of hosts, which this version does not take: name each host as LOGIN@HOST.",
-            ));
-        }
         if accounts.contains(&account) {
             return Err(Problem::new(
                 Code::AccountInvalid,
@@ -361,7 +355,8 @@ mod tests {
             (&["deploy\0@web-1"], Code::AccountInvalid, "'\\0'"),
             (&["deploy@\u{202e}web"], Code::AccountInvalid, "\\u{202e}"),
             (&["shell:deploy@web-1"], Code::AccountInvalid, "':'"),
-            (&["deploy@web-1", "deploy@group/web"], Code::NotAvailable, "group"),
+            (&["deploy@group/web", "deploy@group/web"], Code::AccountInvalid, "twice"),
+            (&["deploy@group/web/1"], Code::AccountInvalid, "'/'"),
             (&["deploy@group/"], Code::AccountInvalid, "empty"),
         ] {
             let body =

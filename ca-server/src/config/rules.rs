@@ -72,27 +72,38 @@ pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// The files that a set is made of, those of the inventory first.
+pub(crate) fn rule_files(layout: &Layout) -> Result<Vec<PathBuf>, ConfigError> {
+    let mut files = list(&layout.inventory(), "toml")?;
+    files.extend(list(&layout.policies(), "cedar")?);
+    Ok(files)
+}
+
 /// The files of a folder with this extension, by name. A folder that is not there has none.
-pub(crate) fn read_all(folder: &Path, extension: &str) -> Result<Vec<(PathBuf, String)>, ConfigError> {
-    let read = |path: &Path, source| ConfigError::Read { path: path.to_path_buf(), source };
+fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, ConfigError> {
+    let read = |source| ConfigError::Read { path: folder.to_path_buf(), source };
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(read(folder, e)),
+        Err(e) => return Err(read(e)),
     };
     let mut paths = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|e| read(folder, e))?.path();
+        let path = entry.map_err(read)?.path();
         let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if path.extension().is_some_and(|e| e == extension) && !hidden {
             paths.push(path);
         }
     }
     paths.sort();
-    paths
-        .into_iter()
-        .map(|path| {
-            std::fs::read_to_string(&path).map(|text| (path.clone(), text)).map_err(|e| read(&path, e))
-        })
-        .collect()
+    Ok(paths)
+}
+
+/// The texts of the files of a folder with this extension, by name.
+pub(crate) fn read_all(folder: &Path, extension: &str) -> Result<Vec<(PathBuf, String)>, ConfigError> {
+    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(source) => Err(ConfigError::Read { path, source }),
+    };
+    list(folder, extension)?.into_iter().map(read).collect()
 }

@@ -17,9 +17,14 @@ pub(super) async fn healthz(_: Arc<App>, _: Anyone, _: Incoming) -> Result<Respo
     Ok(raw(StatusCode::OK, "text/plain", "ok\n"))
 }
 
+/// What is ready and not as it should be.
+const OUTDATED: &str = "ready\nthe policies or the inventory on disk do not load: those from before stay in force, and the log says why\n";
+
 /// Whether the CA could issue now: its store answers and can be written.
 #[utoipa::path(get, path = "/readyz", responses((status = 200), (status = 503, body = Problem)))]
 pub(super) async fn readyz(app: Arc<App>, _: Anyone, _: Incoming) -> Result<Response, Problem> {
     app.service.ready().await?;
-    Ok(raw(StatusCode::OK, "text/plain", "ready\n"))
+    // It goes on with the set in force; where the files are wrong is in the log, not for everybody.
+    let body = if app.service.rules_are_outdated() { OUTDATED } else { "ready\n" };
+    Ok(raw(StatusCode::OK, "text/plain", body))
 }

@@ -1,13 +1,13 @@
 //! The accounts that somebody may get to now, page by page.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use jit_ssh_core::policy::{Circumstances, Wanted};
 use jit_ssh_proto::wire::{Page, ReachableAccount};
 use jit_ssh_proto::{Account, Code, Name, Place, Problem};
 
-use super::{LiveSession, Service, Zone, refusal};
+use super::{LiveSession, Service, refusal};
+use crate::clock::Zone;
 
 /// How many accounts a page has if nothing is said, and at most.
 const PAGE: usize = 100;
@@ -74,7 +74,7 @@ impl Service {
     ) -> Result<Page<ReachableAccount>, Problem> {
         let now = self.now();
         let at = Circumstances { now, local: self.local(now), source_ip: source };
-        let (rules, timezone) = (Arc::clone(&self.rules), self.timezone.clone());
+        let (rules, timezone) = (self.rules(), self.timezone.clone());
         let (identity, key) = (live.identity().clone(), live.key().clone());
         // Some hundred accounts are many questions: not on a thread that answers others.
         let listed = tokio::task::spawn_blocking(move || {

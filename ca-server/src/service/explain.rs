@@ -3,13 +3,14 @@
 
 use std::net::IpAddr;
 
-use jit_ssh_core::policy::{Circumstances, Denial};
+use jit_ssh_core::policy::{Circumstances, Denial, Rules};
 use jit_ssh_core::request::AccessRequest;
 use jit_ssh_proto::explanation::{self, Answer, Explanation};
 use jit_ssh_proto::wire::{AccessRequestBody, ExplainBody};
 use jit_ssh_proto::{Code, Problem, Span, UserKey};
 
-use super::{LiveSession, Service, Who, Zone};
+use super::{LiveSession, Service, Who};
+use crate::clock::Zone;
 
 /// How far ahead a request may start.
 const AHEAD: Span = Span::from_seconds(366 * 86_400);
@@ -32,7 +33,8 @@ impl Service {
         self.quota.check(&live.id(), now)?;
         // 3. The session's key is of the kind that certificates are for, unless they are for a FIDO key.
         let at = Circumstances { now, local: self.local(now), source_ip: source };
-        let explained = self.rules.explain(live.identity(), &request, live.key(), &at, &Zone(&self.timezone));
+        let explained =
+            self.rules().explain(live.identity(), &request, live.key(), &at, &Zone(&self.timezone));
         match explained.told.answer {
             Answer::Denied => self.quota.refused(&live.id(), now),
             Answer::Allowed | Answer::Pending => {}
@@ -69,6 +71,7 @@ impl Service {
     /// The refusal of a request that was denied, with what would change the answer where something is known to.
     pub(super) fn refusal(
         &self,
+        rules: &Rules,
         who: &Who,
         request: &AccessRequest,
         key: &UserKey,
@@ -81,7 +84,7 @@ impl Service {
         ) {
             return Problem::new(denial.code, denial.detail);
         }
-        let told = self.rules.explain(&who.identity, request, key, at, &Zone(&self.timezone)).told;
+        let told = rules.explain(&who.identity, request, key, at, &Zone(&self.timezone)).told;
         // What is explained is what was decided, or nothing.
         if told.code != Some(denial.code) {
             return Problem::new(denial.code, denial.detail);

@@ -11,6 +11,7 @@ mod login;
 mod quota;
 mod refusal;
 mod requests;
+mod rules;
 mod session;
 
 use std::net::IpAddr;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jit_ssh_core::identity::VerifiedIdentity;
-use jit_ssh_core::policy::{Calendar, LocalTime, Rules};
+use jit_ssh_core::policy::LocalTime;
 use jit_ssh_proto::event::Actor;
 use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
@@ -29,12 +30,13 @@ pub use latest::Latest;
 pub use ledger::Cosigned;
 pub use quota::Quota;
 pub(crate) use quota::WINDOW as QUOTA_WINDOW;
+pub use rules::InForce;
 pub use session::{LiveSession, SessionCache};
 
 use crate::clock::{self, Clock};
 use crate::config::Limits;
 use crate::oidc::Provider;
-use crate::signer::{LedgerSigner, Signer};
+use crate::signer::{LedgerSigner, Signers};
 use crate::store::Store;
 use crate::witness::Witness;
 
@@ -46,8 +48,8 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// The store.
     pub store: Store,
-    /// The user authority's signer.
-    pub signer: Arc<dyn Signer>,
+    /// The signers of the authorities that sign for people.
+    pub signers: Signers,
     /// The ledger key's signer.
     pub ledger: Arc<LedgerSigner>,
     /// Who cosigns checkpoints.
@@ -57,7 +59,7 @@ pub struct Service {
     /// Whether the store was ready when it was asked last.
     pub readiness: Latest<Result<(), Problem>>,
     /// Policies and inventory in force.
-    pub rules: Arc<Rules>,
+    pub rules: InForce,
     /// Identity providers.
     pub providers: Vec<Arc<Provider>>,
     /// Limits.
@@ -92,19 +94,6 @@ impl Service {
     /// `now` in the configured zone.
     fn local(&self, now: Timestamp) -> LocalTime {
         clock::local(now, &self.timezone)
-    }
-}
-
-/// The configured zone: its clock follows its changes of summer and winter.
-struct Zone<'a>(&'a TimeZone);
-
-impl Calendar for Zone<'_> {
-    fn local(&self, at: Timestamp) -> LocalTime {
-        clock::local(at, self.0)
-    }
-
-    fn zone(&self) -> &str {
-        self.0.iana_name().unwrap_or("UTC")
     }
 }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Exit, Result};
 use crate::output::{Waiting, escape, facts, print, print_json};
 
 pub(super) fn run(args: &ExplainArgs) -> Result<()> {
-    let asked = Wanted::new(&args.account, &args.access)?.asked();
+    let asked = Wanted::new(&args.accounts, &args.access)?.asked();
     let client = Client::load()?;
     let session = client.require_session()?;
     let body = ExplainBody {
@@ -45,14 +45,18 @@ pub(super) fn run(args: &ExplainArgs) -> Result<()> {
 /// The explanation as the CA gave it, each way out and what is allowed with the command that goes it.
 fn to_json(explanation: &Explanation, asked: &Asked) -> Value {
     let mut value = json!(explanation);
-    if explanation.answer != Answer::Denied {
-        value["command"] = json!(explanation::command(asked, false, false));
-    }
-    if let Some(ways) = value.get_mut("advice").and_then(Value::as_array_mut) {
-        for (way, near) in ways.iter_mut().zip(&explanation.advice) {
-            way["words"] = json!(near.to_string());
-            way["command"] = json!(near.command(asked));
+    let add = |to: Option<&mut Value>, name: &str, what: Value| {
+        if let Some(fields) = to.and_then(Value::as_object_mut) {
+            fields.insert(name.to_owned(), what);
         }
+    };
+    if explanation.answer != Answer::Denied {
+        add(Some(&mut value), "command", json!(explanation::command(asked, false, false)));
+    }
+    for (at, near) in explanation.advice.iter().enumerate() {
+        let way = format!("/advice/{at}");
+        add(value.pointer_mut(&way), "words", json!(near.to_string()));
+        add(value.pointer_mut(&way), "command", json!(near.command(asked)));
     }
     value
 }

@@ -36,7 +36,7 @@ pub(crate) fn key(number: u8) -> PrivateKey {
 pub(crate) struct Spec {
     pub(crate) signer: PrivateKey,
     pub(crate) subject: UserKey,
-    pub(crate) principal: String,
+    pub(crate) principals: Vec<String>,
     pub(crate) seconds: u64,
     pub(crate) force: Option<String>,
     pub(crate) serial: u64,
@@ -343,7 +343,7 @@ fn issue(
     let mut spec = Spec {
         signer: key(2),
         subject,
-        principal: format!("{}{modifiers}:{}", body.mode, body.accounts[0]),
+        principals: body.accounts.iter().map(|a| format!("{}{modifiers}:{a}", body.mode)).collect(),
         seconds: 1800,
         force: body.command.clone(),
         serial: state.serial,
@@ -353,11 +353,19 @@ fn issue(
     let end = now() + spec.seconds;
     let mut builder = Builder::new(vec![1; 32], spec.subject.key_data().clone(), now() - 60, end).unwrap();
     builder.cert_type(CertType::User).unwrap().serial(spec.serial).unwrap().key_id("corp/ada/x").unwrap();
-    builder.valid_principal(&spec.principal).unwrap();
+    for principal in &spec.principals {
+        builder.valid_principal(principal).unwrap();
+    }
     if let Some(force) = &spec.force {
         builder.critical_option("force-command", force).unwrap();
     }
-    let host = body.accounts[0].split('@').nth(1).unwrap().to_owned();
+    // Whatever group it is, web-1 and web-2 are in it.
+    let members = body.accounts.iter().filter(|account| account.contains("@group/"));
+    let members: BTreeMap<String, Vec<String>> =
+        members.map(|account| (account.clone(), vec!["web-1".into(), "web-2".into()])).collect();
+    let hosts = body.accounts.iter().filter_map(|account| account.split('@').nth(1));
+    let hosts = hosts.filter(|place| !place.starts_with("group/")).map(str::to_owned);
+    let hosts = hosts.chain(members.values().flatten().cloned());
     let grant = GrantId::from_parts(now() * 1000, u128::from(state.serial));
     let certificate = builder.sign(&spec.signer).unwrap();
     let (leaf_index, receipt) = state.ledger.record(&certificate, grant);
@@ -370,7 +378,8 @@ fn issue(
         policies: vec!["p".into()],
         leaf_index,
         receipt,
-        addresses: BTreeMap::from([(host, "127.0.0.1:2222".to_owned())]),
+        addresses: hosts.map(|host| (host, "127.0.0.1:2222".to_owned())).collect(),
+        members: members.clone(),
     })
 }
 

@@ -39,6 +39,8 @@ pub(super) const ROWS: &[Row] = &[
     row(&["cargo", "xtask"], OF_XTASK),
     row(&["jit-ssh-ca", "init"], How::Typed(&[PASSPHRASE, PASSPHRASE])),
     row(&["jit-ssh-ca", "serve"], How::Serve),
+    row(&["jit-ssh-ca", "key", "add"], How::Typed(&[PASSPHRASE])),
+    row(&["jit-ssh-ca", "key", "list"], How::Run),
     row(&["jit-ssh-ca", "log", "show"], How::Run),
     row(&["jit-ssh-ca", "log", "verify"], How::Run),
     // Nothing in a scene is old enough to be erased.

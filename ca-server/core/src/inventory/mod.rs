@@ -5,6 +5,7 @@
 
 mod address;
 mod build;
+mod changes;
 mod entry;
 mod error;
 mod groups;
@@ -27,6 +28,7 @@ pub use self::error::InventoryError;
 pub use self::guests::{Guest, Sponsor};
 pub use self::members::Members;
 
+pub(crate) use self::changes::difference;
 use self::groups::Groups;
 pub(crate) use self::guests::Guests;
 use self::read::Part;
@@ -79,7 +81,7 @@ struct KindOfHost {
 }
 
 /// Which user authority signs for a kind of hosts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Authority {
     /// The one for all who can tell places apart.
     Shared,
@@ -89,8 +91,18 @@ enum Authority {
     Group(Name),
 }
 
+impl KindOfHost {
+    /// Whether both say the same, whichever hosts are of them.
+    fn same(&self, other: &Self) -> bool {
+        let said = |of: &Self| (of.principals, of.authority.clone());
+        (&self.groups, &self.above, &self.logins) == (&other.groups, &other.above, &other.logins)
+            && self.group_principals == other.group_principals
+            && said(self) == said(other)
+    }
+}
+
 /// What hosts of the same labels and targets have in common.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct TailOfHost {
     /// By name.
     labels: Box<[(String, String)]>,

@@ -6,7 +6,7 @@ use alloc::string::ToString;
 use super::address::check as check_address;
 use super::*;
 
-fn read(files: &[&str]) -> Result<Inventory, Vec<InventoryError>> {
+pub(super) fn read(files: &[&str]) -> Result<Inventory, Vec<InventoryError>> {
     let source =
         |(at, text): (usize, &&str)| InventorySource { file: format!("{at}.toml"), text: text.to_string() };
     Inventory::read(&files.iter().enumerate().map(source).collect::<Vec<_>>())

@@ -37,8 +37,8 @@ pub(super) struct Conditions {
     index: Option<Index>,
 }
 
-/// When a policy matches.
-#[derive(Debug)]
+/// When a policy matches. Two are equal if they say the same, wherever they stand.
+#[derive(Debug, PartialEq)]
 pub(super) struct Condition {
     id: PolicyId,
     /// The actions that it speaks of, if not of all: no need to ask it about others.
@@ -127,6 +127,11 @@ impl Conditions {
     /// The conditions of policies, in the same order.
     pub(super) fn new(policies: &[Policy], list: Vec<Condition>) -> Self {
         Self { list, index: Some(Index::new(policies.iter().map(AsRef::as_ref))) }
+    }
+
+    /// Every one, in order.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Condition> {
+        self.list.iter()
     }
 
     /// What any of them looks at of the context.

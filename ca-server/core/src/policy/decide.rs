@@ -13,15 +13,17 @@ use jit_ssh_proto::{Account, Action, Code, Span, UserKey};
 use super::annotations::{Approvals, Offer, Rule};
 use super::conditions::{Condition, Question as Put};
 use super::facts::{self, Asking, Untold};
+use super::reach::{Reached, reach};
 use super::{Allowed, Circumstances, Decision, Rules, refusal};
 use crate::identity::VerifiedIdentity;
-use crate::inventory::{Host, PrincipalStyle};
+use crate::inventory::Host;
+use crate::places::Places;
 use crate::request::AccessRequest;
 
 /// A pair of account and action, and what it comes to.
 #[derive(Debug)]
 pub(super) struct Judged<'a> {
-    pub(super) account: &'a Account,
+    pub(super) account: Account,
     pub(super) action: Action,
     pub(super) verdict: Verdict<'a>,
 }
@@ -53,13 +55,13 @@ pub(super) struct Terms<'a> {
 type Offers<'a> = Vec<(&'a PolicyId, &'a Offer)>;
 
 /// Everything about a request that is the same for each of its pairs.
-struct Question<'a> {
+struct Question<'a, 'q> {
     rules: &'a Rules,
     identity: &'a VerifiedIdentity,
     request: &'a AccessRequest,
     key: &'a UserKey,
     at: &'a Circumstances,
-    accounts: Vec<(&'a Account, Host<'a>)>,
+    accounts: Vec<(&'q Account, Host<'a>)>,
     principal: EntityUID,
     entities: Entities,
 }
@@ -94,13 +96,10 @@ pub(super) fn judged(supposed: Supposed<'_>) -> (Vec<Judged<'_>>, Decision) {
         return denied(denial);
     }
     // 1. What the inventory does not offer does not exist.
-    let mut accounts: Vec<(&Account, Host<'_>)> = Vec::new();
-    for account in request.accounts() {
-        match rules.inventory.account(account) {
-            Some(host) => accounts.push((account, host)),
-            None => return denied(refusal::no_access()),
-        }
-    }
+    let Some(reached) = reach(&rules.inventory, request.accounts(), &rules.limits) else {
+        return denied(refusal::no_access());
+    };
+    let accounts: Vec<(&Account, Host<'_>)> = reached.accounts.iter().map(|(a, host)| (a, *host)).collect();
     let Ok(entities) = rules.vocabulary.entities(identity, accounts.iter().copied()) else {
         return denied(refusal::failed(&BTreeSet::new()));
     };
@@ -109,22 +108,22 @@ pub(super) fn judged(supposed: Supposed<'_>) -> (Vec<Judged<'_>>, Decision) {
 
     // 2. How long: what was asked, or what the offers give.
     match request.duration() {
-        Some(asked) => question.decide(Some(asked)),
-        None => question.longest(),
+        Some(asked) => question.decide(Some(asked), &reached),
+        None => question.longest(&reached),
     }
 }
 
-impl<'a> Question<'a> {
+impl<'a> Question<'a, '_> {
     /// Where policies look at the duration, a request without one is asked for each length that an offer gives, the
     /// longest first, as though it had named it: so that no policy is told of another length than the one that is
     /// given. Only policies whose scope fits count, for what they look at and for what they give.
-    fn longest(&self) -> (Vec<Judged<'a>>, Decision) {
+    fn longest(&self, reached: &Reached<'_>) -> (Vec<Judged<'a>>, Decision) {
         let Ok(lengths) = self.lengths() else {
             return (Vec::new(), Decision::Denied(refusal::failed(&BTreeSet::new())));
         };
         let mut last = None;
         for length in lengths.into_iter().rev() {
-            let (pairs, decision) = self.decide(Some(length));
+            let (pairs, decision) = self.decide(Some(length), reached);
             match &decision {
                 // Where nothing is to be had alone, what others may approve is: the longest.
                 Decision::Denied(denial) if denial.code != Code::PolicyError => {
@@ -136,7 +135,7 @@ impl<'a> Question<'a> {
                 Decision::Allowed(_) | Decision::Denied(_) => return (pairs, decision),
             }
         }
-        last.unwrap_or_else(|| self.decide(None))
+        last.unwrap_or_else(|| self.decide(None, reached))
     }
 
     /// The lengths that a request without one is decided for; none if the length is of no consequence for what
@@ -159,25 +158,24 @@ impl<'a> Question<'a> {
         Ok(if looked_at { lengths } else { BTreeSet::new() })
     }
 
-    fn decide(&self, asked: Option<Span>) -> (Vec<Judged<'a>>, Decision) {
+    fn decide(&self, asked: Option<Span>, reached: &Reached<'_>) -> (Vec<Judged<'a>>, Decision) {
         // 3. Every pair on its own.
         let mut verdicts = Vec::new();
         let mut contexts = BTreeMap::new();
         for (account, _) in &self.accounts {
             for action in self.request.actions() {
                 let verdict = self.pair(account, action, asked, &mut contexts);
-                verdicts.push(Judged { account, action, verdict });
+                verdicts.push(Judged { account: (*account).clone(), action, verdict });
             }
         }
         // 4. One answer for all.
         if let Some(denial) = refusal::of(&verdicts, &self.rules.compiled) {
             return (verdicts, Decision::Denied(denial));
         }
-        // 5. What is allowed may still be beyond this version.
-        let decision = match self.accounts.iter().find(|(_, host)| host.principals() == PrincipalStyle::Login)
-        {
-            Some((_, host)) => Decision::Denied(refusal::login_style(host.name())),
-            None => self.allow(&verdicts),
+        // 5. What is allowed may still be more than one certificate can say.
+        let decision = match reached.places(self.request, &self.rules.limits) {
+            Ok(places) => self.allow(&verdicts, places),
+            Err(denial) => Decision::Denied(denial),
         };
         (verdicts, decision)
     }
@@ -278,7 +276,7 @@ impl<'a> Question<'a> {
     }
 
     /// Every pair is allowed: the shortest time and every restriction.
-    fn allow(&self, verdicts: &[Judged<'_>]) -> Decision {
+    fn allow(&self, verdicts: &[Judged<'_>], places: Places) -> Decision {
         let mut duration: Option<Span> = None;
         let (mut pin_source, mut verify_required) = (false, false);
         let mut policies = BTreeSet::new();
@@ -300,6 +298,7 @@ impl<'a> Question<'a> {
         }
         match duration {
             Some(duration) => Decision::Allowed(Allowed {
+                places,
                 issuer: self.identity.issuer().clone(),
                 name: self.identity.name().clone(),
                 request: self.request.clone(),
@@ -326,7 +325,7 @@ pub(super) struct Supposed<'a> {
 
 impl<'a> Supposed<'a> {
     /// The question about one account only. None if it is unknown.
-    fn question(self, account: &'a Account) -> Option<Result<Question<'a>, Untold>> {
+    fn question(self, account: &'a Account) -> Option<Result<Question<'a, 'a>, Untold>> {
         let Self { rules, identity, request, key, at } = self;
         let accounts = Vec::from([(account, rules.inventory.account(account)?)]);
         let entities = rules.vocabulary.entities(identity, accounts.iter().copied());
@@ -386,8 +385,8 @@ pub(super) fn judge(
     action: Action,
 ) -> Result<BTreeSet<alloc::string::String>, BTreeSet<alloc::string::String>> {
     let names = |ids: BTreeSet<&PolicyId>| ids.into_iter().map(ToString::to_string).collect();
-    let accounts: Vec<_> =
-        request.accounts().iter().filter_map(|a| Some((a, rules.inventory.account(a)?))).collect();
+    let reached = reach(&rules.inventory, request.accounts(), &rules.limits).unwrap();
+    let accounts: Vec<_> = reached.accounts.iter().map(|(a, host)| (a, *host)).collect();
     let entities = rules.vocabulary.entities(identity, accounts.iter().copied()).unwrap();
     let principal = rules.vocabulary.principal(identity);
     let question = Question { rules, identity, request, key, at, accounts, principal, entities };

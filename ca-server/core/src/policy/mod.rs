@@ -2,6 +2,7 @@
 
 mod aims;
 mod annotations;
+mod changes;
 mod compile;
 mod conditions;
 mod decide;
@@ -10,6 +11,7 @@ mod explain;
 mod facts;
 mod format;
 mod index;
+mod listing;
 mod reach;
 mod refusal;
 mod review;
@@ -32,12 +34,13 @@ use self::entities::Vocabulary;
 pub use self::explain::{Calendar, DECISIONS, Explained, QUESTIONS};
 use self::facts::{Functions, Looked};
 pub use self::format::format;
-pub use self::reach::{Reachable, Wanted};
+pub use self::listing::{Reachable, Wanted};
 pub use self::review::{Finding, Lint, Mentioned, Severity, Surroundings, mentioned, review};
 pub use self::verb::{Leave, Verb};
 
 use crate::identity::VerifiedIdentity;
 use crate::inventory::Inventory;
+use crate::places::{PlaceLimits, Places};
 use crate::request::AccessRequest;
 
 /// One `policies/*.cedar` file, as written.
@@ -71,6 +74,7 @@ pub struct Rules {
     functions: Functions,
     inventory: Inventory,
     default_ttl: Span,
+    limits: PlaceLimits,
     digest: String,
 }
 
@@ -114,6 +118,7 @@ pub struct Allowed {
     issuer: Name,
     name: Name,
     request: AccessRequest,
+    places: Places,
     duration: Span,
     pin_source: bool,
     verify_required: bool,
@@ -124,7 +129,8 @@ pub struct Allowed {
 /// A refusal, for the caller and for the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// `no_access`, `forbidden`, `policy_error`, `approval_required`, `duration_denied` or `not_available`.
+    /// `no_access`, `forbidden`, `policy_error`, `approval_required`, `duration_denied`, `too_many_hosts`,
+    /// `ask_separately` or `not_available`.
     pub code: Code,
     /// One or two sentences for the caller: why, and what to do. Names no host or policy they have no part in.
     pub detail: String,
@@ -154,7 +160,21 @@ impl Rules {
         let vocabulary = Vocabulary::new(&inventory).map_err(defect)?;
         let functions = Functions::new().map_err(defect)?;
         let digest = digest(sources, inventory_digest, default_ttl);
-        Ok(Self { compiled, vocabulary, functions, inventory, default_ttl, digest })
+        Ok(Self {
+            compiled,
+            vocabulary,
+            functions,
+            inventory,
+            default_ttl,
+            limits: PlaceLimits::default(),
+            digest,
+        })
+    }
+
+    /// The same, with other limits to how far one request may reach.
+    #[must_use]
+    pub fn limited(self, limits: PlaceLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Decides a request: every account × action on its own, offers never mixed, any forbid or error denies.
@@ -193,7 +213,7 @@ impl Rules {
         calendar: &dyn Calendar,
         wanted: &Wanted<'_>,
     ) -> Reachable {
-        reach::accounts(self, identity, key, at, calendar, wanted)
+        listing::accounts(self, identity, key, at, calendar, wanted)
     }
 
     /// Decides whether somebody may do what is the CA's own, now: permits count whose action scope names the verb, any
@@ -279,9 +299,9 @@ fn digest(sources: &[PolicySource], inventory: &[u8; 32], default_ttl: Span) -> 
 }
 
 impl Allowed {
-    /// Issuer, name, request, policies and digest, for the grant that is made of it.
-    pub(crate) fn into_parts(self) -> (Name, Name, AccessRequest, Vec<String>, String) {
-        (self.issuer, self.name, self.request, self.policies, self.digest)
+    /// Issuer, name, request, places, policies and digest, for the grant that is made of it.
+    pub(crate) fn into_parts(self) -> (Name, Name, AccessRequest, Places, Vec<String>, String) {
+        (self.issuer, self.name, self.request, self.places, self.policies, self.digest)
     }
 
     /// The alias of the asker's issuer.
@@ -300,6 +320,12 @@ impl Allowed {
     #[must_use]
     pub fn request(&self) -> &AccessRequest {
         &self.request
+    }
+
+    /// Where it leads: the hosts that the accounts came to, and what certificates call them.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// How long: what was asked, or what the shortest offer gives.

@@ -1,121 +1,94 @@
-//! Which accounts somebody may get to now, and what each takes: by host and login, a bounded number at a time, however
-//! many hosts there are.
+//! From the accounts that were asked for to the hosts that they come to at this moment, and, once all of it is allowed,
+//! to what one certificate can say. A group of hosts is every host in it, directly or by nesting.
 
-use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
-use alloc::string::ToString;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use jit_ssh_proto::wire::{ReachableAccount, ReachableMode};
-use jit_ssh_proto::{Account, Mode, Name, Place, UserKey};
+use jit_ssh_proto::{Account, Name, Place};
 
-use super::aims::Aim;
-use super::explain::{self, Calendar};
-use super::{Circumstances, Rules};
-use crate::identity::VerifiedIdentity;
-use crate::inventory::Host;
+use super::{Denial, refusal};
+use crate::inventory::{Host, Inventory};
+use crate::places::{PlaceLimits, Places, Reach, Unsayable, said_by_certificate};
+use crate::request::AccessRequest;
 
-/// How many accounts one call looks at.
-const LOOKED_AT: usize = 200;
-
-/// The modes that are listed.
-const MODES: [Mode; 4] = [Mode::Shell, Mode::Exec, Mode::Sftp, Mode::Forward];
-
-/// Which part of the list is wanted.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
-    /// Only what comes after this account.
-    pub after: Option<&'a Account>,
-    /// Only hosts whose name begins so.
-    pub prefix: &'a str,
-    /// The most accounts.
-    pub limit: usize,
+/// What a request comes to.
+#[derive(Debug)]
+pub(super) struct Reached<'a> {
+    /// One for each account that was asked for, in that order.
+    asked: Vec<Reach>,
+    /// Every account of a host that is in it, once.
+    pub(super) accounts: Vec<(Account, Host<'a>)>,
+    /// Whether groups have more members than may be asked for at once: then the others are not here.
+    beyond: bool,
 }
 
-/// Part of the list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reachable {
-    /// The accounts, by host and login.
-    pub accounts: Vec<ReachableAccount>,
-    /// The account after which to go on, if there may be more.
-    pub next: Option<Account>,
-}
-
-pub(super) fn accounts(
-    rules: &Rules,
-    identity: &VerifiedIdentity,
-    key: &UserKey,
-    at: &Circumstances,
-    calendar: &dyn Calendar,
-    wanted: &Wanted<'_>,
-) -> Reachable {
-    let mut reachable = Reachable { accounts: Vec::new(), next: None };
-    let aims = rules.compiled.aims.from(identity);
-    let after = wanted.after.and_then(|account| match &account.place {
-        Place::Host(host) => Some((host, &account.login)),
-        Place::Group(_) => None,
-    });
-    let from = after.map_or(wanted.prefix, |(host, _)| host.as_str().max(wanted.prefix));
-    let mut looked_at: usize = 0;
-    let hosts = hosts(rules, &aims, from).take_while(|host| host.name().as_str().starts_with(wanted.prefix));
-    let mut last: Option<Account> = None;
-    for host in hosts {
-        for login in host.logins() {
-            if after.is_some_and(|after| (host.name(), login) <= after) {
-                continue;
+/// Looks up what is asked for. None if some of it does not exist: a host or a group that is not there, a group that
+/// nobody is in, a login that a host or a member does not offer.
+pub(super) fn reach<'a>(
+    inventory: &'a Inventory,
+    asked: &[Account],
+    limits: &PlaceLimits,
+) -> Option<Reached<'a>> {
+    let mut reached = Reached { asked: Vec::with_capacity(asked.len()), accounts: Vec::new(), beyond: false };
+    let mut seen: BTreeSet<(&Name, &Name)> = BTreeSet::new();
+    let mut left = limits.group_members;
+    for account in asked {
+        let login = &account.login;
+        let (hosts, by_group) = match &account.place {
+            Place::Host(name) => (Vec::from([inventory.host(name)?]), false),
+            Place::Group(group) => {
+                let members = inventory.members(group);
+                if members.len() == 0 {
+                    return None;
+                }
+                reached.beyond |= members.len() > left;
+                let hosts: Vec<Host<'a>> = members.take(left).collect();
+                left = left.saturating_sub(hosts.len());
+                let by_group = hosts.iter().all(|host| host.group_principals().contains(group));
+                (hosts, by_group)
             }
-            if looked_at >= LOOKED_AT || reachable.accounts.len() >= wanted.limit {
-                reachable.next = last;
-                return reachable;
-            }
-            looked_at = looked_at.saturating_add(1);
-            let account = Account { login: login.clone(), place: Place::Host(host.name().clone()) };
-            let needed = |mode| explain::needed((rules, identity, key, at), calendar, &account, mode);
-            let modes: Vec<ReachableMode> = MODES.into_iter().filter_map(needed).collect();
-            if !modes.is_empty() {
-                let (account, address) = (account.to_string(), host.address().map(ToString::to_string));
-                reachable.accounts.push(ReachableAccount { account, address, modes });
-            }
-            last = Some(account);
+        };
+        if !hosts.iter().all(|host| host.logins().contains(login)) {
+            return None;
         }
+        for host in &hosts {
+            if seen.insert((login, host.name())) {
+                let place = Place::Host(host.name().clone());
+                reached.accounts.push((Account { login: login.clone(), place }, *host));
+            }
+        }
+        let hosts = hosts.iter().map(|host| host.name().clone()).collect();
+        reached.asked.push(Reach { account: account.clone(), hosts, by_group });
     }
-    reachable
+    // Nothing is decided about nothing.
+    (!reached.accounts.is_empty()).then_some(reached)
 }
 
-/// The hosts that any permit may lead to, by name, each once.
-fn hosts<'a>(
-    rules: &'a Rules,
-    aims: &BTreeSet<&'a Aim>,
-    from: &str,
-) -> impl Iterator<Item = Host<'a>> + use<'a> {
-    let inventory = rules.inventory();
-    let mut sources: Vec<Box<dyn Iterator<Item = Host<'a>> + 'a>> = Vec::new();
-    let mut single: BTreeSet<&'a Name> = BTreeSet::new();
-    for aim in aims {
-        match aim {
-            Aim::Anywhere => sources.push(Box::new(inventory.hosts_from(from))),
-            Aim::Group(group) => sources.push(Box::new(inventory.members_from(group, from))),
-            Aim::Host(host) => drop(single.insert(host)),
-            Aim::Account(account) => match &account.place {
-                Place::Host(host) => drop(single.insert(host)),
-                Place::Group(_) => {}
-            },
+impl Reached<'_> {
+    /// What one certificate says of it, all of it being allowed.
+    ///
+    /// # Errors
+    /// Why none can, and what to ask for instead. Only for those to whom all of it is allowed: it names hosts and groups.
+    pub(super) fn places(&self, request: &AccessRequest, limits: &PlaceLimits) -> Result<Places, Denial> {
+        if self.beyond {
+            return Err(refusal::too_many_members(limits.group_members));
         }
+        let mut authorities: BTreeMap<Option<&Name>, &Account> = BTreeMap::new();
+        for (account, host) in &self.accounts {
+            authorities.entry(host.authority()).or_insert(account);
+        }
+        let device = match authorities.iter().next() {
+            Some((device, _)) if authorities.len() == 1 => *device,
+            Some(_) | None => return Err(refusal::ask_separately(authorities.values().copied())),
+        };
+        if let (Some(device), Some(action)) = (device, request.actions().find(|a| !said_by_certificate(*a))) {
+            return Err(refusal::not_on_devices(action, device));
+        }
+        Places::new(self.asked.clone(), device, limits.host_principals).map_err(|unsayable| match unsayable {
+            Unsayable::TooMany { principals, groups } => {
+                refusal::too_many_principals(principals, limits.host_principals, &groups)
+            }
+            Unsayable::Authority => refusal::no_authority(),
+        })
     }
-    single.retain(|host| host.as_str() >= from);
-    sources.push(Box::new(single.into_iter().filter_map(|name| inventory.host(name))));
-    merged(sources)
-}
-
-/// Iterators that are each in order become one that is, without what comes twice.
-fn merged<'a>(sources: Vec<Box<dyn Iterator<Item = Host<'a>> + 'a>>) -> impl Iterator<Item = Host<'a>> {
-    let mut sources: Vec<_> = sources.into_iter().map(Iterator::peekable).collect();
-    core::iter::from_fn(move || {
-        let first =
-            sources.iter_mut().filter_map(|source| source.peek().copied()).min_by_key(|host| host.name())?;
-        for source in &mut sources {
-            source.next_if(|host| host.name() == first.name());
-        }
-        Some(first)
-    })
 }

@@ -139,6 +139,7 @@ impl Tally {
             | What::CaInitialised(_)
             | What::PolicyLoaded(_)
             | What::KeyUsed(_)
+            | What::KeyAdded(_)
             | What::ConfigChanged(_)
             | What::LogExported(_)
             | What::StoreRestored(_)

@@ -65,7 +65,7 @@ pub(super) fn explain(supposed: Supposed<'_>, calendar: &dyn Calendar) -> Explai
     };
     // 2. Where somebody has no part in a host, and where a policy fails, there is nothing to be found.
     let unknown = |judged: &Judged<'_>| {
-        matches!(judged.verdict, Verdict::NoAccess) && supposed.parts(judged.account).is_none()
+        matches!(judged.verdict, Verdict::NoAccess) && supposed.parts(&judged.account).is_none()
     };
     if denial.code == Code::NoAccess && (pairs.is_empty() || pairs.iter().any(unknown)) {
         return denied(refusal::no_access());

@@ -196,14 +196,6 @@ fn a_forbid_is_told_to_those_who_have_a_part_in_the_host() {
 }
 
 #[test]
-fn login_style_hosts_are_not_available_to_those_who_would_be_allowed() {
-    let rules = rules("permit (principal in Group::\"sre\", action == Action::\"shell\", resource);");
-    for (groups, expected) in [(&["sre"][..], "not_available"), (&["dev"][..], "no_access")] {
-        assert_eq!(outcome(&decide(&rules, &person("alice", groups), "shell deploy@switch-1")), expected);
-    }
-}
-
-#[test]
 fn refusals_say_what_would_do() {
     let rules = rules(
         r#"
