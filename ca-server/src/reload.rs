@@ -182,6 +182,7 @@ impl Reloader {
                 took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), changes = ?summary,
                 "policies and inventory loaded"
             );
+            self.app.service.signers.warn_of_missing(rules.inventory());
             drop(old);
             let_go(self.app.service.rules.put(rules));
         }
