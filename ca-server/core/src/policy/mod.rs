@@ -105,7 +105,6 @@ pub struct Circumstances {
 
 /// What was decided.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and most are the large one")]
 pub enum Decision {
     /// Every pair of account and action is allowed, on these terms.
     Allowed(Allowed),
