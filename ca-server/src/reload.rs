@@ -143,7 +143,8 @@ impl Reloader {
 
     /// Loads what `look` saw, records it and puts it in force; or says why not.
     async fn load(&mut self, look: Look) {
-        let (layout, ttl, places) = (self.layout.clone(), self.default_ttl, self.app.service.limits.places);
+        let (layout, ttl) = (self.layout.clone(), self.default_ttl);
+        let places = self.app.service.limits.places;
         let began = Instant::now();
         let loaded = spawn_blocking(move || {
             let rules = load_rules(&layout, ttl).map(|rules| rules.limited(places));
@@ -201,9 +202,7 @@ impl Reloader {
     fn complain(&mut self, what: String) {
         self.app.service.rules.set_outdated(true);
         if self.wrong.as_ref() != Some(&what) {
-            for line in what.lines() {
-                tracing::error!("{line}");
-            }
+            tracing::error!("{what}");
             self.wrong = Some(what);
         }
     }

@@ -103,7 +103,7 @@ pub async fn start(
         tracing::warn!("no [[issuer]] in ca.toml: nobody can log in");
     }
     let signers = std::iter::once(keys.user).chain(keys.devices);
-    let signers: Signers = signers.map(|signer| Arc::new(signer) as Arc<dyn Signer>).collect();
+    let signers: Signers = signers.map(|signer| -> Arc<dyn Signer> { Arc::new(signer) }).collect();
     signers.warn_of_missing(rules.inventory());
     let service = Service {
         ca_id: keys.ca_id,

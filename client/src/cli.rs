@@ -133,7 +133,7 @@ pub(crate) struct HowArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// The accounts, of hosts or of groups of hosts (LOGIN@group/NAME)
+    /// The accounts: LOGIN@HOST, or LOGIN@group/NAME for every host of a group
     #[arg(value_name = "LOGIN@HOST", required = true)]
     pub(crate) accounts: Vec<Account>,
     #[command(flatten)]

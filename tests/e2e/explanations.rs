@@ -136,7 +136,15 @@ fn nothing_tells_an_unknown_account_from_one_without_a_part() {
     let unknown = of("deploy@nowhere");
     assert!(unknown.1.contains("no_access") && !unknown.1.contains("advice"), "{unknown:?}");
     // There, and for others only; a login that is not; a group of hosts.
-    for account in ["deploy@db-1", "deploy@web-2", "alice@web-2", "nobody@web-1"] {
+    for account in [
+        "deploy@db-1",
+        "deploy@web-2",
+        "alice@web-2",
+        "nobody@web-1",
+        "deploy@group/db",
+        "deploy@group/web",
+        "deploy@group/no",
+    ] {
         assert_eq!(of(account), unknown, "{account}");
     }
 }

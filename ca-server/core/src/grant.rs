@@ -46,7 +46,7 @@ struct Granted {
     issuer: Name,
     name: Name,
     asked: AccessRequest,
-    places: Places,
+    places: Arc<Places>,
     not_before: Timestamp,
     not_after: Timestamp,
     source_address: Option<IpAddr>,

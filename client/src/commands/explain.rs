@@ -1,4 +1,4 @@
-//! `jit-ssh explain LOGIN@HOST`: what a request would come to, why, and what would change the answer.
+//! `jit-ssh explain LOGIN@HOST…`: what a request would come to, why, and what would change the answer.
 
 use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::explanation::{self, Answer, Explanation, Terms};

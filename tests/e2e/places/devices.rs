@@ -88,7 +88,7 @@ fn a_device_lets_in_plain_logins_of_its_own_authority_and_nothing_else() {
     let plain = issue(&site, &server, &session, folder, &[&account("switch-1")]);
     let text = fs::read_to_string(&plain.certificate).unwrap();
     let certificate = ssh_key::Certificate::from_openssh(&text).unwrap();
-    assert_eq!(certificate.valid_principals(), [login.clone()]);
+    assert_eq!(certificate.valid_principals(), std::slice::from_ref(&login));
     let attempt = switch.ssh(&plain, &[], "echo in-$((40 + 2))").unwrap();
     assert!(attempt.accepted() && attempt.out.contains("in-42"), "{}", attempt.log);
     assert!(attempt.log.contains("corp/alice/grt_"), "{}", attempt.log);
@@ -187,9 +187,9 @@ fn without_its_key_nothing_is_issued_for_a_device_and_the_log_says_what_to_do() 
     let added: Vec<String> = site
         .ledger()
         .into_iter()
-        .filter_map(|event| match event.what {
-            What::KeyAdded(added) => Some(added.name.to_string()),
-            _ => None,
+        .filter_map(|event| {
+            let What::KeyAdded(added) = event.what else { return None };
+            Some(added.name.to_string())
         })
         .collect();
     assert_eq!(added, ["user-switches", "user-router-1"]);

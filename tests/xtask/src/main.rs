@@ -31,7 +31,7 @@ enum Task {
     Demo(demo::Options),
     /// Format, lints, licences, and every test on real parts
     Test(test::Options),
-    /// Measure with release builds: `cargo xtask bench issue`, `cargo xtask bench ledger`
+    /// Measure with release builds: `cargo xtask bench issue`, `cargo xtask bench ledger`, `cargo xtask bench policy`
     Bench(bench::Options),
     /// Look for inputs that break what must hold for any: `cargo xtask fuzz --minutes 60`
     Fuzz(fuzz::Options),

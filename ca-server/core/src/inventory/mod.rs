@@ -11,6 +11,7 @@ mod error;
 mod groups;
 mod guests;
 mod members;
+mod plain;
 mod read;
 #[cfg(test)]
 mod tests;

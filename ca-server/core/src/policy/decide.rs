@@ -3,6 +3,7 @@
 use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cedar_policy::PolicyId;
@@ -14,7 +15,7 @@ use super::annotations::{Approvals, Offer, Rule};
 use super::conditions::{Condition, Question as Put};
 use super::facts::{self, Asking, Untold};
 use super::reach::{Reached, reach};
-use super::{Allowed, Circumstances, Decision, Rules, refusal};
+use super::{Allowed, Circumstances, Decision, Denial, Rules, refusal};
 use crate::identity::VerifiedIdentity;
 use crate::inventory::Host;
 use crate::places::Places;
@@ -23,7 +24,7 @@ use crate::request::AccessRequest;
 /// A pair of account and action, and what it comes to.
 #[derive(Debug)]
 pub(super) struct Judged<'a> {
-    pub(super) account: Account,
+    pub(super) account: &'a Account,
     pub(super) action: Action,
     pub(super) verdict: Verdict<'a>,
 }
@@ -55,13 +56,13 @@ pub(super) struct Terms<'a> {
 type Offers<'a> = Vec<(&'a PolicyId, &'a Offer)>;
 
 /// Everything about a request that is the same for each of its pairs.
-struct Question<'a, 'q> {
+struct Question<'a> {
     rules: &'a Rules,
     identity: &'a VerifiedIdentity,
     request: &'a AccessRequest,
     key: &'a UserKey,
     at: &'a Circumstances,
-    accounts: Vec<(&'q Account, Host<'a>)>,
+    accounts: Vec<(&'a Account, Host<'a>)>,
     principal: EntityUID,
     entities: Entities,
 }
@@ -80,40 +81,49 @@ pub(super) fn decide(
     key: &UserKey,
     at: &Circumstances,
 ) -> Decision {
-    judged(Supposed { rules, identity, request, key, at }).1
+    let supposed = Supposed { rules, identity, request, key, at };
+    match reached(supposed) {
+        Ok(reached) => judged(supposed, &reached).1,
+        Err(denial) => Decision::Denied(denial),
+    }
 }
 
-/// Decides a request, and says what each of its pairs comes to, as far as it came to that.
-pub(super) fn judged(supposed: Supposed<'_>) -> (Vec<Judged<'_>>, Decision) {
-    let denied = |denial| (Vec::new(), Decision::Denied(denial));
-    let Supposed { rules, identity, request, key, at } = supposed;
+/// The hosts that a request comes to, before any policy is asked.
+///
+/// # Errors
+/// Why none is to be asked.
+pub(super) fn reached(supposed: Supposed<'_>) -> Result<Reached<'_>, Denial> {
+    let Supposed { rules, identity, request, at, .. } = supposed;
     // 0. Not every way to log in may break glass, whatever policy says.
     if request.break_glass() && !identity.is_privileged() {
-        return denied(refusal::not_privileged(identity, "break glass"));
+        return Err(refusal::not_privileged(identity, "break glass"));
     }
     // Nor are guests asked about any more when their last day is over.
     if let Some(denial) = rules.ended(identity, at) {
-        return denied(denial);
+        return Err(denial);
     }
     // 1. What the inventory does not offer does not exist.
-    let Some(reached) = reach(&rules.inventory, request.accounts(), &rules.limits) else {
-        return denied(refusal::no_access());
-    };
+    reach(&rules.inventory, request.accounts(), &rules.limits).ok_or_else(refusal::no_access)
+}
+
+/// Decides a request, and says what each of its pairs comes to, as far as it came to that.
+pub(super) fn judged<'a>(supposed: Supposed<'a>, reached: &'a Reached<'a>) -> (Vec<Judged<'a>>, Decision) {
+    let Supposed { rules, identity, request, key, at } = supposed;
     let accounts: Vec<(&Account, Host<'_>)> = reached.accounts.iter().map(|(a, host)| (a, *host)).collect();
     let Ok(entities) = rules.vocabulary.entities(identity, accounts.iter().copied()) else {
-        return denied(refusal::failed(&BTreeSet::new()));
+        return (Vec::new(), Decision::Denied(refusal::failed(&BTreeSet::new())));
     };
     let principal = rules.vocabulary.principal(identity);
     let question = Question { rules, identity, request, key, at, accounts, principal, entities };
 
     // 2. How long: what was asked, or what the offers give.
     match request.duration() {
-        Some(asked) => question.decide(Some(asked), &reached),
-        None => question.longest(&reached),
+        Some(asked) => question.decide(Some(asked), reached),
+        None => question.longest(reached),
     }
 }
 
-impl<'a> Question<'a, '_> {
+impl<'a> Question<'a> {
     /// Where policies look at the duration, a request without one is asked for each length that an offer gives, the
     /// longest first, as though it had named it: so that no policy is told of another length than the one that is
     /// given. Only policies whose scope fits count, for what they look at and for what they give.
@@ -165,7 +175,7 @@ impl<'a> Question<'a, '_> {
         for (account, _) in &self.accounts {
             for action in self.request.actions() {
                 let verdict = self.pair(account, action, asked, &mut contexts);
-                verdicts.push(Judged { account: (*account).clone(), action, verdict });
+                verdicts.push(Judged { account, action, verdict });
             }
         }
         // 4. One answer for all.
@@ -298,7 +308,7 @@ impl<'a> Question<'a, '_> {
         }
         match duration {
             Some(duration) => Decision::Allowed(Allowed {
-                places,
+                places: Arc::new(places),
                 issuer: self.identity.issuer().clone(),
                 name: self.identity.name().clone(),
                 request: self.request.clone(),
@@ -325,7 +335,7 @@ pub(super) struct Supposed<'a> {
 
 impl<'a> Supposed<'a> {
     /// The question about one account only. None if it is unknown.
-    fn question(self, account: &'a Account) -> Option<Result<Question<'a, 'a>, Untold>> {
+    fn question(self, account: &'a Account) -> Option<Result<Question<'a>, Untold>> {
         let Self { rules, identity, request, key, at } = self;
         let accounts = Vec::from([(account, rules.inventory.account(account)?)]);
         let entities = rules.vocabulary.entities(identity, accounts.iter().copied());

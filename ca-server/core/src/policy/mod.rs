@@ -21,6 +21,7 @@ mod tests;
 mod verb;
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -29,7 +30,7 @@ use jit_ssh_proto::{Code, Name, Span, Timestamp, UserKey};
 use sha2::{Digest, Sha256};
 
 use self::compile::Compiled;
-pub use self::compile::SCHEMA;
+pub use self::compile::{Chunk, Draft, Policies, ReadChunk, SCHEMA};
 use self::entities::Vocabulary;
 pub use self::explain::{Calendar, DECISIONS, Explained, QUESTIONS};
 use self::facts::{Functions, Looked};
@@ -118,7 +119,7 @@ pub struct Allowed {
     issuer: Name,
     name: Name,
     request: AccessRequest,
-    places: Places,
+    places: Arc<Places>,
     duration: Span,
     pin_source: bool,
     verify_required: bool,
@@ -152,7 +153,21 @@ impl Rules {
         inventory_digest: &[u8; 32],
         default_ttl: Span,
     ) -> Result<Self, Vec<PolicyError>> {
-        let compiled = Compiled::new(sources, default_ttl)?;
+        let draft = Draft::new(sources, default_ttl);
+        let read: Vec<ReadChunk> = draft.chunks(1).map(Chunk::read).collect();
+        Self::new(draft.policies(read)?, inventory, inventory_digest)
+    }
+
+    /// Policies and the inventory that they are about.
+    ///
+    /// # Errors
+    /// When the names of the schema are not understood: a defect.
+    pub fn new(
+        policies: Policies<'_>,
+        inventory: Inventory,
+        inventory_digest: &[u8; 32],
+    ) -> Result<Self, Vec<PolicyError>> {
+        let Policies { compiled, sources, default_ttl } = policies;
         let defect = |_| {
             let what = "the names of the schema are not understood: this is a defect of jit-ssh".into();
             Vec::from([PolicyError { file: "schema.cedarschema".into(), line: 1, column: 1, what }])
@@ -300,7 +315,7 @@ fn digest(sources: &[PolicySource], inventory: &[u8; 32], default_ttl: Span) -> 
 
 impl Allowed {
     /// Issuer, name, request, places, policies and digest, for the grant that is made of it.
-    pub(crate) fn into_parts(self) -> (Name, Name, AccessRequest, Places, Vec<String>, String) {
+    pub(crate) fn into_parts(self) -> (Name, Name, AccessRequest, Arc<Places>, Vec<String>, String) {
         (self.issuer, self.name, self.request, self.places, self.policies, self.digest)
     }
 

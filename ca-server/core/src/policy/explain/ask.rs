@@ -9,7 +9,7 @@ use jit_ssh_proto::explanation::{Approval, Terms};
 use jit_ssh_proto::{Account, Action, Span, UserKey};
 
 use super::super::Circumstances;
-use super::super::decide::{Judged, Supposed, Verdict, judged};
+use super::super::decide::{Judged, Supposed, Verdict, judged, reached};
 use super::change::{Change, Fact};
 use super::{Calendar, DECISIONS, QUESTIONS};
 use crate::identity::VerifiedIdentity;
@@ -75,14 +75,16 @@ pub(super) struct Whole {
 pub(super) struct Asker<'a> {
     pub(super) supposed: Supposed<'a>,
     pub(super) calendar: &'a dyn Calendar,
+    /// Every account of a host that is asked for.
+    pub(super) accounts: Vec<Account>,
     fido: Option<UserKey>,
     questions: usize,
     decisions: usize,
 }
 
 impl<'a> Asker<'a> {
-    pub(super) fn new(supposed: Supposed<'a>, calendar: &'a dyn Calendar) -> Self {
-        Self { supposed, calendar, fido: FIDO_KEY.parse().ok(), questions: 0, decisions: 0 }
+    pub(super) fn new(supposed: Supposed<'a>, calendar: &'a dyn Calendar, accounts: Vec<Account>) -> Self {
+        Self { supposed, calendar, accounts, fido: FIDO_KEY.parse().ok(), questions: 0, decisions: 0 }
     }
 
     /// How many questions were put.
@@ -143,13 +145,10 @@ impl<'a> Asker<'a> {
         self.decisions = self.decisions.saturating_add(1);
         let rules = self.supposed.rules;
         let (identity, request, at) = self.otherwise(change);
-        let (pairs, _) = judged(Supposed {
-            rules,
-            identity: &identity,
-            request: &request,
-            key: self.key(change),
-            at: &at,
-        });
+        let key = self.key(change);
+        let supposed = Supposed { rules, identity: &identity, request: &request, key, at: &at };
+        let reached = reached(supposed).ok()?;
+        let (pairs, _) = judged(supposed, &reached);
         whole(&pairs)
     }
 

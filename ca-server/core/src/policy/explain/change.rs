@@ -145,7 +145,9 @@ impl Found {
 
     /// As the caller is told.
     pub(super) fn near_miss(self, calendar: &dyn Calendar, at: &Circumstances) -> NearMiss {
-        let Change { facts, length, window, login, mode, without } = self.change;
+        let Change { mut facts, length, window, login, mode, without } = self.change;
+        // Always in the same order, however they were found.
+        facts.sort_unstable();
         let mut with: Vec<Advice> = Vec::new();
         with.extend(login.map(|login| Advice::AsLogin { login }));
         with.extend(mode.map(|mode| Advice::InMode { mode }));

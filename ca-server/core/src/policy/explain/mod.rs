@@ -20,7 +20,7 @@ use jit_ssh_proto::{Code, Timestamp};
 use self::ask::{Asker, Standing};
 use self::change::Found;
 pub(super) use self::needed::needed;
-use super::decide::{Judged, Supposed, Verdict, judged};
+use super::decide::{Judged, Supposed, Verdict, judged, reached};
 use super::{Decision, Denial, LocalTime, refusal};
 
 /// The wall clock of the configured zone, for times that are not now.
@@ -58,16 +58,20 @@ pub struct Explained {
 pub(super) fn explain(supposed: Supposed<'_>, calendar: &dyn Calendar) -> Explained {
     let at = supposed.at;
     // 1. The answer, as every request gets it.
-    let (pairs, decision) = judged(supposed);
+    let reached = match reached(supposed) {
+        Ok(reached) => reached,
+        Err(denial) => return denied(denial),
+    };
+    let (pairs, decision) = judged(supposed, &reached);
     let denial = match decision {
         Decision::Allowed(_) => return allowed(&pairs),
         Decision::Denied(denial) => denial,
     };
     // 2. Where somebody has no part in a host, and where a policy fails, there is nothing to be found.
     let unknown = |judged: &Judged<'_>| {
-        matches!(judged.verdict, Verdict::NoAccess) && supposed.parts(&judged.account).is_none()
+        matches!(judged.verdict, Verdict::NoAccess) && supposed.parts(judged.account).is_none()
     };
-    if denial.code == Code::NoAccess && (pairs.is_empty() || pairs.iter().any(unknown)) {
+    if denial.code == Code::NoAccess && pairs.iter().any(unknown) {
         return denied(refusal::no_access());
     }
     let mut explained = denied(denial);
@@ -83,7 +87,8 @@ pub(super) fn explain(supposed: Supposed<'_>, calendar: &dyn Calendar) -> Explai
         Standing::TooLong(_) | Standing::Denied(_) => {}
     }
     // 3. What would change it.
-    let mut asker = Asker::new(supposed, calendar);
+    let accounts = reached.accounts.iter().map(|(account, _)| account.clone()).collect();
+    let mut asker = Asker::new(supposed, calendar, accounts);
     let mut found = search::ways_out(&mut asker, whole, pairs.len());
     found.sort_by_key(Found::cost);
     found.truncate(TOLD);

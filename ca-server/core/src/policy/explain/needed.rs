@@ -36,7 +36,8 @@ pub(in super::super) fn needed(
     // 2. As far as a request can be made: `exec` is for one command, any or one that a policy names.
     for command in commands(mode, &looks) {
         let request = AccessRequest::of(account.clone(), mode, command.clone());
-        let mut asker = Asker::new(Supposed { rules, identity, request: &request, key, at }, calendar);
+        let supposed = Supposed { rules, identity, request: &request, key, at };
+        let mut asker = Asker::new(supposed, calendar, Vec::from([account.clone()]));
         let Some(Found { change, terms }) = taken_now(&mut asker, account, Action::from(mode)) else {
             continue;
         };

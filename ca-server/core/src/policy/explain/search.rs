@@ -138,7 +138,7 @@ impl<'s, 'a> Search<'s, 'a> {
         }
         let mut looks_of_all = looks.clone();
         if pairs > 1 {
-            for account in supposed.request.accounts().iter().take(ACCOUNTS) {
+            for account in asker.accounts.iter().take(ACCOUNTS) {
                 let conditions = supposed.parts(account).into_iter().flatten();
                 conditions.for_each(|condition| looks_of_all.add(condition.when()));
             }
@@ -314,7 +314,7 @@ impl<'s, 'a> Search<'s, 'a> {
     /// The next time in which it would be allowed, and what else it takes then.
     fn another_hour(&mut self, all: &Change, facts: &[Fact]) {
         let looks = &self.looks_of_all;
-        let crowd = self.asker.supposed.request.accounts().len() > ACCOUNTS;
+        let crowd = self.asker.accounts.len() > ACCOUNTS;
         if crowd || (!looks.at("local") && !looks.at("now")) {
             return;
         }
@@ -382,7 +382,7 @@ impl<'s, 'a> Search<'s, 'a> {
     /// Another login of the same host: one's own first.
     fn another_login(&mut self, all: &Change) {
         let supposed = self.asker.supposed;
-        let ([account], Place::Host(_)) = (supposed.request.accounts(), &self.account.place) else { return };
+        let [account @ Account { place: Place::Host(_), .. }] = supposed.request.accounts() else { return };
         let Some(host) = supposed.rules.inventory.account(account) else { return };
         let mut logins: Vec<_> = host.logins().iter().filter(|login| **login != account.login).collect();
         logins.sort_by_key(|login| supposed.identity.login() != Some(*login));

@@ -307,6 +307,9 @@ fn several_pairs_need_advice_that_helps_all_of_them() {
         ("shell deploy@web-1,www@web-1", "denied: with a reason"),
         ("shell deploy@web-1,deploy@db-1", "denied: with a reason and with a ticket"),
         ("shell deploy@web-1,deploy@db-1 for 2h because x", "denied: with a ticket and for at most 1h"),
+        // A group is every host in it.
+        ("shell deploy@group/web", "denied: with a reason"),
+        ("shell deploy@group/prod", "denied: with a reason and with a ticket"),
         // What helps one pair does not help the other.
         ("shell deploy@web-1,deploy@lab-1", "denied"),
         ("shell alice@lab-1,deploy@web-1", "denied: with a reason"),
@@ -335,6 +338,8 @@ fn nobody_learns_of_what_they_have_no_part_in() {
         "shell deploy@lab-1",
         "shell deploy@db-1 because x",
         "shell deploy@web-1,deploy@nowhere",
+        "shell deploy@group/web",
+        "shell deploy@group/nowhere",
     ] {
         assert_eq!(explain(&rules, &bob, what, NOW), nothing, "{what}");
     }

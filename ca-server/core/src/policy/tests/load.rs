@@ -83,7 +83,19 @@ fn what_is_refused_and_where() {
         ("permit (principal, action, resource) when { \"\\q\" == \"\" };", 1, 45, "escape"),
         (&alloc::format!("{permit}\n{}", "(".repeat(30)), 2, 25, "nested"),
         // Not of the schema: each error stands at its own place.
-        ("permit (principal, action == Action::\"ssh\", resource);", 1, 30, "ssh"),
+        ("permit (principal, action == Action::\"ssh\", resource);", 1, 30, "(there are shell, exec, "),
+        (
+            "permit (principal, action == Action::\"shel\", resource);",
+            1,
+            30,
+            "did you mean `Action::\"shell\"`?",
+        ),
+        (
+            "permit (principal, action == Action::\"aproove\", resource);",
+            1,
+            30,
+            "did you mean `Action::\"approve\"`?",
+        ),
         ("permit (principal in Team::\"a\", action, resource);", 1, 22, "Team"),
         (
             "// ok\npermit (principal, action == Action::\"shell\", resource)\nwhen { resource.user == \"x\" };",
@@ -231,7 +243,7 @@ fn every_error_of_every_file_is_told() {
     ];
     let errors = Rules::load(&sources, inventory(), &[0; 32], Span::from_seconds(60)).unwrap_err();
     let files: Vec<&str> = errors.iter().map(|e| e.file.as_str()).collect();
-    assert_eq!(files, ["a.cedar", "a.cedar", "c.cedar", "b.cedar"]);
+    assert_eq!(files, ["a.cedar", "a.cedar", "b.cedar", "c.cedar"]);
 }
 
 #[test]
