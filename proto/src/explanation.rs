@@ -317,7 +317,7 @@ mod tests {
             (
                 &[Advice::GiveReason][..],
                 "with a reason",
-                Some("jit-ssh login deploy@web-1 --with agent --for 2h --reason '…'".to_owned()),
+                Some("jit-ssh login deploy@web-1 --with agent --for 2h --reason '…'".to_string()),
             ),
             (&[Advice::GiveTicket], "with a ticket", Some(format!("{whole} --ticket '…'"))),
             (&[Advice::LoginAgain], "after a fresh login", Some(format!("jit-ssh login && {whole}"))),
