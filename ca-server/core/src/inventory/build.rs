@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use jit_ssh_proto::Name;
 
+use super::by_name::ByName;
 use super::error::{At, Faults};
 use super::groups::{self, Groups, MAX_ABOVE};
 use super::read::{Entries, HostAt, Kind, Tail};
@@ -68,12 +69,13 @@ pub(super) fn inventory(sources: &[InventorySource]) -> Result<Inventory, Vec<In
     }
     by_kind(&hosts, &mut made);
     let record = |HostAt { name, kind, tail, address, at: _ }| Record { name, kind, tail, address };
-    let hosts = hosts.into_iter().map(record).collect();
+    let hosts: Vec<Record> = hosts.into_iter().map(record).collect();
     let tails = tails.into_iter().map(|(Tail { labels, fronts }, _)| super::TailOfHost {
         labels: labels.into_iter().collect(),
         fronts: fronts.into_iter().collect(),
     });
-    Ok(Inventory { hosts, kinds: made, tails: tails.collect(), groups, addresses, guests })
+    let by_name = ByName::of(&hosts);
+    Ok(Inventory { hosts, by_name, kinds: made, tails: tails.collect(), groups, addresses, guests })
 }
 
 /// Each host stands once. `hosts` are by name.

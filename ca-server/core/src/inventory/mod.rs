@@ -5,6 +5,7 @@
 
 mod address;
 mod build;
+mod by_name;
 mod changes;
 mod entry;
 mod error;
@@ -29,6 +30,7 @@ pub use self::error::InventoryError;
 pub use self::guests::{Guest, Sponsor};
 pub use self::members::Members;
 
+use self::by_name::ByName;
 pub(crate) use self::changes::difference;
 use self::groups::Groups;
 pub(crate) use self::guests::Guests;
@@ -49,6 +51,7 @@ pub struct InventorySource {
 pub struct Inventory {
     /// By name.
     hosts: Vec<Record>,
+    by_name: ByName,
     kinds: Vec<KindOfHost>,
     tails: Vec<TailOfHost>,
     groups: Groups,
@@ -220,8 +223,7 @@ impl Inventory {
     /// The host of that name.
     #[must_use]
     pub fn host(&self, name: &Name) -> Option<Host<'_>> {
-        let found = self.hosts.binary_search_by(|host| host.name.cmp(name)).ok()?;
-        self.view(self.hosts.get(found)?)
+        self.view(self.by_name.find(&self.hosts, name)?)
     }
 
     /// Every host, by name.
