@@ -209,6 +209,7 @@ pub(crate) fn log_in(
         salt: salt.to_string(),
         flow: Flow::Code,
         request: ask.as_ref().map(|ask| ask.body.clone()),
+        refresh_token: None,
     };
     let opened = {
         let _waiting = Waiting::for_("opening the session");

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jit_ssh_proto::event::{
-    Actor, Asked, CaInitialised, CertificateIssued, CertificateRevoked, ConfigChanged, EVENT_VERSION, Event,
-    EndReason, EventErased, IdentityDisabled, IdentityEnabled, IssuerBound, KeyUsed, LogExported, LogFilter, LoginReleased, Outcome, PolicyLoaded, Reading, RequestDecided, SerialJump,
-    SessionEnded, SessionOpened, SessionRefused, SessionRevalidated, StoreMoved, StoreRestored, What,
+    Actor, Asked, CaInitialised, CertificateIssued, CertificateRevoked, ConfigChanged, EVENT_VERSION,
+    EndReason, Event, EventErased, IdentityDisabled, IdentityEnabled, IssuerBound, KeyUsed, LogExported,
+    LogFilter, LoginReleased, Outcome, PolicyLoaded, Reading, RequestDecided, SerialJump, SessionEnded,
+    SessionOpened, SessionRefused, SessionRevalidated, StoreMoved, StoreRestored, What,
 };
 use jit_ssh_proto::{Code, Command, Mode, Modifier, Salt, Span, Text, Timestamp};
 use sha2::{Digest, Sha256};
@@ -73,7 +74,9 @@ fn session_opened(login: Option<&str>, email: Option<&str>, claims: Option<&str>
 
 /// A job's first session.
 fn provisioned() -> What {
-    let What::SessionOpened(opened) = session_opened(Some("alice"), None, Some(RULES)) else { unreachable!() };
+    let What::SessionOpened(opened) = session_opened(Some("alice"), None, Some(RULES)) else {
+        unreachable!()
+    };
     let tags = [("ref", "refs/heads/main"), ("repository", "acme/web")];
     What::SessionOpened(SessionOpened {
         tags: tags.map(|(tag, value)| (tag.to_owned(), value.to_owned())).to_vec(),
@@ -272,7 +275,10 @@ fn forms() -> Vec<(&'static str, Event)> {
             })),
         ),
         ("issuer.bound", by_ca(bound("https://id.example.com", None))),
-        ("issuer.bound.full", by_operator(bound("https://login.example.com", Some("https://id.example.com")))),
+        (
+            "issuer.bound.full",
+            by_operator(bound("https://login.example.com", Some("https://id.example.com"))),
+        ),
         ("request.decided.granted", by_alice(decided(shell(), granted()))),
         ("request.decided.granted.full", by_alice(decided(exec(), granted()))),
         ("request.decided.denied", by_alice(decided(shell(), denied(&[])))),

@@ -96,6 +96,12 @@ impl Layout {
         self.root.join("policies")
     }
 
+    /// `control.sock`: where the operator's commands reach a running server.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.root.join("control.sock")
+    }
+
     /// `ledger.seen`: the last checkpoint that was seen, outside the database
     #[must_use]
     pub fn seen(&self) -> PathBuf {

@@ -17,9 +17,12 @@ pub(super) async fn healthz(_: Arc<App>, _: Anyone, _: Incoming) -> Result<Respo
     Ok(raw(StatusCode::OK, "text/plain", "ok\n"))
 }
 
-/// Whether the CA could issue now: its store answers and can be written.
+/// Whether the CA could issue now: its store answers and can be written. An identity provider in trouble is named in a
+/// line after that, and changes nothing: sessions that live go on.
 #[utoipa::path(get, path = "/readyz", responses((status = 200), (status = 503, body = Problem)))]
 pub(super) async fn readyz(app: Arc<App>, _: Anyone, _: Incoming) -> Result<Response, Problem> {
     app.service.ready().await?;
-    Ok(raw(StatusCode::OK, "text/plain", "ready\n"))
+    let troubled = app.service.providers_in_trouble();
+    let troubled = troubled.into_iter().map(|(name, problem)| format!("{name}: {}\n", problem.detail));
+    Ok(raw(StatusCode::OK, "text/plain", format!("ready\n{}", troubled.collect::<String>())))
 }

@@ -6,6 +6,7 @@ mod events;
 mod health;
 mod incoming;
 mod log;
+mod logout;
 mod openapi;
 mod patience;
 mod problem;

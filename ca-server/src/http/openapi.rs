@@ -11,7 +11,7 @@ use super::App;
 use super::caller::Anyone;
 use super::incoming::Incoming;
 use super::problem::raw;
-use super::{events, health, log, requests, sessions, trust};
+use super::{events, health, log, logout, requests, sessions, trust};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,6 +30,7 @@ use super::{events, health, log, requests, sessions, trust};
         requests::list,
         requests::show,
         events::search,
+        logout::log_out,
     )
 )]
 struct Description;

@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use jit_ssh_proto::Problem;
 
-use super::caller::{Anyone, Auditor, Caller, CallerKind, NewSession, Session, SignedSession};
+use super::caller::{Anyone, Auditor, Caller, CallerKind, NewSession, Provider, Session, SignedSession};
 use super::incoming::Incoming;
 use super::problem::respond;
-use super::{App, events, health, log, openapi, requests, sessions, trust};
+use super::{App, events, health, log, logout, openapi, requests, sessions, trust};
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,7 @@ pub(super) fn routes() -> Vec<Route> {
         route::<Session, _, _>(GET, "/v1/requests", requests::list),
         route::<Session, _, _>(GET, "/v1/requests/{id}", requests::show),
         route::<Auditor, _, _>(GET, "/v1/events", events::search),
+        route::<Provider, _, _>(POST, "/v1/backchannel-logout/{issuer}", logout::log_out),
     ]
 }
 
@@ -99,7 +100,10 @@ mod tests {
     #[test]
     fn invariant_9_whatever_changes_or_mints_is_signed() {
         for row in rows() {
-            let signed = matches!(row.caller, CallerKind::NewSession | CallerKind::SignedSession);
+            let signed = matches!(
+                row.caller,
+                CallerKind::NewSession | CallerKind::SignedSession | CallerKind::Provider
+            );
             assert_eq!(signed, row.method != Method::GET, "{row:?}");
         }
     }

@@ -42,6 +42,25 @@ fn unreachable(what: impl Into<String>) -> FetchError {
 struct Discovery {
     issuer: IssuerUrl,
     jwks_uri: JsonWebKeySetUrl,
+    #[serde(default)]
+    token_endpoint: Option<Url>,
+    #[serde(default)]
+    token_endpoint_auth_methods_supported: Option<Vec<String>>,
+}
+
+/// As which client the CA asks a token endpoint: the one that people logged in through.
+#[derive(Clone, Copy)]
+pub(crate) struct ClientAuth<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) secret: Option<&'a str>,
+}
+
+/// What a token endpoint answered.
+pub(crate) enum TokenAnswer {
+    /// Tokens, as JSON.
+    Tokens(zeroize::Zeroizing<Vec<u8>>),
+    /// An OAuth error (RFC 6749, 5.2): its code.
+    Refused(String),
 }
 
 /// A client for one provider.
@@ -62,6 +81,10 @@ impl Fetcher {
     /// # Errors
     /// [`FetchError`].
     pub(crate) async fn discover(&self) -> Result<JsonWebKeySetUrl, FetchError> {
+        self.document().await.map(|found| found.jwks_uri)
+    }
+
+    async fn document(&self) -> Result<Discovery, FetchError> {
         let issuer = Url::parse(&self.issuer).map_err(|_| invalid("the issuer's `url` is not a URL"))?;
         let stem = self.issuer.strip_suffix('/').unwrap_or(&self.issuer);
         let address = Url::parse(&format!("{stem}/.well-known/openid-configuration"))
@@ -75,7 +98,62 @@ impl Fetcher {
         }
         acceptable(&issuer, found.jwks_uri.url())
             .map_err(|why| invalid(format!("the provider's jwks_uri {why}")))?;
-        Ok(found.jwks_uri)
+        if let Some(endpoint) = &found.token_endpoint {
+            acceptable(&issuer, endpoint)
+                .map_err(|why| invalid(format!("the provider's token_endpoint {why}")))?;
+        }
+        Ok(found)
+    }
+
+    /// Sends a form to the token endpoint (RFC 6749, 3.2), with the client's secret if it has one: by HTTP Basic, unless
+    /// the provider says that it takes it in the body only (OpenID Connect Core 1.0, 9).
+    ///
+    /// # Errors
+    /// [`FetchError`]; an answer that is an OAuth error is none.
+    pub(crate) async fn exchange(
+        &self,
+        client: &ClientAuth<'_>,
+        form: &[(&str, &str)],
+    ) -> Result<TokenAnswer, FetchError> {
+        let found = self.document().await?;
+        let address =
+            found.token_endpoint.ok_or_else(|| invalid("the discovery document names no token endpoint"))?;
+        let methods = found.token_endpoint_auth_methods_supported;
+        let takes = |method: &str| methods.as_ref().is_some_and(|all| all.iter().any(|one| one == method));
+        let in_body = takes("client_secret_post") && !takes("client_secret_basic");
+        let request = self.client.get_or_try_init(|| self.build()).await?.post(address.clone());
+        let (request, ours): (_, &[(&str, &str)]) = match client.secret {
+            Some(secret) if !in_body => (request.basic_auth(encoded(client.id), Some(encoded(secret))), &[]),
+            Some(secret) => (request, &[("client_id", client.id), ("client_secret", secret)]),
+            None => (request, &[("client_id", client.id)]),
+        };
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .extend_pairs(ours)
+            .finish();
+        let response = request
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| lost(&address, &error))?;
+        let status = response.status();
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(unreachable(format!("{address} answered {}", status.as_u16())));
+        }
+        let answer = read_body(&address, response).await.map(zeroize::Zeroizing::new)?;
+        if status == StatusCode::OK {
+            return Ok(TokenAnswer::Tokens(answer));
+        }
+        #[derive(Deserialize)]
+        struct Refusal {
+            error: String,
+        }
+        match serde_json::from_slice::<Refusal>(&answer) {
+            Ok(refusal) if status.is_client_error() => Ok(TokenAnswer::Refused(refusal.error)),
+            Ok(_) | Err(_) => Err(invalid(format!("{address} answered {}", status.as_u16()))),
+        }
     }
 
     /// The keys at `address`.
@@ -92,16 +170,12 @@ impl Fetcher {
 
     async fn get(&self, address: &Url) -> Result<Vec<u8>, FetchError> {
         let client = self.client.get_or_try_init(|| self.build()).await?;
-        let lost = |error: &reqwest::Error| {
-            let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
-            unreachable(format!("{address} {what}: {}", root_cause(error)))
-        };
-        let mut response = client
+        let response = client
             .get(address.clone())
             .header(ACCEPT, "application/json")
             .send()
             .await
-            .map_err(|error| lost(&error))?;
+            .map_err(|error| lost(address, &error))?;
         let status = response.status();
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Err(unreachable(format!("{address} answered {}", status.as_u16())));
@@ -117,20 +191,34 @@ impl Fetcher {
         if !plausible(kind) {
             return Err(invalid(format!("{address} did not answer with JSON")));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
-            if body.len().saturating_add(chunk.len()) > MAX_BODY_BYTES {
-                return Err(invalid(format!("{address} answered with more than 256 KiB")));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        read_body(address, response).await
     }
 
     async fn build(&self) -> Result<reqwest::Client, FetchError> {
         let plain = self.issuer.starts_with("http://");
         outgoing::client(plain, self.patience).await.map_err(unreachable)
     }
+}
+
+fn lost(address: &Url, error: &reqwest::Error) -> FetchError {
+    let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
+    unreachable(format!("{address} {what}: {}", root_cause(error)))
+}
+
+async fn read_body(address: &Url, mut response: reqwest::Response) -> Result<Vec<u8>, FetchError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| lost(address, &error))? {
+        if body.len().saturating_add(chunk.len()) > MAX_BODY_BYTES {
+            return Err(invalid(format!("{address} answered with more than 256 KiB")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// As RFC 6749, 2.3.1 wants id and secret before they go into HTTP Basic.
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// The innermost error, which is the one that says something: a refused connection, a certificate nobody knows.

@@ -81,6 +81,18 @@ enum Found {
 }
 
 impl Keys {
+    /// Asks the provider's token endpoint.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub(crate) async fn exchange(
+        &self,
+        client: &fetch::ClientAuth<'_>,
+        form: &[(&str, &str)],
+    ) -> Result<fetch::TokenAnswer, FetchError> {
+        self.fetcher.exchange(client, form).await
+    }
+
     pub(crate) fn new(config: &IssuerConfig, timing: Timing) -> Self {
         Self {
             file: config.jwks_file.clone(),
@@ -212,7 +224,7 @@ impl Keys {
     }
 
     /// What is wrong with the provider, if anything is; or that nothing has been fetched yet.
-    fn trouble(&self, now: Timestamp) -> Option<Problem> {
+    pub(crate) fn trouble(&self, now: Timestamp) -> Option<Problem> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(Trouble { since, error }) = trouble else {
             return self.current().is_none().then(|| {

@@ -5,9 +5,11 @@ mod events;
 mod issue;
 mod ledger;
 mod login;
+mod logout;
 mod quota;
 mod refusal;
 mod requests;
+mod revalidate;
 mod session;
 
 use std::net::IpAddr;
@@ -22,6 +24,8 @@ use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 pub use call::{Call, SignedCall};
 pub use events::{Auditor, EventQuery, Export};
 pub use ledger::Cosigned;
+pub(crate) use logout::REFUSED_LOGOUTS;
+pub use logout::VerifiedLogout;
 pub use quota::Quota;
 pub(crate) use quota::WINDOW as QUOTA_WINDOW;
 pub use session::{LiveSession, SessionCache};
@@ -29,7 +33,7 @@ pub use session::{LiveSession, SessionCache};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::oidc::Provider;
-use crate::signer::{LedgerSigner, Signer};
+use crate::signer::{LedgerSigner, Sealer, Signer};
 use crate::store::Store;
 use crate::witness::Witness;
 
@@ -63,6 +67,10 @@ pub struct Service {
     pub sessions: SessionCache,
     /// Refusals of late.
     pub quota: Quota,
+    /// Logout tokens that were refused of late, by network.
+    pub logouts: Quota<IpAddr>,
+    /// Encrypts refresh tokens.
+    pub sealer: Sealer,
 }
 
 impl Service {
@@ -79,6 +87,18 @@ impl Service {
     /// When the store does not answer or cannot be written.
     pub async fn ready(&self) -> Result<(), Problem> {
         self.store.ready().await.map_err(refusal::store)
+    }
+
+    /// The providers that are in trouble: name, and what is wrong since when. Sessions that live go on; nobody logs in
+    /// there.
+    #[must_use]
+    pub fn providers_in_trouble(&self) -> Vec<(String, Problem)> {
+        let now = self.now();
+        let troubled = self
+            .providers
+            .iter()
+            .filter_map(|provider| Some((provider.config().rules.name.to_string(), provider.trouble(now)?)));
+        troubled.collect()
     }
 
     /// `now` in the configured zone.

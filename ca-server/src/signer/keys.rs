@@ -10,7 +10,7 @@ use jit_ssh_proto::{BundleError, CaId, Name, SignedBundle, TrustBundle, UserKey}
 use rand::rngs::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey};
 
-use super::{FileSigner, LedgerSigner, Passphrase};
+use super::{FileSigner, LedgerSigner, Passphrase, Sealer};
 use crate::entropy;
 
 /// The keys of every CA: who they are and what they are for (DESIGN 9).
@@ -60,6 +60,8 @@ pub struct Keys {
     pub host: Authority,
     /// Signs checkpoints.
     pub ledger: LedgerSigner,
+    /// Encrypts refresh tokens.
+    pub sealer: Sealer,
     trust: PrivateKey,
 }
 
@@ -80,11 +82,13 @@ impl Keys {
         let user = user?;
         let ca_id = ca_id(folder)?;
         let malformed = || KeyError::Malformed(folder.join("ledger"));
+        let ledger = ledger?;
         Ok(Self {
             ca_id,
             user: FileSigner::new(authority(folder, "user", CertKind::User, user.public_key())?, user),
             host: authority(folder, "host", CertKind::Host, host?.public_key())?,
-            ledger: LedgerSigner::new(&ca_id, &ledger?).ok_or_else(malformed)?,
+            sealer: Sealer::derive(&ca_id, &ledger).ok_or_else(malformed)?,
+            ledger: LedgerSigner::new(&ca_id, &ledger).ok_or_else(malformed)?,
             trust: trust?,
         })
     }

@@ -5,6 +5,7 @@ mod file;
 mod keys;
 mod ledger;
 mod passphrase;
+mod seal;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,6 +18,7 @@ pub use file::FileSigner;
 pub use keys::{KEY_NAMES, KeyError, Keys, ca_id, create_keys, ledger_key};
 pub use ledger::LedgerSigner;
 pub use passphrase::{Passphrase, PassphraseError};
+pub use seal::Sealer;
 
 /// Why a signer did not sign.
 #[derive(Debug, thiserror::Error)]

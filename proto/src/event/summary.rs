@@ -136,7 +136,10 @@ mod tests {
                 "serial 17 of user: issued after the backup",
             ),
             (include_str!("../../golden/events/store.moved.json"), "1000 events from sqlite to postgres"),
-            (include_str!("../../golden/events/session.ended.full.json"), "ses_01m80zy0brb16h0tg9vyxfnhr2: provider_logout"),
+            (
+                include_str!("../../golden/events/session.ended.full.json"),
+                "ses_01m80zy0brb16h0tg9vyxfnhr2: provider_logout",
+            ),
             (include_str!("../../golden/events/identity.disabled.full.json"), "dev/alice: left the company"),
             (include_str!("../../golden/events/identity.disabled.json"), "dev/dev-7f3a01: left the company"),
             (include_str!("../../golden/events/login.released.json"), "alice, of dev/dev-7f3a01"),
