@@ -217,7 +217,7 @@ impl Batch {
         if let Some(Refresh { token, due }) = refresh {
             let fact = RevalidationFact { due, holder: String::new(), held: Timestamp::default() };
             self.facts.revalidations.insert(session.to_string(), fact);
-            self.rows.refreshes.push(RevalidationRow { session, token, due, ends });
+            self.rows.refreshes.insert(session, RevalidationRow { session, token, due, ends });
         }
     }
 

@@ -272,10 +272,12 @@ pub(super) struct Rows {
     pub(super) serials: std::collections::BTreeMap<String, u64>,
     /// Names that are nobody's; before [`Rows::identities`], which may have them again.
     pub(super) released: Vec<String>,
-    pub(super) issuers: Vec<IssuerRow>,
+    /// By name: one that is written twice in a batch is the later one's.
+    pub(super) issuers: std::collections::BTreeMap<String, IssuerRow>,
     /// In order: an identity may be disabled and enabled in one batch.
     pub(super) disabled: Vec<DisabledUpdate>,
-    pub(super) refreshes: Vec<RevalidationRow>,
+    /// By session, for the same reason.
+    pub(super) refreshes: std::collections::BTreeMap<SessionId, RevalidationRow>,
     pub(super) revalidations: Vec<RevalidationUpdate>,
     pub(super) erasures: Vec<Erasure>,
     pub(super) restored: Option<RestoredRows>,
@@ -345,7 +347,7 @@ impl Rows {
             conn.execute("DELETE FROM identities WHERE name = $1", &[name.into()])?;
         }
         add(conn, self.identities)?;
-        add(conn, self.issuers)?;
+        add(conn, self.issuers.into_values().collect())?;
         self.disabled.into_iter().try_for_each(|update| update.write(conn))?;
         add(conn, self.sessions)?;
         add(conn, self.requests)?;
@@ -379,7 +381,7 @@ impl Rows {
                 }
             }
         }
-        add(conn, self.refreshes)?;
+        add(conn, self.refreshes.into_values().collect())?;
         self.revalidations.into_iter().try_for_each(|update| update.write(conn))
     }
 }

@@ -28,7 +28,8 @@ impl Batch {
         let event = self.event(time, bind.actor, None, what)?;
 
         self.facts.issuers.insert(name.clone(), (bind.url.clone(), event.leaf));
-        self.rows.issuers.push(IssuerRow { name, url: bind.url, leaf: event.leaf });
+        let row = IssuerRow { name: name.clone(), url: bind.url, leaf: event.leaf };
+        self.rows.issuers.insert(name, row);
         Ok(self.keep(event))
     }
 
