@@ -1,14 +1,17 @@
-//! The one place where randomness is drawn: the operating system's generator.
+//! The one place where randomness is drawn.
+//!
+//! From rand's generator of each thread: ChaCha12 with a key of 256 bits from the operating system, and a new one every
+//! 64 kB and after a fork. So a salt is as good as its 32 bytes, at a fraction of a system call. Keys, which stay for
+//! years, take theirs from the operating system (`signer/keys.rs`).
 
 use jit_ssh_proto::Salt;
 use rand::RngCore;
-use rand::rngs::OsRng;
 
 /// Fresh random bytes.
 #[must_use]
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    OsRng.fill_bytes(&mut bytes);
+    rand::thread_rng().fill_bytes(&mut bytes);
     bytes
 }
 

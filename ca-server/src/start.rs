@@ -8,6 +8,7 @@ use anyhow::Context;
 use data_encoding::HEXLOWER;
 use jit_ssh_core::authority::Authority;
 use jit_ssh_core::identity::IdentityKind;
+use jit_ssh_core::policy::SCHEMA;
 use jit_ssh_proto::event::{Actor, ConfigChanged, Event, KeyUsed, LogFilter, PolicyLoaded, What};
 use jit_ssh_proto::{AuthorityEntry, IssuerEntry, SignedBundle, TrustBundle};
 use sha2::{Digest, Sha256};
@@ -18,7 +19,7 @@ use crate::config::{Config, Layout, load_rules};
 use crate::control::Control;
 use crate::http::{App, Stopping};
 use crate::oidc::Provider;
-use crate::service::{Quota, REFUSED_LOGOUTS, Service, SessionCache};
+use crate::service::{Latest, Quota, REFUSED_LOGOUTS, Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer};
 use crate::store::{BindIssuer, Change, Options as StoreOptions, RecordEvent, Search, Store};
 use crate::witness::Witness;
@@ -47,6 +48,7 @@ pub struct Started {
 pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<Started> {
     let config = Config::load(layout)?;
     let rules = load_rules(layout, config.limits.ttl)?;
+    keep_schema(layout);
     let began = Instant::now();
     let keys = Keys::open(&layout.keys(), passphrase)?;
     let key_derivation = began.elapsed();
@@ -66,7 +68,7 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
     let loaded = PolicyLoaded {
         digest: rules.digest().to_owned(),
         policies: u64::try_from(rules.len())?,
-        hosts: u64::try_from(rules.inventory().hosts().count())?,
+        hosts: u64::try_from(rules.inventory().len())?,
         previous: last_policy(&store).await?,
     };
     tracing::info!(digest = %loaded.digest, policies = loaded.policies, hosts = loaded.hosts, "rules loaded");
@@ -101,7 +103,8 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         signer: Arc::new(keys.user),
         ledger: Arc::new(keys.ledger),
         witnesses: config.witnesses.iter().cloned().map(Witness::new).collect(),
-        cosigned: tokio::sync::Mutex::default(),
+        cosigned: Latest::default(),
+        readiness: Latest::default(),
         rules: Arc::new(rules),
         providers,
         limits: config.limits,
@@ -164,6 +167,17 @@ async fn bind_issuers(store: &Store, config: &Config) -> anyhow::Result<Vec<Chan
         }
     }
     Ok(unbound)
+}
+
+/// The schema beside the policies is that of the version that runs. It is for editors: without it all goes on.
+fn keep_schema(layout: &Layout) {
+    let path = layout.schema();
+    if std::fs::read_to_string(&path).is_ok_and(|text| text == SCHEMA) {
+        return;
+    }
+    if let Err(error) = std::fs::write(&path, SCHEMA) {
+        tracing::warn!(path = %path.display(), %error, "the schema for editors cannot be written");
+    }
 }
 
 /// The digest of the policies and inventory that were in force before.

@@ -43,6 +43,32 @@ pub struct Witness {
     client: OnceCell<reqwest::Client>,
 }
 
+/// What a witness knows of a ledger, compared with what it was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Knows {
+    /// Nothing that was not shown.
+    NoMore,
+    /// More entries: so many.
+    More(u64),
+}
+
+/// Why a witness did not cosign.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Why {
+    /// It could not be asked, or does not know this ledger.
+    #[error("{0}")]
+    Silent(String),
+    /// It saw something that does not agree with what it was shown.
+    #[error("{0}")]
+    Contradicts(String),
+}
+
+impl From<&'static str> for Why {
+    fn from(why: &'static str) -> Self {
+        Self::Silent(why.to_owned())
+    }
+}
+
 /// What a witness answered.
 enum Answer {
     /// Signature lines.
@@ -79,7 +105,41 @@ impl Witness {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask(&self, key: &LogKey, checkpoint: &Checkpoint, store: &Store) -> Result<String, String> {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        self.config.key.name()
+    }
+
+    /// Shows it a checkpoint to hear how far it knows the ledger.
+    ///
+    /// # Errors
+    /// When it cannot be asked, or saw another history.
+    pub(crate) async fn knows(
+        &self,
+        key: &LogKey,
+        checkpoint: &Checkpoint,
+        store: &Store,
+    ) -> Result<Knows, Why> {
+        match self.show(key, checkpoint, store).await? {
+            Answer::KnowsAt(size) if size > checkpoint.size() => Ok(Knows::More(size)),
+            Answer::KnowsAt(_) => {
+                Err(Why::Contradicts("it does not take what extends what it saw".to_owned()))
+            }
+            Answer::Lines(_) => Ok(Knows::NoMore),
+        }
+    }
+
+    async fn ask(&self, key: &LogKey, checkpoint: &Checkpoint, store: &Store) -> Result<String, Why> {
+        match self.show(key, checkpoint, store).await? {
+            Answer::Lines(lines) => Ok(lines),
+            Answer::KnowsAt(size) => Err(Why::Contradicts(format!(
+                "it saw {size} entries of this ledger, which has {}: run `jit-ssh-ca log verify`",
+                checkpoint.size()
+            ))),
+        }
+    }
+
+    async fn show(&self, key: &LogKey, checkpoint: &Checkpoint, store: &Store) -> Result<Answer, Why> {
         let known = self.size.load(Ordering::Relaxed);
         let known = if known > checkpoint.size() { 0 } else { known };
         let answer = match self.submit(checkpoint, known, store).await? {
@@ -89,49 +149,50 @@ impl Witness {
             }
             answer @ (Answer::KnowsAt(_) | Answer::Lines(_)) => answer,
         };
-        match answer {
-            Answer::Lines(lines) => {
-                let cosigned = Checkpoint::verify(key, &format!("{}{lines}", checkpoint.note()));
-                let cosigned = cosigned.map_err(|e| format!("its answer makes a checkpoint that {e}"))?;
-                if self.config.key.cosigned(&cosigned).is_none() {
-                    return Err("its answer is not a cosignature by its key".to_owned());
-                }
-                self.size.store(checkpoint.size(), Ordering::Relaxed);
-                Ok(lines)
+        if let Answer::Lines(lines) = &answer {
+            let cosigned = Checkpoint::verify(key, &format!("{}{lines}", checkpoint.note()));
+            let cosigned =
+                cosigned.map_err(|e| Why::Silent(format!("its answer makes a checkpoint that {e}")))?;
+            if self.config.key.cosigned(&cosigned).is_none() {
+                return Err("its answer is not a cosignature by its key".into());
             }
-            Answer::KnowsAt(size) => Err(format!(
-                "it saw {size} entries of this ledger, which has {}: run `jit-ssh-ca log verify`",
-                checkpoint.size()
-            )),
+            self.size.store(checkpoint.size(), Ordering::Relaxed);
         }
+        Ok(answer)
     }
 
-    async fn submit(&self, checkpoint: &Checkpoint, known: u64, store: &Store) -> Result<Answer, String> {
-        let proof = store.prove_extends(known, checkpoint.size()).await.map_err(|e| e.to_string())?;
+    async fn submit(&self, checkpoint: &Checkpoint, known: u64, store: &Store) -> Result<Answer, Why> {
+        let silent = |why: String| Why::Silent(why);
+        let proof = store.prove_extends(known, checkpoint.size()).await.map_err(|e| silent(e.to_string()))?;
         let proof = proof.ok_or("the ledger was never of that size")?;
         let plain = self.config.url.scheme() == "http";
         let client = self.client.get_or_try_init(|| outgoing::client(plain, PATIENCE)).await?;
         let prefix = self.config.url.as_str().trim_end_matches('/');
         let request =
             client.post(format!("{prefix}/add-checkpoint")).body(submission(known, &proof, checkpoint));
-        let mut answer = request.send().await.map_err(|e| format!("it cannot be reached: {e}"))?;
+        let mut answer = request.send().await.map_err(|e| silent(format!("it cannot be reached: {e}")))?;
         let status = answer.status();
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|e| format!("its answer broke off: {e}"))? {
+        while let Some(chunk) =
+            answer.chunk().await.map_err(|e| silent(format!("its answer broke off: {e}")))?
+        {
             if body.len().saturating_add(chunk.len()) > MAX_ANSWER {
-                return Err("its answer is longer than signature lines are".to_owned());
+                return Err("its answer is longer than signature lines are".into());
             }
             body.extend_from_slice(&chunk);
         }
-        let text = String::from_utf8(body).map_err(|_| "its answer is not UTF-8")?;
+        let text = String::from_utf8(body).map_err(|_| Why::from("its answer is not UTF-8"))?;
         match status {
             StatusCode::OK => Ok(Answer::Lines(text)),
-            StatusCode::CONFLICT => {
-                text.trim_end().parse().map(Answer::KnowsAt).map_err(|_| {
-                    "it cosigned another tree of this size: run `jit-ssh-ca log verify`".to_owned()
-                })
-            }
-            other => Err(format!("it answered {}", other.as_u16())),
+            StatusCode::CONFLICT => text.trim_end().parse().map(Answer::KnowsAt).map_err(|_| {
+                Why::Contradicts(
+                    "it cosigned another tree of this size: run `jit-ssh-ca log verify`".to_owned(),
+                )
+            }),
+            StatusCode::UNPROCESSABLE_ENTITY => Err(Why::Contradicts(
+                "this ledger does not go on from what it saw: run `jit-ssh-ca log verify`".to_owned(),
+            )),
+            other => Err(silent(format!("it answered {}", other.as_u16()))),
         }
     }
 }

@@ -199,17 +199,17 @@ pub(crate) fn log_in(
     let salt = Salt::from_bytes(salt);
     let nonce = oidc_nonce(&ca_id, &salt, &public);
     // 3. The identity provider.
-    let id_token = oidc::log_in(&client.http, &issuer, &nonce, !browser.no_browser)?;
+    let tokens = oidc::log_in(&client.http, &issuer, &nonce, !browser.no_browser)?;
     // 4. Session and, if asked, certificate.
     let call = CallId::fresh();
     let ask = wanted.map(|wanted| Ask::new(wanted, &ca_id, &public, call)).transpose()?;
     let body = OpenSession {
-        id_token,
+        id_token: tokens.id_token,
         session_key: public.to_string(),
         salt: salt.to_string(),
         flow: Flow::Code,
         request: ask.as_ref().map(|ask| ask.body.clone()),
-        refresh_token: None,
+        refresh_token: tokens.refresh_token,
     };
     let opened = {
         let _waiting = Waiting::for_("opening the session");

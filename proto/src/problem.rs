@@ -145,6 +145,8 @@ codes! {
     FlowNotAllowed = "flow_not_allowed", 403, Denied, "This way to log in is not allowed";
     /// The session comes from a way to log in that may not approve, administer or break glass.
     LoginNotPrivileged = "login_not_privileged", 403, Denied, "This login may not do that";
+    /// The token only says where the groups could be asked for.
+    TokenGroupsElsewhere = "token_groups_elsewhere", 403, Denied, "The ID token does not carry the groups";
     /// `email_verified` is not literally true.
     EmailNotVerified = "email_not_verified", 403, Denied, "The e-mail address is not verified";
     /// The e-mail address is of no allowed domain.
@@ -166,6 +168,8 @@ codes! {
     NoAccess = "no_access", 403, Denied, "No access";
     /// A `forbid` policy denies it; `detail` has its message.
     Forbidden = "forbidden", 403, Denied, "Forbidden by policy";
+    /// The caller is a guest whose last day is over.
+    GuestEnded = "guest_ended", 403, Denied, "The guest's time has ended";
     /// A policy failed while it was evaluated, which denies.
     PolicyError = "policy_error", 403, Denied, "A policy could not be evaluated";
     /// A policy allows it only after approval.

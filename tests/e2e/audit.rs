@@ -1,6 +1,7 @@
 //! The ledger as those see it who may audit, and as nobody else does: over HTTP, and with `jit-ssh log`.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use jit_ssh_proto::Salt;
 use jit_ssh_proto::event::Event;
@@ -17,7 +18,7 @@ const AUDITORS: &str = "@id(\"auditors\") permit (principal in Group::\"auditors
                         @id(\"all\") @break_glass permit (principal in Group::\"sre\", action, resource);";
 
 /// A CA with auditors.
-fn site(more: &str) -> Site {
+pub(crate) fn site(more: &str) -> Site {
     let site = Site::new();
     let map = "\"platform-sre\" = [\"sre\"]\n";
     site.write(
@@ -30,7 +31,7 @@ fn site(more: &str) -> Site {
 }
 
 /// A session of somebody in the group auditors.
-fn auditor(site: &Site, server: &Server) -> Session {
+pub(crate) fn auditor(site: &Site, server: &Server) -> Session {
     let key = Key::new().unwrap();
     let body = site.login_body(&site.corp, &key, |nonce| site.corp.claims("grace", &["audit"], nonce));
     server.log_in(&key, &site.sign_login(&key, &body)).0
@@ -59,7 +60,7 @@ fn kinds(items: &[LogItem]) -> Vec<String> {
 }
 
 /// A request of a session: for an account, for a reason.
-fn ask(site: &Site, server: &Server, session: &Session, account: &str, reason: &str) -> Answer {
+pub(crate) fn ask(site: &Site, server: &Server, session: &Session, account: &str, reason: &str) -> Answer {
     let signing = Signing::new(&site.ca, &session.key, Some(&session.id));
     let mut body = access_body(&site.ca, &session.key, &Key::new().unwrap(), signing.id).unwrap();
     body.accounts = vec![account.to_owned()];
@@ -272,12 +273,17 @@ fn a_session_is_refused_so_often_and_then_not_even_recorded() {
 
 /// Somebody at a machine of their own with a session that is open.
 fn person(server: &Server, site: &Site, session: &Session) -> Person {
+    person_at(server.address, server, site, session)
+}
+
+/// The same, who knows the server at another address.
+pub(crate) fn person_at(address: SocketAddr, server: &Server, site: &Site, session: &Session) -> Person {
     let person = Person::new().unwrap();
     let trust = server.said().lines().find_map(|line| {
         let line: Value = serde_json::from_str(line).ok()?;
         Some(line["trust"].as_str()?.to_owned())
     });
-    let url = format!("http://{}", server.address);
+    let url = format!("http://{address}");
     person.run(["setup", &url, "--trust", &trust.unwrap()]).unwrap().ok().unwrap();
     let info: Value = server.send(&get(session, "/v1/sessions/current")).json().unwrap();
     let key = session.key.private.to_openssh(ssh_key::LineEnding::LF).unwrap();
@@ -407,6 +413,10 @@ fn the_operator_narrows_too_and_reads_what_later_versions_wrote() {
     assert!(shown.len() == 1 && shown[0].contains("operator") && shown[0].contains("key"), "{shown:?}");
     assert!(!shown[0].contains('\u{1b}'), "{shown:?}");
     assert!(lines(&["--where", "type=lock.placed", "--json"])[0].contains("\"on\":"));
+    assert_eq!(lines(&["--where", "since=2h", "--where", "type=session.opened"]).len(), 2);
+    assert!(
+        site.log_show_refused("type=nope").contains("no event is of the type nope: use ca.initialised, ")
+    );
     let loaded = lines(&["--where", "type=policy.loaded", "--json"]);
     assert!(!loaded.last().unwrap().contains("previous"), "the first set came after none");
 }

@@ -10,13 +10,15 @@ use scene::{Scene, WALK, walk};
 use table::How;
 
 /// The documents whose commands a test below runs, all of them and in order.
-const SCENES: [&str; 6] = [
+const SCENES: [&str; 8] = [
     WALK.0,
     "docs/CERTIFICATES.md",
     "docs/CONFIG.md",
     "docs/EVENTS.md",
     "docs/HOSTS.md",
     "docs/OPERATIONS.md",
+    "docs/POLICY.md",
+    "docs/policies/README.md",
 ];
 
 #[test]
@@ -186,6 +188,47 @@ fn the_record_is_backed_up_verified_restored_and_moved_as_its_document_says() {
             run.contains(&line.section.as_str()),
             "{line}: nothing runs the commands of {:?}",
             line.section
+        );
+    }
+}
+
+#[test]
+fn policies_are_checked_tested_changed_and_compared_as_their_document_says() {
+    let document = "docs/POLICY.md";
+    let mut scene = Scene::after("jit-ssh-ca init");
+    let said = section(&mut scene, document, "One rule");
+    assert!(said[0].contains(" policies in order: 0 errors, 0 warnings"), "{said:?}");
+    assert!(said[1].contains(" 0 failed") && said[1].contains("every policy took part"), "{said:?}");
+    assert!(said[2].starts_with("allow 1h by sre-prod"), "{said:?}");
+    let said = section(&mut scene, document, "Changing a rule").concat();
+    // The login of the documents stands for another one here.
+    let shown = "allowed for 1h -> allowed for 30m (by sre-prod)";
+    assert!(
+        said.contains("sre: shell on deploy@db-1, deploy@web-1, deploy@web-2: ") && said.contains(shown),
+        "{said}"
+    );
+    section(&mut scene, document, "format, schema");
+    let written = std::fs::read_to_string(scene.root().join("home/schema.cedarschema")).unwrap();
+    let of_init = std::fs::read_to_string(scene.root().join("var/lib/jit-ssh/schema.cedarschema")).unwrap();
+    assert_eq!(written, of_init);
+    let run = ["One rule", "Changing a rule", "format, schema"];
+    for line in lines::of(document) {
+        assert!(
+            run.contains(&line.section.as_str()),
+            "{line}: nothing runs the commands of {:?}",
+            line.section
+        );
+    }
+}
+
+#[test]
+fn examples_of_policies_are_run_as_their_document_says() {
+    let mut scene = Scene::new();
+    for line in lines::of("docs/policies/README.md") {
+        let said = scene.run(&line).out;
+        assert!(
+            said.contains("4 policies in order") || said.contains("every policy took part"),
+            "{line}: {said}"
         );
     }
 }

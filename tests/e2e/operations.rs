@@ -9,6 +9,7 @@ use jit_ssh_proto::Code;
 use jit_ssh_test_postgres::Postgres;
 use jit_ssh_tests::api::{Call, Key, Session, Signing, access_body};
 use jit_ssh_tests::process::{self, Output};
+use jit_ssh_tests::witness::Witness;
 use serde_json::Value;
 
 use crate::stand::{Server, Site};
@@ -116,6 +117,66 @@ fn a_backup_is_taken_beside_a_server_and_what_came_after_it_stays_refused() {
 }
 
 #[test]
+fn a_restore_asks_the_witnesses_how_far_the_ledger_had_come() {
+    let site = Site::new();
+    let witness = Witness::start().unwrap();
+    site.write("ca.toml", &(site.config() + &witness.entry()));
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let backup = |site: &Site, name: &str| drop(run(&["backup", &file(name), dir(site)]).ok().unwrap());
+    let server = site.serve();
+    let session = server.session(&site, "alice");
+    serial(&site, &server, &session);
+    backup(&site, "early");
+    server.stop();
+    let other = site.copy("other");
+    let server = site.serve();
+    serial(&site, &server, &session);
+    let newest = file("checkpoint");
+    self::witness(&server, Path::new(&newest));
+    let seen = witness.cosigned().last().copied().unwrap();
+    serial(&site, &server, &session);
+    backup(&site, "late");
+    server.stop();
+    // The same CA, whose history went on otherwise, and further.
+    other.write("ca.toml", &other.config());
+    let server = other.serve();
+    let serials: Vec<u64> = (0..5).map(|_| serial(&other, &server, &session)).collect();
+    assert_eq!(serials, [2, 3, 4, 5, 6]);
+    server.stop();
+    backup(&other, "another");
+
+    // Nothing is left but backups, and what the witness knows.
+    let restore = |name: &str, more: &[&str]| {
+        for name in ["ca.db", "ca.db-wal", "ca.db-shm", "ledger.seen"] {
+            let _absent = fs::remove_file(site.dir.join(name));
+        }
+        let mut command = process::command(&process::program("jit-ssh-ca").unwrap());
+        command.args(["restore", &file(name), dir(&site)]).args(more);
+        process::run(command.env("JIT_SSH_PASSPHRASE_FILE", &site.passphrase)).unwrap()
+    };
+    let error = restore("early", &[]).code(1).unwrap().err;
+    assert!(error.contains(&format!("witness.example/w1 knows of {seen}: what the last")), "{error}");
+    let error = restore("another", &[]).code(1).unwrap().err;
+    assert!(error.contains("witness.example/w1 saw another history"), "{error}");
+    assert!(!site.dir.join("ca.db").exists());
+    restore("late", &[]).ok().unwrap();
+    verified(&site, &["--checkpoint", &newest]);
+    // The witness goes along with what came of that.
+    let server = site.serve();
+    self::witness(&server, Path::new(&newest));
+    assert!(witness.cosigned().last().copied().unwrap() > seen);
+    server.stop();
+    restore("early", &["--accept-loss"]).ok().unwrap();
+    // One that is away knows nothing.
+    let entry = format!("[[witness]]\nurl = \"http://127.0.0.1:9/w1\"\nkey = {:?}\n", witness.vkey());
+    site.write("ca.toml", &(site.config() + &entry));
+    let error = restore("late", &[]).code(1).unwrap().err;
+    assert!(error.contains("witness.example/w1 did not say: it cannot be reached"), "{error}");
+    assert!(error.contains("nothing here knows how far the ledger had come"), "{error}");
+}
+
+#[test]
 fn a_ledger_moves_to_postgresql_and_back_and_keeps_its_root() {
     let postgres = Postgres::start().unwrap();
     let site = Site::new();
@@ -143,6 +204,8 @@ fn a_ledger_moves_to_postgresql_and_back_and_keeps_its_root() {
     let error = run(&["store", "move", "postgres://u:secret@127.0.0.1/x", dir(&site)]).code(1).unwrap().err;
     assert!(error.contains("PGPASSFILE") && !error.contains("secret"), "{error}");
     run(&["store", "move", back.to_str().unwrap(), dir(&site)]).ok().unwrap();
+    // Whoever spreads calls over several servers knows it before anybody calls.
+    assert_eq!(server.send(&Call::plain("GET", "/readyz")).status, 503);
     let answer = server.send(&session.access(&site.ca, &Key::new().unwrap()).unwrap());
     assert_eq!(answer.status, 503, "{}", answer.text());
     server.stop();
@@ -156,6 +219,9 @@ fn a_ledger_moves_to_postgresql_and_back_and_keeps_its_root() {
     stores(&site, &url);
     let error = run(&["store", "resume", dir(&site)]).code(1).unwrap().err;
     assert!(error.contains("does not go on from"), "{error}");
+    fs::remove_file(site.dir.join("ledger.seen")).unwrap();
+    let error = run(&["store", "resume", dir(&site)]).code(1).unwrap().err;
+    assert!(error.contains("has gone on: it has") && error.contains("store move"), "{error}");
 }
 
 #[test]
@@ -193,7 +259,7 @@ fn an_event_is_erased_and_only_what_nothing_stands_on() {
         let error = erase(index - 1).code(1).unwrap().err;
         assert!(error.contains("the certificate of event"), "{error}");
         let said = erase(index).ok().unwrap();
-        assert!(said.err.contains("Backups"), "{said:?}");
+        assert!(said.err.contains("backups, what a restore moved aside"), "{said:?}");
         let shown = site.log_show(&[]);
         assert!(!shown.contains("hunter2") && shown.contains("erased"), "{shown}");
         assert_eq!(verified(&site, &[])["erased"], 1);

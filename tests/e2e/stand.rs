@@ -264,6 +264,20 @@ impl Site {
         process::run(ca().args(["log", "show"]).arg(&self.dir).args(arguments)).unwrap().ok().unwrap().out
     }
 
+    /// What `jit-ssh-ca log show` says that will not narrow so.
+    pub(crate) fn log_show_refused(&self, narrowed: &str) -> String {
+        let mut show = ca();
+        show.args(["log", "show", "--where", narrowed]).arg(&self.dir);
+        process::run(&mut show).unwrap().code(1).unwrap().err
+    }
+
+    /// `jit-ssh-ca log erase`, of a stopped server.
+    pub(crate) fn erase(&self, index: u64) {
+        let mut erase = ca();
+        erase.args(["log", "erase", &index.to_string()]).arg(&self.dir).args(["--reason", "OPS-9"]);
+        process::run(&mut erase).unwrap().ok().unwrap();
+    }
+
     /// `jit-ssh-ca log verify`, which reads everything there is.
     pub(crate) fn verify(&self) -> Output {
         process::run(ca().args(["log", "verify"]).arg(&self.dir)).unwrap()
@@ -349,6 +363,16 @@ impl Server {
     /// The process.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Freezes it.
+    pub(crate) fn pause(&self) {
+        self.process.pause().unwrap();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.process.resume().unwrap();
     }
 
     /// What it has written so far.

@@ -5,6 +5,7 @@
 // Any password is taken; the login has to be one of PEOPLE. For tests only, beside the provider's own paths:
 //   POST /test/rotate   new keys, the old ones are gone      POST /test/away   answers 503 to everything
 //   GET  /test/asked    how often which path was asked       POST /test/back   answers again
+//   POST /test/change?JSON   what becomes of people: { alice: { groups: [] } }, { bob: { gone: true } }
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 
@@ -36,7 +37,7 @@ function client(id, alg) {
     client_id: id,
     application_type: 'native',
     token_endpoint_auth_method: 'none',
-    grant_types: ['authorization_code'],
+    grant_types: ['authorization_code', 'refresh_token'],
     response_types: ['code'],
     // Native clients may use any port on loopback (RFC 8252, 7.3).
     redirect_uris: ['http://127.0.0.1/callback'],
@@ -50,6 +51,9 @@ function newProvider(issuer) {
   return new Provider(issuer, {
     jwks: { keys: newKeys() },
     cookies: { keys: [cookieKey] },
+    scopes: ['openid', 'offline_access'],
+    // As many providers have it: each refresh token is good once.
+    rotateRefreshToken: true,
     clients: [client('jit-ssh', 'ES256'), client('jit-ssh-rs256', 'RS256')],
     claims: {
       openid: ['sub'],
@@ -65,9 +69,12 @@ function newProvider(issuer) {
     pkce: { required: () => true },
     ttl: {
       AccessToken: 300, AuthorizationCode: 60, IdToken: 300, Interaction: 600, Session: 3600, Grant: 3600,
+      RefreshToken: 3600,
     },
     findAccount: (_ctx, login) => {
-      const person = Object.hasOwn(PEOPLE, login) ? PEOPLE[login] : undefined;
+      // Somebody who is gone is not found, and so their refresh tokens are refused (`invalid_grant`).
+      const known = Object.hasOwn(PEOPLE, login) && !changed[login]?.gone;
+      const person = known ? PEOPLE[login] : undefined;
       return person && {
         accountId: login,
         claims: () => ({
@@ -76,6 +83,7 @@ function newProvider(issuer) {
           email: `${login}@example.com`,
           email_verified: true,
           ...person,
+          ...changed[login],
         }),
       };
     },
@@ -83,6 +91,8 @@ function newProvider(issuer) {
 }
 
 const asked = {};
+// What became of people since the start: claims, or { gone: true }.
+const changed = {};
 let away = false;
 let handle;
 let issuer;
@@ -102,6 +112,9 @@ const server = createServer((request, response) => {
       return say(200, {});
     case 'POST /test/back':
       away = false;
+      return say(200, {});
+    case 'POST /test/change':
+      Object.assign(changed, JSON.parse(decodeURIComponent(new URL(request.url, issuer).search.slice(1))));
       return say(200, {});
     case 'GET /test/asked':
       return say(200, asked);

@@ -243,6 +243,22 @@ impl Process {
         Ok(kill_process_group(Pid::from_child(&self.child), Signal::TERM)?)
     }
 
+    /// Freezes it: it keeps what it holds and does nothing.
+    ///
+    /// # Errors
+    /// When there is no such process any more.
+    pub fn pause(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::STOP)?)
+    }
+
+    /// Goes on after [`Process::pause`].
+    ///
+    /// # Errors
+    /// When there is no such process any more.
+    pub fn resume(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
+    }
+
     /// Ends it at once, as a power cut would.
     ///
     /// # Errors

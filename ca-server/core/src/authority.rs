@@ -1,6 +1,9 @@
 //! Authorities: a CA key and the one kind of certificate it may sign (invariant 8).
 
+use ed25519_dalek::VerifyingKey;
 use jit_ssh_proto::{Name, UserKey};
+use signature::Verifier;
+use ssh_key::Signature;
 
 /// The kind of certificate that an authority signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +40,16 @@ pub struct Authority {
     name: Name,
     kind: CertKind,
     key: UserKey,
+    /// An Ed25519 key's point, decoded once: ssh-key would decode it for each signature.
+    point: Option<VerifyingKey>,
 }
 
 impl Authority {
     /// An authority of one kind.
     #[must_use]
     pub fn new(name: Name, kind: CertKind, key: UserKey) -> Self {
-        Self { name, kind, key }
+        let point = key.key_data().ed25519().and_then(|key| VerifyingKey::from_bytes(&key.0).ok());
+        Self { name, kind, key, point }
     }
 
     /// `user`, `host` or `user-NAME`.
@@ -62,5 +68,14 @@ impl Authority {
     #[must_use]
     pub fn key(&self) -> &UserKey {
         &self.key
+    }
+
+    /// Whether this is the authority's signature over these bytes.
+    pub(crate) fn signed(&self, bytes: &[u8], signature: &Signature) -> bool {
+        match &self.point {
+            Some(point) => ed25519_dalek::Signature::try_from(signature)
+                .is_ok_and(|signature| point.verify(bytes, &signature).is_ok()),
+            None => self.key.key_data().verify(bytes, signature).is_ok(),
+        }
     }
 }

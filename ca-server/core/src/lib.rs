@@ -11,5 +11,6 @@ pub mod cert;
 pub mod grant;
 pub mod identity;
 pub mod inventory;
+pub mod place;
 pub mod policy;
 pub mod request;

@@ -74,7 +74,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let passphrase = Passphrase::new(BASE64URL_NOPAD.encode(&entropy::bytes::<24>()))?;
     let logins = if args.login.is_empty() { default_logins() } else { args.login.clone() };
     let contents = (config(&ca.local_addr()?, &urls), inventory(&args.host, &logins));
-    let contents = init::Contents { config: &contents.0, policy: POLICY, inventory: &contents.1 };
+    let contents =
+        init::Contents { config: &contents.0, policy: POLICY, cases: None, inventory: &contents.1 };
     init::create(&place.dir, &contents, &passphrase).await?;
     tokio::spawn(provider::serve(idp, SystemClock));
     let started = start(&Layout::new(&place.dir), &passphrase).await?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use jit_ssh_core::policy::SCHEMA;
 use jit_ssh_proto::event::{Actor, CaInitialised, What};
 use ssh_key::HashAlg;
 
@@ -22,6 +23,7 @@ const CONFIG: &str = include_str!("../../starter/ca.toml");
 pub(super) const STORE: &str = "sqlite:ca.db";
 const ISSUER: &str = include_str!("../../starter/issuer.toml");
 const POLICY: &str = include_str!("../../starter/policy.cedar");
+const CASES: &str = include_str!("../../starter/policy.test.toml");
 const INVENTORY: &str = include_str!("../../starter/inventory.toml");
 
 #[derive(Debug, clap::Args)]
@@ -44,6 +46,8 @@ pub(super) struct Args {
 pub(super) struct Contents<'a> {
     pub(super) config: &'a str,
     pub(super) policy: &'a str,
+    /// Cases for `policy test`, if there are any.
+    pub(super) cases: Option<&'a str>,
     pub(super) inventory: &'a str,
 }
 
@@ -57,7 +61,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         "--url, --listen or --store cannot be used; begin on loopback, and add [tls] or a proxy in ca.toml later",
     )?;
     let passphrase = Passphrase::obtain(true)?;
-    let contents = Contents { config: &config, policy: POLICY, inventory: INVENTORY };
+    let contents = Contents { config: &config, policy: POLICY, cases: Some(CASES), inventory: INVENTORY };
     let trust = runtime()?.block_on(create(&args.dir, &contents, &passphrase))?;
     let dir = args.dir.display();
     say(&format!("Made a CA in {dir}."));
@@ -66,6 +70,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         "  config       {dir}/ca.toml    name your identity provider there ([[issuer]]) before the first login"
     ));
     say(&format!("  policies     {dir}/policies/    who may do what; keep them under version control"));
+    say("               `jit-ssh-ca policy check` and `policy test` look at them");
     say(&format!("  inventory    {dir}/inventory/    which hosts and logins there are"));
     say(&format!(
         "Keep the passphrase and a copy of {dir}/keys apart from this machine.\nNext: edit ca.toml, then `jit-ssh-ca serve {}`.",
@@ -140,7 +145,11 @@ async fn fill(draft: &Path, contents: &Contents<'_>, passphrase: &Passphrase) ->
     }
     fs::write(layout.config(), contents.config)?;
     fs::write(layout.policies().join("10-starter.cedar"), contents.policy)?;
+    if let Some(cases) = contents.cases {
+        fs::write(layout.policies().join("10-starter.test.toml"), cases)?;
+    }
     fs::write(layout.inventory().join("hosts.toml"), contents.inventory)?;
+    fs::write(layout.schema(), SCHEMA)?;
     let config = Config::load(&layout)?;
     load_rules(&layout, config.limits.ttl)?;
     let (ca_id, keys) = create_keys(&layout.keys(), passphrase)?;

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use jit_ssh_proto::event::{LogFilter, Outcome, Reading, What};
-use jit_ssh_proto::{Text, Timestamp};
+use jit_ssh_proto::{Span, Text, Timestamp};
 
 use super::store::open;
 use super::{DataDir, print, say};
@@ -24,7 +24,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
         /// Only events that fit, as in user=alice: user, host, action, type, policy, serial, request, grant, session,
-        /// grep, since, until (2026-11-22T14:00:00Z), after, before. Give it several times to narrow further
+        /// grep, since and until (2h, 2026-11-22, 2026-11-22T14:00:00Z), after, before. Give it several times to narrow further
         #[arg(long = "where", value_name = "NAME=VALUE")]
         narrowed: Vec<String>,
     },
@@ -67,12 +67,17 @@ async fn erase(args: Erase) -> anyhow::Result<()> {
         let leaf = outcome?.leaf;
         print(&format!("erased event {}: leaf {leaf} says why", args.index))?;
     }
-    say("Backups that were made before still have it: delete them, or erase it again after a restore.");
+    say(
+        "Copies that were made before still have it: backups, what a restore moved aside (NAME.replaced-…), and databases \
+         that the ledger was moved out of. Delete them; after a restore from one, erase it again.",
+    );
     Ok(())
 }
 
 async fn show(layout: &Layout, json: bool, narrowed: &[String]) -> anyhow::Result<()> {
-    let filter = filter(narrowed)?;
+    let filter = filter(narrowed, SystemClock.now())?;
+    let kind = filter.kind.clone();
+    let mut shown = 0_usize;
     let config = Config::load(layout)?;
     let store = Store::open_read_only(&config.store_url, &ca_id(&layout.keys())?).await?;
     let mut search = Search { filter, newest_first: false, limit: BATCH };
@@ -80,6 +85,7 @@ async fn show(layout: &Layout, json: bool, narrowed: &[String]) -> anyhow::Resul
         let found = store.search(search.clone()).await?;
         search.filter.after = found.next;
         for stored in &found.events {
+            shown = shown.saturating_add(1);
             let line = if json { as_json(stored)? } else { as_text(stored)? };
             match print(&line) {
                 Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
@@ -87,27 +93,53 @@ async fn show(layout: &Layout, json: bool, narrowed: &[String]) -> anyhow::Resul
             }
         }
         if !found.more {
-            return Ok(());
+            break;
         }
+    }
+    match kind {
+        // A later version's types are not known here, but then there is one.
+        Some(kind) if shown == 0 && !What::KINDS.contains(&kind.as_str()) => {
+            anyhow::bail!("no event is of the type {kind}: use {}", What::KINDS.join(", "))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
 /// The filter that `NAME=VALUE`s say; times are written as people write them.
-fn filter(narrowed: &[String]) -> anyhow::Result<LogFilter> {
+fn filter(narrowed: &[String], now: Timestamp) -> anyhow::Result<LogFilter> {
     let mut filter = LogFilter::default();
     for pair in narrowed {
-        let (name, value) = pair
-            .split_once('=')
-            .with_context(|| format!("--where {pair:?} is not of the form NAME=VALUE"))?;
+        let (name, value) = pair.split_once('=').with_context(|| {
+            format!("--where {pair:?} is not of the form NAME=VALUE: write for example user=alice")
+        })?;
         let seconds = match name {
             "since" | "until" => {
-                value.parse::<jiff::Timestamp>().ok().map(|time| time.as_second().to_string())
+                let time = moment(value, now).with_context(|| {
+                    format!(
+                        "--where {name} is not a time, but {value:?}: write 2h for two hours ago, 2026-11-22 or 2026-11-22T14:00:00Z"
+                    )
+                })?;
+                Some(time.seconds().to_string())
             }
             _ => None,
         };
         filter.set(name, seconds.as_deref().unwrap_or(value)).map_err(|e| anyhow::anyhow!("--where {e}"))?;
     }
     Ok(filter)
+}
+
+/// A time as people write it: so long ago, the beginning of a day (UTC), a time, or seconds since 1970.
+fn moment(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let seconds = if let Ok(ago) = text.parse::<Span>() {
+        return Some(now.minus(ago));
+    } else if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        time.as_second()
+    } else if let Ok(day) = text.parse::<jiff::civil::Date>() {
+        day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second()
+    } else {
+        text.parse().ok()?
+    };
+    u64::try_from(seconds).ok().map(Timestamp::from_seconds)
 }
 
 fn as_json(stored: &StoredEvent) -> anyhow::Result<String> {
@@ -204,5 +236,47 @@ fn describe(what: &What) -> String {
                 e.principals.join(" ")
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_taken_as_people_write_them() {
+        let now = Timestamp::from_seconds(1_795_329_819);
+        for (text, time) in [
+            ("2h", Some(1_795_329_819 - 7200)),
+            ("7d", Some(1_795_329_819 - 7 * 86_400)),
+            ("2026-11-22", Some(1_795_305_600)),
+            ("2026-11-22T14:00:00Z", Some(1_795_356_000)),
+            ("2026-11-22T14:00:00+02:00", Some(1_795_348_800)),
+            ("1795329819", Some(1_795_329_819)),
+            ("yesterday", None),
+            ("", None),
+            ("2h ago", None),
+            ("1960-01-01", None),
+            ("-5", None),
+        ] {
+            assert_eq!(moment(text, now), time.map(Timestamp::from_seconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused_with_what_to_write() {
+        for (pair, says) in [
+            ("since=yesterday", "--where since is not a time, but \"yesterday\": write 2h"),
+            ("until=", "--where until is not a time"),
+            ("serial=x", "--where serial is not a serial: a whole number"),
+            ("nope=1", "--where nope is not a filter: use after,"),
+            ("type", "write for example user=alice"),
+            ("type=A B", "--where type is not a type, as in certificate.issued"),
+        ] {
+            let error = filter(&[pair.to_owned()], Timestamp::from_seconds(9)).unwrap_err().to_string();
+            assert!(error.contains(says), "{pair}: {error}");
+        }
+        let twice = filter(&["since=2h".to_owned(), "since=3h".to_owned()], Timestamp::from_seconds(9));
+        assert!(twice.unwrap_err().to_string().contains("give it once"));
     }
 }

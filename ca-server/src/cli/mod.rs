@@ -4,8 +4,10 @@
 mod dev;
 mod identity;
 mod init;
+mod issuer;
 mod lines;
 mod log;
+mod policy;
 mod serve;
 mod store;
 mod verify;
@@ -41,9 +43,15 @@ enum Command {
     /// Who there is, who may log in, and whose a login is; beside a running server or without one
     #[command(subcommand)]
     Identity(identity::Command),
+    /// Hold an identity provider's entry against the provider itself
+    #[command(subcommand)]
+    Issuer(issuer::Command),
     /// Read the record of what was decided and issued
     #[command(subcommand)]
     Log(log::Command),
+    /// Check, test, explain, compare and lay out policies, as files: without a server, keys or a passphrase
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Write everything that the CA has recorded into one new file, beside a running server. Not the keys
     Backup(store::Backup),
     /// Bring a backup in where the record was lost. What was recorded after the backup stays refused
@@ -85,7 +93,9 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "dev")]
         Command::Dev(args) => runtime().and_then(|rt| rt.block_on(dev::run(args))),
         Command::Identity(command) => runtime().and_then(|rt| rt.block_on(identity::run(command))),
+        Command::Issuer(command) => runtime().and_then(|rt| rt.block_on(issuer::run(command))),
         Command::Log(command) => runtime().and_then(|rt| rt.block_on(log::run(command))),
+        Command::Policy(command) => policy::run(command),
         Command::Backup(args) => runtime().and_then(|rt| rt.block_on(store::backup(args))),
         Command::Restore(args) => runtime().and_then(|rt| rt.block_on(store::restore(args))),
         Command::Store(command) => runtime().and_then(|rt| rt.block_on(store::run(command))),

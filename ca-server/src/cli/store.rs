@@ -7,12 +7,13 @@ use anyhow::Context;
 use data_encoding::HEXLOWER;
 use jit_ssh_proto::Name;
 
-use super::verify::{backup_url, checkpoint, progress};
+use super::verify::{checkpoint, progress};
 use super::{DataDir, print, say};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Layout};
-use crate::signer::{KEY_NAMES, ca_id};
-use crate::store::{self, Known, Options, Store, TreeHead, last_seen};
+use crate::signer::{KEY_NAMES, Keys, Passphrase, ca_id};
+use crate::store::{self, GoodBackup, Known, Options, Said, Store, TreeHead, last_seen};
+use crate::witness::{Knows, Why, Witness};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -50,7 +51,7 @@ pub(super) struct Restore {
     /// A checkpoint that a client or a witness has: an older backup is refused
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
-    /// Go on although the backup is older than what is known, or although nothing is known
+    /// Go on although the backup is older than what is known, or although nothing is known; no witness is asked
     #[arg(long)]
     accept_loss: bool,
     /// Move the SQLite file that is there aside; it is not deleted
@@ -123,7 +124,9 @@ pub(super) async fn restore(args: Restore) -> anyhow::Result<()> {
         replace: args.replace,
         now: SystemClock.now(),
     };
-    let restored = restore.run(progress(), progress()).await?;
+    let good = restore.verify(progress()).await?;
+    let said = if args.accept_loss { Vec::new() } else { said_by_witnesses(&layout, &good).await? };
+    let restored = good.bring_in(said, progress()).await?;
     print(&format!("restored {}", shown(&restored.backup)))?;
     print(&format!("now      {}", shown(&restored.head)))?;
     if let Some(aside) = restored.aside {
@@ -140,6 +143,33 @@ pub(super) async fn restore(args: Restore) -> anyhow::Result<()> {
          For one minute from now nobody can log in: what was signed before the restore is not taken again.",
     );
     Ok(())
+}
+
+/// Asks the witnesses of `ca.toml` how far the ledger had come. They answer to checkpoints only, so the backup is shown to
+/// them as one.
+async fn said_by_witnesses(layout: &Layout, good: &GoodBackup) -> anyhow::Result<Vec<Said>> {
+    let witnesses = Config::load(layout)?.witnesses;
+    if witnesses.is_empty() {
+        return Ok(Vec::new());
+    }
+    say("Asking the witnesses how far the ledger had come.");
+    let ledger = Keys::open(&layout.keys(), &Passphrase::obtain(false)?)?.ledger;
+    let checkpoint = ledger.checkpoint(&good.head()).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let backup = good.open().await?;
+    let mut said = Vec::new();
+    for witness in witnesses.into_iter().map(Witness::new) {
+        let by = witness.name().escape_debug().to_string();
+        match witness.knows(ledger.log_key(), &checkpoint, &backup).await {
+            Ok(Knows::NoMore) => said.push(Said { by, leaves: good.head().size }),
+            Ok(Knows::More(leaves)) => said.push(Said { by, leaves }),
+            Err(Why::Silent(why)) => say(&format!("{by} did not say: {why}")),
+            Err(Why::Contradicts(_)) => anyhow::bail!(
+                "{by} saw another history than the backup holds: take another backup, or say --accept-loss"
+            ),
+        }
+    }
+    backup.close().await;
+    Ok(said)
 }
 
 /// The authorities that there are keys of, and whether each signs users' certificates.
@@ -162,7 +192,7 @@ async fn move_to(url: String, layout: &Layout) -> anyhow::Result<()> {
             "the URL holds a password, which other users of this machine can see: give it in PGPASSFILE or PGPASSWORD"
         );
     }
-    let to = if url.contains(':') { url } else { backup_url(&PathBuf::from(url)) };
+    let to = if url.contains(':') { url } else { format!("sqlite:{url}") };
     let moving = store::Move { from: options(layout)?, to: to.clone(), now: SystemClock.now() };
     let moved = moving.run(progress()).await?;
     print(&format!("moved from {} to {}: {}", moved.from, moved.to, shown(&moved.head)))?;

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{DataDir, print};
 use crate::config::{Config, Layout};
 use crate::signer::{ca_id, ledger_key};
-use crate::store::{Known, Progress, Report, TreeHead, Verify, last_seen};
+use crate::store::{Database, Known, Progress, Report, TreeHead, Verify, last_seen};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -33,10 +33,10 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let layout = Layout::new(&args.data.dir);
-    let url = match (&args.database, &args.backup) {
-        (Some(database), _) => database_url(database),
-        (None, Some(backup)) => backup_url(backup),
-        (None, None) => Config::load(&layout)?.store_url,
+    let database = match (&args.database, &args.backup) {
+        (Some(database), _) => named(database),
+        (None, Some(backup)) => Database::File(backup.clone()),
+        (None, None) => Database::Url(Config::load(&layout)?.store_url),
     };
     let reached = args.backup.is_none();
     let mut known = Vec::new();
@@ -47,7 +47,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         let head = checkpoint(&layout, file)?;
         known.push(Known { from: format!("checkpoint {}", file.display()), head, reached });
     }
-    let verify = Verify { url, ca: ca_id(&layout.keys())?, known };
+    let verify = Verify { database, ca: ca_id(&layout.keys())?, known };
     let known = verify.known.clone();
     let report = verify.run(progress()).await?;
     if args.json {
@@ -76,17 +76,12 @@ pub(super) fn complain(report: &Report) -> anyhow::Result<()> {
 }
 
 /// A file, or a URL.
-fn database_url(database: &str) -> String {
+fn named(database: &str) -> Database {
     if ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| database.starts_with(scheme)) {
-        database.to_owned()
+        Database::Url(database.to_owned())
     } else {
-        format!("sqlite:{database}")
+        Database::File(PathBuf::from(database))
     }
-}
-
-/// The URL of a backup.
-pub(super) fn backup_url(file: &Path) -> String {
-    format!("sqlite:{}", file.display())
 }
 
 /// The checkpoint in a file, if this CA's ledger key signed it.

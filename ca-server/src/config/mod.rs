@@ -1,5 +1,7 @@
 //! `ca.toml` and the data directory: raw text in, values that can only be valid out. Parsed once, at start.
 
+mod caret;
+mod excerpt;
 mod issuer;
 mod raw;
 mod rules;
@@ -16,9 +18,12 @@ use jit_ssh_proto::Span;
 use sha2::{Digest, Sha256};
 use url::Url;
 
+pub(crate) use caret::shown;
+pub use excerpt::Excerpt;
 pub use raw::RawConfig;
 pub use rules::load_rules;
-pub(crate) use toml_error::explain;
+pub(crate) use rules::{file_name, read_all};
+pub(crate) use toml_error::{closest, explain, position};
 
 use crate::oidc::IssuerConfig;
 use crate::witness::WitnessConfig;
@@ -35,7 +40,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// Not TOML, or not with these keys and types.
-    #[error("{path}{place}: {what}")]
+    #[error("{path}{place}: {what}{shown}")]
     Syntax {
         /// The file.
         path: PathBuf,
@@ -43,6 +48,8 @@ pub enum ConfigError {
         place: String,
         /// What is wrong there.
         what: String,
+        /// The place in the file, for people; empty if it is not known.
+        shown: String,
     },
     /// A value is wrong.
     #[error("{path}: {key} {what}")]
@@ -100,6 +107,12 @@ impl Layout {
     #[must_use]
     pub fn control(&self) -> PathBuf {
         self.root.join("control.sock")
+    }
+
+    /// `schema.cedarschema`: what policies may speak about, for editors
+    #[must_use]
+    pub fn schema(&self) -> PathBuf {
+        self.root.join("schema.cedarschema")
     }
 
     /// `ledger.seen`: the last checkpoint that was seen, outside the database
@@ -221,12 +234,7 @@ impl Config {
                 ));
             }
         };
-        let timezone = TimeZone::get(&raw.timezone).map_err(|_| {
-            bad(
-                "timezone",
-                format!("{:?} is not known: write an IANA name such as Europe/Paris", raw.timezone),
-            )
-        })?;
+        let timezone = zone(&raw.timezone).map_err(|what| bad("timezone", what))?;
         let limits = limits(&raw.limits).map_err(|(key, what)| bad(key, what))?;
         let store_url = store_url(raw.store.url.as_deref(), layout).map_err(|what| bad("store.url", what))?;
         let store_keep = store_keep(raw.store.keep.as_deref()).map_err(|what| bad("store.keep", what))?;
@@ -235,7 +243,13 @@ impl Config {
             let name = entry.name.clone();
             let issuer = issuer::parse(entry, layout)
                 .map_err(|(key, what)| bad(&format!("issuer {name}: {key}"), what))?;
-            if issuers.iter().any(|other| other.rules.name == issuer.rules.name || other.url == issuer.url) {
+            // One issuer may speak for people and for workloads; nothing else tells its tokens apart.
+            let same = |other: &IssuerConfig| {
+                other.rules.name == issuer.rules.name
+                    || other.url == issuer.url
+                        && (other.rules.kind == issuer.rules.kind || other.audience == issuer.audience)
+            };
+            if issuers.iter().any(same) {
                 return Err(bad(
                     "issuer",
                     format!("{name} has the name or the url of another entry: each must be its own"),
@@ -279,6 +293,10 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
     }
+}
+
+fn zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name).map_err(|_| format!("{name:?} is not known: write an IANA name such as Europe/Paris"))
 }
 
 fn limits(raw: &raw::RawLimits) -> Result<Limits, (&'static str, String)> {

@@ -2,19 +2,31 @@
 
 use std::path::Path;
 
-use super::ConfigError;
+use super::{ConfigError, caret};
 
 /// Turns an error of the `toml` crate into ours.
 pub(crate) fn explain(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
-    let place = error.span().map_or_else(String::new, |span| place(text, span.start));
-    ConfigError::Syntax { path: path.to_path_buf(), place, what: suggest(error.message()) }
+    explain_after(path, text, 0, error)
 }
 
-fn place(text: &str, offset: usize) -> String {
+/// The same for a text that was read with so many bytes before it.
+pub(super) fn explain_after(path: &Path, text: &str, before: usize, error: &toml::de::Error) -> ConfigError {
+    let (place, shown) = match error.span() {
+        Some(span) => {
+            let (line, column) = position(text, span.start.saturating_sub(before));
+            (format!(":{line}:{column}"), caret::shown(text, line, column))
+        }
+        None => (String::new(), String::new()),
+    };
+    ConfigError::Syntax { path: path.to_path_buf(), place, what: suggest(error.message()), shown }
+}
+
+/// Line and column, both counted from 1, the column in characters.
+pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!(":{line}:{column}")
+    (line, column)
 }
 
 /// serde says "unknown field `x`, expected one of `a`, `b`"; we say which of them is closest.
@@ -23,13 +35,18 @@ fn suggest(message: &str) -> String {
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let unknown = quoted.next().unwrap_or_default();
     let known: Vec<&str> = quoted.collect();
-    let closest = known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(unknown, candidate), candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= 3);
-    match closest {
-        Some((_, candidate)) => format!("the key {unknown:?} is not known: did you mean {candidate:?}?"),
+    match closest(unknown, known.iter().copied()) {
+        Some(candidate) => format!("the key {unknown:?} is not known: did you mean {candidate:?}?"),
         None => format!("the key {unknown:?} is not known here: known are {}", known.join(", ")),
     }
+}
+
+/// The known name that was probably meant.
+pub(crate) fn closest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(unknown, candidate), candidate))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= 3)
+        .map(|(_, candidate)| candidate)
 }

@@ -1,7 +1,6 @@
 //! `/v1/events`: the ledger, for those who may audit. Page by page, waiting for what comes, or all of it in one stream.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
@@ -18,9 +17,6 @@ use crate::service::{EventQuery, Export};
 
 /// One JSON object a line.
 const NDJSON: &str = "application/x-ndjson";
-
-/// How often somebody who waits looks again. Other processes may append too, so there is nothing to be woken by.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// How many parts of a stream are made before its reader takes them.
 const AHEAD: usize = 1;
@@ -54,23 +50,13 @@ pub(super) async fn search(app: Arc<App>, caller: Auditor, incoming: Incoming) -
         let export = app.service.export(&caller.0, query).await?;
         return Ok(raw(StatusCode::OK, NDJSON, stream(export)));
     }
-    let looking = async {
-        loop {
-            let page = app.service.events(&query).await?;
-            // Whoever waits waits for an event, not for the end of what is looked through.
-            if !page.items.is_empty() || page.more || app.stopping.has_begun() {
-                return Ok(page);
-            }
-            tokio::time::sleep(LOOK).await;
+    let over = async {
+        tokio::select! {
+            () = tokio::time::sleep(query.wait()) => {}
+            () = app.stopping.begun() => {}
         }
     };
-    let page = match query.wait() {
-        None => app.service.events(&query).await?,
-        Some(wait) => match tokio::time::timeout(wait, looking).await {
-            Ok(page) => page?,
-            Err(_) => app.service.events(&query).await?,
-        },
-    };
+    let page = app.service.events(query.clone(), over).await?;
     Ok(json(StatusCode::OK, &page))
 }
 

@@ -15,7 +15,7 @@ use super::problem::raw;
 /// The signed checkpoint of the ledger as it is now: a C2SP signed note.
 #[utoipa::path(get, path = "/log/checkpoint", responses((status = 200), (status = 503, body = Problem)))]
 pub(super) async fn checkpoint(app: Arc<App>, _: Anyone, _: Incoming) -> Result<Response, Problem> {
-    Ok(raw(StatusCode::OK, "text/plain; charset=utf-8", app.service.checkpoint().await?))
+    Ok(raw(StatusCode::OK, "text/plain; charset=utf-8", app.service.checkpoint().await?.to_string()))
 }
 
 /// A tile, `LEVEL/INDEX` or `entries/INDEX` with `.p/WIDTH` if it is partial (C2SP tlog-tiles).

@@ -19,9 +19,9 @@ mod trust;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
+use tokio::sync::watch;
 
 pub use caller::CallerKind;
 pub use route::{Row, rows};
@@ -41,18 +41,19 @@ pub struct App {
 
 /// Told to calls that would wait for something, so that they do not hold up a stop.
 #[derive(Clone, Debug, Default)]
-pub struct Stopping(Arc<AtomicBool>);
+pub struct Stopping(watch::Sender<bool>);
 
 impl Stopping {
     /// From now on nobody waits.
     pub fn begin(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.send_replace(true);
     }
 
-    /// Whether it has begun.
-    #[must_use]
-    pub fn has_begun(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// Waits until it has begun.
+    pub async fn begun(&self) {
+        // The sender is here, so this ends for no other reason.
+        let mut told = self.0.subscribe();
+        let _begun = told.wait_for(|begun| *begun).await;
     }
 }
 

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use openidconnect::{IssuerUrl, JsonWebKeySet, JsonWebKeySetUrl};
 use reqwest::StatusCode;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, LOCATION};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
-use url::{Host, Url};
+use url::{Host, Url, form_urlencoded};
 
 use super::key::RingKey;
 use crate::outgoing::{self, Patience};
@@ -42,6 +42,11 @@ fn unreachable(what: impl Into<String>) -> FetchError {
 struct Discovery {
     issuer: IssuerUrl,
     jwks_uri: JsonWebKeySetUrl,
+}
+
+/// What the CA needs of it to ask about a login again.
+#[derive(Debug, Deserialize)]
+struct Endpoints {
     #[serde(default)]
     token_endpoint: Option<Url>,
     #[serde(default)]
@@ -63,6 +68,17 @@ pub(crate) enum TokenAnswer {
     Refused(String),
 }
 
+/// A discovery document that is the issuer's own.
+#[derive(Debug)]
+pub(crate) struct Described {
+    /// Where the keys are.
+    pub(crate) jwks_uri: JsonWebKeySetUrl,
+    /// The answer's `Date`.
+    pub(crate) date: Option<String>,
+    /// The document.
+    pub(crate) body: Vec<u8>,
+}
+
 /// A client for one provider.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
@@ -81,16 +97,22 @@ impl Fetcher {
     /// # Errors
     /// [`FetchError`].
     pub(crate) async fn discover(&self) -> Result<JsonWebKeySetUrl, FetchError> {
-        self.document().await.map(|found| found.jwks_uri)
+        Ok(self.describe().await?.jwks_uri)
     }
 
-    async fn document(&self) -> Result<Discovery, FetchError> {
-        let issuer = Url::parse(&self.issuer).map_err(|_| invalid("the issuer's `url` is not a URL"))?;
+    /// The whole discovery document, if it is this issuer's.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub(crate) async fn describe(&self) -> Result<Described, FetchError> {
+        let issuer = self.url()?;
         let stem = self.issuer.strip_suffix('/').unwrap_or(&self.issuer);
         let address = Url::parse(&format!("{stem}/.well-known/openid-configuration"))
             .map_err(|_| invalid("the issuer's `url` is not a URL"))?;
         acceptable(&issuer, &address).map_err(|why| invalid(format!("the issuer's `url` {why}")))?;
-        let body = self.get(&address).await?;
+        let response = self.answer(self.client().await?.get(address.clone()), &address).await?;
+        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
+        let body = self.body(response, &address).await?;
         let found: Discovery = serde_json::from_slice(&body)
             .map_err(|_| invalid(format!("{address} is not an OpenID Connect discovery document")))?;
         if found.issuer.as_str() != self.issuer {
@@ -98,11 +120,28 @@ impl Fetcher {
         }
         acceptable(&issuer, found.jwks_uri.url())
             .map_err(|why| invalid(format!("the provider's jwks_uri {why}")))?;
-        if let Some(endpoint) = &found.token_endpoint {
-            acceptable(&issuer, endpoint)
-                .map_err(|why| invalid(format!("the provider's token_endpoint {why}")))?;
-        }
-        Ok(found)
+        Ok(Described { jwks_uri: found.jwks_uri, date, body })
+    }
+
+    /// Refuses an address that this issuer may not send us to.
+    ///
+    /// # Errors
+    /// [`FetchError::Invalid`].
+    pub(crate) fn may_send_us_to(&self, address: &Url) -> Result<(), FetchError> {
+        acceptable(&self.url()?, address)
+            .map_err(|why| invalid(format!("the provider's endpoint {address} {why}")))
+    }
+
+    /// Asks for a page and reads none of it: its status, and where it would send a browser.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub(crate) async fn knock(&self, address: &Url) -> Result<(u16, Option<String>), FetchError> {
+        self.may_send_us_to(address)?;
+        let response =
+            self.client().await?.get(address.clone()).send().await.map_err(|error| lost(address, &error))?;
+        let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
+        Ok((response.status().as_u16(), location))
     }
 
     /// Sends a form to the token endpoint (RFC 6749, 3.2), with the client's secret if it has one: by HTTP Basic, unless
@@ -115,22 +154,23 @@ impl Fetcher {
         client: &ClientAuth<'_>,
         form: &[(&str, &str)],
     ) -> Result<TokenAnswer, FetchError> {
-        let found = self.document().await?;
+        let document = self.describe().await?.body;
+        let found: Endpoints = serde_json::from_slice(&document)
+            .map_err(|_| invalid("the discovery document's token endpoint is not understood"))?;
         let address =
             found.token_endpoint.ok_or_else(|| invalid("the discovery document names no token endpoint"))?;
+        self.may_send_us_to(&address)?;
         let methods = found.token_endpoint_auth_methods_supported;
         let takes = |method: &str| methods.as_ref().is_some_and(|all| all.iter().any(|one| one == method));
         let in_body = takes("client_secret_post") && !takes("client_secret_basic");
-        let request = self.client.get_or_try_init(|| self.build()).await?.post(address.clone());
+        let request = self.client().await?.post(address.clone());
         let (request, ours): (_, &[(&str, &str)]) = match client.secret {
             Some(secret) if !in_body => (request.basic_auth(encoded(client.id), Some(encoded(secret))), &[]),
             Some(secret) => (request, &[("client_id", client.id), ("client_secret", secret)]),
             None => (request, &[("client_id", client.id)]),
         };
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(form)
-            .extend_pairs(ours)
-            .finish();
+        let body =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(form).extend_pairs(ours).finish();
         let response = request
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -142,7 +182,7 @@ impl Fetcher {
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Err(unreachable(format!("{address} answered {}", status.as_u16())));
         }
-        let answer = read_body(&address, response).await.map(zeroize::Zeroizing::new)?;
+        let answer = self.body(response, &address).await.map(zeroize::Zeroizing::new)?;
         if status == StatusCode::OK {
             return Ok(TokenAnswer::Tokens(answer));
         }
@@ -154,6 +194,35 @@ impl Fetcher {
             Ok(refusal) if status.is_client_error() => Ok(TokenAnswer::Refused(refusal.error)),
             Ok(_) | Err(_) => Err(invalid(format!("{address} answered {}", status.as_u16()))),
         }
+    }
+
+    /// Posts a form, with a client's name and secret where it has one, and reads the JSON that comes back, whatever
+    /// its status.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub(crate) async fn post(
+        &self,
+        address: &Url,
+        form: &[(&str, &str)],
+        client: Option<(&str, &str)>,
+    ) -> Result<Vec<u8>, FetchError> {
+        self.may_send_us_to(address)?;
+        let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let mut request = self
+            .client()
+            .await?
+            .post(address.clone())
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(ACCEPT, "application/json")
+            .body(encoded);
+        if let Some((name, secret)) = client {
+            // RFC 6749, 2.3.1: both are form-encoded before they are joined.
+            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            request = request.basic_auth(encode(name), Some(encode(secret)));
+        }
+        let response = request.send().await.map_err(|error| lost(address, &error))?;
+        self.body(response, address).await
     }
 
     /// The keys at `address`.
@@ -169,13 +238,18 @@ impl Fetcher {
     }
 
     async fn get(&self, address: &Url) -> Result<Vec<u8>, FetchError> {
-        let client = self.client.get_or_try_init(|| self.build()).await?;
-        let response = client
-            .get(address.clone())
-            .header(ACCEPT, "application/json")
-            .send()
-            .await
-            .map_err(|error| lost(address, &error))?;
+        let response = self.answer(self.client().await?.get(address.clone()), address).await?;
+        self.body(response, address).await
+    }
+
+    /// A good answer, with its body still to be read.
+    async fn answer(
+        &self,
+        request: reqwest::RequestBuilder,
+        address: &Url,
+    ) -> Result<reqwest::Response, FetchError> {
+        let response =
+            request.header(ACCEPT, "application/json").send().await.map_err(|error| lost(address, &error))?;
         let status = response.status();
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Err(unreachable(format!("{address} answered {}", status.as_u16())));
@@ -186,12 +260,32 @@ impl Fetcher {
         if status != StatusCode::OK {
             return Err(invalid(format!("{address} answered {}", status.as_u16())));
         }
+        Ok(response)
+    }
+
+    /// A body of JSON, of a size that is reasonable.
+    async fn body(&self, mut response: reqwest::Response, address: &Url) -> Result<Vec<u8>, FetchError> {
         let kind =
             response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if !plausible(kind) {
             return Err(invalid(format!("{address} did not answer with JSON")));
         }
-        read_body(address, response).await
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| lost(address, &error))? {
+            if body.len().saturating_add(chunk.len()) > MAX_BODY_BYTES {
+                return Err(invalid(format!("{address} answered with more than 256 KiB")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    fn url(&self) -> Result<Url, FetchError> {
+        Url::parse(&self.issuer).map_err(|_| invalid("the issuer's `url` is not a URL"))
+    }
+
+    async fn client(&self) -> Result<&reqwest::Client, FetchError> {
+        self.client.get_or_try_init(|| self.build()).await
     }
 
     async fn build(&self) -> Result<reqwest::Client, FetchError> {
@@ -205,20 +299,9 @@ fn lost(address: &Url, error: &reqwest::Error) -> FetchError {
     unreachable(format!("{address} {what}: {}", root_cause(error)))
 }
 
-async fn read_body(address: &Url, mut response: reqwest::Response) -> Result<Vec<u8>, FetchError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| lost(address, &error))? {
-        if body.len().saturating_add(chunk.len()) > MAX_BODY_BYTES {
-            return Err(invalid(format!("{address} answered with more than 256 KiB")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
 /// As RFC 6749, 2.3.1 wants id and secret before they go into HTTP Basic.
 fn encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// The innermost error, which is the one that says something: a refused connection, a certificate nobody knows.

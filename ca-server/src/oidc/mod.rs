@@ -5,6 +5,7 @@
 //! provider that may lie, hang, rotate its keys or be away (`provider`, `fetch`). Nothing here opens a session or
 //! knows HTTP handlers.
 
+pub mod check;
 mod claims;
 mod fetch;
 mod json;

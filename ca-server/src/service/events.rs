@@ -11,7 +11,7 @@ use jit_ssh_proto::{Code, Problem};
 use serde_json::value::RawValue;
 
 use super::{LiveSession, Service, refusal};
-use crate::store::{Change, ExportLog, Search, Store, StoredEvent};
+use crate::store::{Change, ExportLog, Found, Search, Store, StoredEvent};
 
 /// How many items a page has if nothing is said, and at most.
 const PAGE: usize = 100;
@@ -84,8 +84,8 @@ impl EventQuery {
 
     /// How long to wait if nothing is there yet.
     #[must_use]
-    pub fn wait(&self) -> Option<Duration> {
-        self.wait
+    pub fn wait(&self) -> Duration {
+        self.wait.unwrap_or_default()
     }
 
     fn search(&self, limit: usize) -> Search {
@@ -121,15 +121,32 @@ impl Service {
         }
     }
 
-    /// One page of the ledger.
+    /// One page of the ledger. Where nothing fits yet, the first that comes before `over`: what was looked through is
+    /// not looked through again.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn events(&self, query: &EventQuery) -> Result<LogPage, Problem> {
-        let search = query.search(query.limit.unwrap_or(PAGE));
-        let found = self.store.search(search).await.map_err(refusal::store)?;
-        let next = found.next.map(|next| next.to_string());
-        Ok(LogPage { items: found.events.into_iter().map(item).collect(), next, more: found.more })
+    pub async fn events(
+        &self,
+        mut query: EventQuery,
+        over: impl Future<Output = ()>,
+    ) -> Result<LogPage, Problem> {
+        tokio::pin!(over);
+        loop {
+            let search = query.search(query.limit.unwrap_or(PAGE));
+            let found = self.store.search(search).await.map_err(refusal::store)?;
+            let looked_at = found.next.map_or(0, |next| next.saturating_add(1)).max(found.size);
+            let waits = query.wait.is_some() && found.events.is_empty() && !found.more;
+            query.filter.after = query.filter.after.max(found.next);
+            let page = page(found);
+            if !waits {
+                return Ok(page);
+            }
+            tokio::select! {
+                grown = self.store.grown(looked_at) => grown.map_err(refusal::store)?,
+                () = &mut over => return Ok(page),
+            }
+        }
     }
 
     /// Records that everything that matches is about to be given out, and begins. What is given ends before that
@@ -182,6 +199,11 @@ impl Export {
         }
         Ok(None)
     }
+}
+
+fn page(found: Found) -> LogPage {
+    let next = found.next.map(|next| next.to_string());
+    LogPage { items: found.events.into_iter().map(item).collect(), next, more: found.more }
 }
 
 fn lines(events: Vec<StoredEvent>) -> Result<String, Problem> {

@@ -194,7 +194,7 @@ impl Service {
         tracing::info!(request = %grant.request(), grant = %grant.id(), name = grant.name().as_str(), serial, leaf = outcome.leaf, "certificate issued");
         let addresses = grant.asked().accounts().iter().filter_map(|account| match &account.place {
             Place::Host(host) => {
-                Some((host.to_string(), self.rules.inventory().host(host)?.address.clone()?))
+                Some((host.to_string(), self.rules.inventory().host(host)?.address()?.to_owned()))
             }
             Place::Group(_) => None,
         });

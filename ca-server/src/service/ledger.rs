@@ -1,5 +1,6 @@
 //! The ledger as everybody may see it: checkpoints, tiles, and the receipt that comes with a certificate.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use data_encoding::BASE64URL_NOPAD;
@@ -11,11 +12,12 @@ use super::{Service, refusal};
 use crate::store::Recorded;
 use crate::witness::AWAY;
 
-/// The last checkpoint that witnesses were asked to cosign.
-#[derive(Debug)]
+/// A checkpoint as it is handed out.
+#[derive(Clone, Debug)]
 pub struct Cosigned {
     checkpoint: Checkpoint,
-    note: String,
+    /// With the lines of the witnesses that cosigned it.
+    note: Arc<str>,
     /// When one of them did not.
     failed: Option<Instant>,
 }
@@ -25,18 +27,21 @@ impl Service {
     ///
     /// # Errors
     /// When the store does not answer or the key cannot sign.
-    pub async fn checkpoint(&self) -> Result<String, Problem> {
-        if self.witnesses.is_empty() {
-            return Ok(self.signed_head().await?.note().to_owned());
-        }
-        // One at a time asks the witnesses, however many ask here.
-        let mut cosigned = self.cosigned.lock().await;
+    pub async fn checkpoint(&self) -> Result<Arc<str>, Problem> {
+        let made = self
+            .cosigned
+            .get(async |last| self.cosigned_head(last.and_then(|last| last.as_ref().ok())).await);
+        made.await.map(|cosigned| cosigned.note)
+    }
+
+    async fn cosigned_head(&self, last: Option<&Cosigned>) -> Result<Cosigned, Problem> {
         let checkpoint = self.signed_head().await?;
-        if let Some(last) = cosigned.as_ref() {
-            // Who did not cosign this one is asked again when it may be back.
-            if last.checkpoint == checkpoint && last.failed.is_none_or(|failed| failed.elapsed() < AWAY) {
-                return Ok(last.note.clone());
-            }
+        // Who did not cosign this one is asked again when it may be back.
+        let still = |last: &&Cosigned| {
+            last.checkpoint == checkpoint && last.failed.is_none_or(|failed| failed.elapsed() < AWAY)
+        };
+        if let Some(last) = last.filter(still) {
+            return Ok(last.clone());
         }
         let key = self.ledger.log_key();
         let mut note = checkpoint.note().to_owned();
@@ -48,8 +53,7 @@ impl Service {
                 None => failed = Some(Instant::now()),
             }
         }
-        *cosigned = Some(Cosigned { checkpoint, note: note.clone(), failed });
-        Ok(note)
+        Ok(Cosigned { checkpoint, note: note.into(), failed })
     }
 
     async fn signed_head(&self) -> Result<Checkpoint, Problem> {

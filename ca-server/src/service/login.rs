@@ -28,7 +28,7 @@ impl Service {
         // 2. the first request, if there is one: refused before the token is used
         let ask = body.request.as_ref().map(|request| self.ask(request, &key, &signed.id.id)).transpose()?;
         // 3. the token: its issuer's, for us, for this key, once
-        let provider = self.provider(&body.id_token)?;
+        let provider = self.provider(&body.id_token, body.flow)?;
         let nonce = oidc_nonce(&self.ca_id, &salt, &key);
         let now = self.now();
         let token = provider.verify(&body.id_token, body.flow, &nonce, now).await.inspect_err(|problem| {
@@ -97,9 +97,12 @@ impl Service {
         Ok(SessionOpened { session, token: bearer.to_string(), issued, refused })
     }
 
-    fn provider(&self, token: &str) -> Result<&Provider, Problem> {
+    /// The entry for a token: of its issuer, and where that has one for people and one for workloads, of the flow.
+    fn provider(&self, token: &str, flow: Flow) -> Result<&Provider, Problem> {
         let issuer = issuer_of(token)?;
-        self.providers.iter().find(|p| p.config().url == issuer).map(AsRef::as_ref).ok_or_else(|| {
+        let of_issuer = || self.providers.iter().filter(|p| p.config().url == issuer);
+        let fitting = of_issuer().find(|p| p.config().flows.contains(&flow));
+        fitting.or_else(|| of_issuer().next()).map(AsRef::as_ref).ok_or_else(|| {
             Problem::new(Code::TokenIssuer, "The ID token comes from an identity provider that is not configured here: log in with `jit-ssh login`.")
         })
     }

@@ -3,6 +3,7 @@
 mod call;
 mod events;
 mod issue;
+mod latest;
 mod ledger;
 mod login;
 mod logout;
@@ -23,6 +24,7 @@ use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
 pub use call::{Call, SignedCall};
 pub use events::{Auditor, EventQuery, Export};
+pub use latest::Latest;
 pub use ledger::Cosigned;
 pub(crate) use logout::REFUSED_LOGOUTS;
 pub use logout::VerifiedLogout;
@@ -30,7 +32,7 @@ pub use quota::Quota;
 pub(crate) use quota::WINDOW as QUOTA_WINDOW;
 pub use session::{LiveSession, SessionCache};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::Limits;
 use crate::oidc::Provider;
 use crate::signer::{LedgerSigner, Sealer, Signer};
@@ -51,8 +53,10 @@ pub struct Service {
     pub ledger: Arc<LedgerSigner>,
     /// Who cosigns checkpoints.
     pub witnesses: Vec<Witness>,
-    /// The last checkpoint that all of them cosigned.
-    pub cosigned: tokio::sync::Mutex<Option<Cosigned>>,
+    /// The last checkpoint that was handed out.
+    pub cosigned: Latest<Result<Cosigned, Problem>>,
+    /// Whether the store was ready when it was asked last.
+    pub readiness: Latest<Result<(), Problem>>,
     /// Policies and inventory in force.
     pub rules: Arc<Rules>,
     /// Identity providers.
@@ -86,7 +90,8 @@ impl Service {
     /// # Errors
     /// When the store does not answer or cannot be written.
     pub async fn ready(&self) -> Result<(), Problem> {
-        self.store.ready().await.map_err(refusal::store)
+        // Anybody may ask, as often as they like.
+        self.readiness.get(async |_| self.store.ready().await.map_err(refusal::store)).await
     }
 
     /// The providers that are in trouble: name, and what is wrong since when. Sessions that live go on; nobody logs in
@@ -103,17 +108,7 @@ impl Service {
 
     /// `now` in the configured zone.
     fn local(&self, now: Timestamp) -> LocalTime {
-        let seconds = i64::try_from(now.seconds()).unwrap_or(i64::MAX);
-        let zoned = jiff::Timestamp::from_second(seconds)
-            .unwrap_or(jiff::Timestamp::MAX)
-            .to_zoned(self.timezone.clone());
-        let part = |value: i8| u8::try_from(value).unwrap_or(0);
-        LocalTime {
-            hour: part(zoned.hour()),
-            minute: part(zoned.minute()),
-            weekday: part(zoned.weekday().to_monday_one_offset()),
-            date: zoned.date().to_string(),
-        }
+        clock::local(now, &self.timezone)
     }
 }
 

@@ -60,9 +60,11 @@ pub(super) struct Draft {
 impl Draft {
     /// In the folder of the file that it will be.
     pub(super) fn beside(file: &Path) -> Result<Self, StoreError> {
+        // So that it is this name which is said to be wrong.
+        Place::file_at(file)?;
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let path = file.with_file_name(format!(".{name}.writing-{}", std::process::id()));
-        let place = Place::parse(&format!("sqlite:{}", path.display()))?;
+        let place = Place::file_at(&path)?;
         let draft = Self { path, place };
         remove(&draft.path);
         draft.place.ensure(true)?;

@@ -139,6 +139,9 @@ pub(super) fn copy(
     to: &mut Side<'_>,
     progress: &mut Progress,
 ) -> Result<TreeHead, StoreError> {
+    // Each waits for the other, and at the end for the other's flush.
+    from.run(|conn| conn.take_time())?;
+    to.run(|conn| conn.take_time())?;
     migrate::create(to.conn, to.place)?;
     let size = from.run(size)?;
     let mut tree = Tree::default();

@@ -3,8 +3,9 @@
 use super::StoreError;
 use super::engine::{EngineError, Trouble};
 
-/// Names the trouble and the next step. `place` is the database as the operator knows it.
-pub(super) fn explain(place: &str, error: &EngineError) -> StoreError {
+/// Names the trouble and the next step. `place` is the database as the operator knows it, and `hint` what to do if it is
+/// not one of ours.
+pub(super) fn explain(place: &str, hint: &str, error: &EngineError) -> StoreError {
     match error.trouble {
         Trouble::Full => StoreError::ReadOnly(format!("the disk of {place} is full: make room there")),
         Trouble::ReadOnly => StoreError::ReadOnly(format!(
@@ -22,9 +23,7 @@ pub(super) fn explain(place: &str, error: &EngineError) -> StoreError {
         Trouble::Damaged => {
             StoreError::Unusable(format!("{place} is damaged: restore it from a backup ({error})"))
         }
-        Trouble::NotOurs => {
-            StoreError::Unusable(format!("{place} is not a database of jit-ssh-ca: check [store] url"))
-        }
+        Trouble::NotOurs => StoreError::Unusable(format!("{place} is not a database of jit-ssh-ca: {hint}")),
         Trouble::Down => StoreError::Unavailable(format!(
             "{place} does not answer: check that its server runs and can be reached ({error})"
         )),

@@ -45,8 +45,8 @@ pub(super) struct GrantFact {
 /// What was found. Changes that pass add to it, so that later ones see them.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    /// Ids that may not come again: of calls that were made and of requests that were decided. One set for both,
-    /// read at once: request ids are ours and random, so a call that bears one is rightly refused.
+    /// Ids that may not come again: of calls that were made and of requests that were decided. No two of them are
+    /// alike: calls are stored under their time, requests begin with what they are.
     pub(super) taken: HashSet<String>,
     /// By id.
     pub(super) sessions: HashMap<String, SessionFact>,
@@ -77,7 +77,8 @@ pub(super) struct ErasingFact {
 /// What has to be looked up. Ordered, so that the same batch asks the same.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
-    fresh: BTreeSet<String>,
+    calls: BTreeSet<String>,
+    requests: BTreeSet<String>,
     sessions: BTreeSet<String>,
     names: BTreeSet<String>,
     grants: BTreeSet<String>,
@@ -114,7 +115,7 @@ impl Wanted {
                     wanted.erasing.insert(erase.leaf);
                 }
                 Change::OpenSession(open) => {
-                    wanted.fresh.insert(call_key(&open.call));
+                    wanted.calls.insert(call_key(&open.call));
                     wanted.sessions.insert(open.session().to_string());
                     wanted.names.insert(open.name.to_string());
                     wanted.names.extend(open.login.iter().map(ToString::to_string));
@@ -123,13 +124,13 @@ impl Wanted {
                     wanted.sessions.insert(export.session.to_string());
                 }
                 Change::EndSession(end) => {
-                    wanted.fresh.insert(call_key(&end.call));
+                    wanted.calls.insert(call_key(&end.call));
                     wanted.sessions.insert(end.session.to_string());
                 }
                 Change::DecideRequest(decide) => {
-                    wanted.fresh.extend(decide.call.iter().map(call_key));
+                    wanted.calls.extend(decide.call.iter().map(call_key));
                     wanted.sessions.insert(decide.session.to_string());
-                    wanted.fresh.insert(decide.id.to_string());
+                    wanted.requests.insert(decide.id.to_string());
                 }
                 Change::IssueCertificate(issue) => {
                     wanted.sessions.insert(issue.session.to_string());
@@ -138,7 +139,7 @@ impl Wanted {
             }
         }
         // A request decided here is not there yet.
-        wanted.grants.retain(|id| !wanted.fresh.contains(id));
+        wanted.grants.retain(|id| !wanted.requests.contains(id));
         wanted
     }
 }
@@ -169,9 +170,8 @@ impl Facts {
     pub(super) fn read(conn: &mut dyn Conn, wanted: Wanted) -> Result<Self, EngineError> {
         let mut facts = Self::default();
         let keys = |wanted: BTreeSet<String>| wanted.into_iter().map(Value::from).collect::<Vec<_>>();
-        let fresh = keys(wanted.fresh);
-        for lookup in [&CALLS, &REQUESTS] {
-            for row in conn.look_up(lookup, fresh.clone())? {
+        for (lookup, ids) in [(&CALLS, wanted.calls), (&REQUESTS, wanted.requests)] {
+            for row in conn.look_up(lookup, keys(ids))? {
                 facts.taken.insert(row.text(0)?.to_owned());
             }
         }

@@ -37,10 +37,10 @@ pub use change::{
 pub use erase::NotErasable;
 pub use moving::{Move, Moved, resume};
 pub use people::{KnownName, LiveSession};
-pub use restore::{Restore, RestoredStore};
+pub use restore::{GoodBackup, Restore, RestoredStore, Said};
 pub use search::{Found, Search};
 pub use tree::{NodeHash, TreeHead};
-pub use verify::{Finding, Known, Progress, Report, Verify};
+pub use verify::{Database, Finding, Known, Progress, Report, Verify};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -171,6 +171,8 @@ pub struct Store {
 struct Shared {
     place: Place,
     readers: Readers,
+    /// For what anybody may read.
+    public: Readers,
     /// None if it was opened to be read only.
     writer: Option<mpsc::Sender<Job>>,
     seen: Arc<Seen>,
@@ -189,8 +191,9 @@ impl Store {
         let (jobs, waiting) = mpsc::channel(writer::WAITING);
         let (at, sight) = (place.clone(), Arc::clone(&seen));
         blocking(move || Writer::open(at, &options, sight)?.start(waiting)).await?;
-        let readers = Readers::new(place.clone());
-        let shared = Shared { place, readers, writer: Some(jobs), seen };
+        let readers = Readers::new(place.clone(), readers::READERS);
+        let public = Readers::new(place.clone(), readers::PUBLIC_READERS);
+        let shared = Shared { place, readers, public, writer: Some(jobs), seen };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -200,12 +203,16 @@ impl Store {
     /// # Errors
     /// In one sentence, what is wrong with the database.
     pub async fn open_read_only(url: &str, ca: &CaId) -> Result<Self, StoreError> {
-        let place = Place::parse(url)?;
+        Self::read_only(Place::parse(url)?, *ca).await
+    }
+
+    async fn read_only(place: Place, ca: CaId) -> Result<Self, StoreError> {
         place.ensure(false)?;
-        let (at, ca) = (place.clone(), *ca);
+        let at = place.clone();
         blocking(move || at.check(&ca)).await?;
-        let readers = Readers::new(place.clone());
-        let shared = Shared { place, readers, writer: None, seen: Arc::default() };
+        let readers = Readers::new(place.clone(), readers::READERS);
+        let public = Readers::new(place.clone(), readers::PUBLIC_READERS);
+        let shared = Shared { place, readers, public, writer: None, seen: Arc::default() };
         let store = Self { shared: Arc::new(shared) };
         store.shared.seen.set_time(store.newest_time().await?);
         Ok(store)
@@ -233,13 +240,15 @@ impl Store {
         self.shared.seen.time()
     }
 
-    /// Whether the store answers and can be written: a read, and whether the last write worked. If it did not, a
-    /// write is tried, so that this recovers when the cause is gone.
+    /// Whether the store answers, holds the ledger still and can be written: a read, and whether the last write worked.
+    /// If it did not, a write is tried, so that this recovers when the cause is gone.
     ///
     /// # Errors
     /// When it cannot.
     pub async fn ready(&self) -> Result<(), StoreError> {
-        self.answers().await?;
+        if let Some(moved) = self.goes_on().await? {
+            return Err(moved.refusal(&self.shared.place));
+        }
         self.shared.place.file()?;
         match (&self.shared.writer, self.shared.seen.trouble()) {
             (None, _) => Ok(()),
@@ -252,6 +261,7 @@ impl Store {
     pub async fn close(self) {
         // Readers first: whoever leaves a SQLite file last brings its log back into it, which only a writer can.
         self.shared.readers.close().await;
+        self.shared.public.close().await;
         // A writer that is gone has closed already.
         let _closed = self.ask(|reply| Job::Close { reply }).await;
     }

@@ -12,6 +12,8 @@ use super::{StoreError, migrate};
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     engine: Engine,
+    /// Whether it is a file that the operator named just now, and not what the configuration says.
+    given: bool,
     /// Statements that each new writing connection runs, to make the trouble that a test is about.
     #[cfg(test)]
     pub(super) trouble: std::sync::Arc<std::sync::Mutex<Option<&'static str>>>,
@@ -53,11 +55,43 @@ impl Place {
                 "[store] url has the scheme {scheme:?}, which is not supported: write sqlite:PATH or postgres://USER@HOST/DATABASE"
             )));
         };
-        Ok(Self {
+        Ok(Self::of(engine, false))
+    }
+
+    /// A file by its path, whatever characters are in it.
+    pub(super) fn file_at(path: &Path) -> Result<Self, StoreError> {
+        let shown = path.display().to_string();
+        if path.file_name().is_none() {
+            return Err(StoreError::Unusable(format!("{shown:?} names no file: give the path of one")));
+        }
+        Ok(Self::of(Engine::Sqlite(SqliteFile::at(path, shown)?), true))
+    }
+
+    fn of(engine: Engine, given: bool) -> Self {
+        Self {
             engine,
+            given,
             #[cfg(test)]
             trouble: std::sync::Arc::default(),
-        })
+        }
+    }
+
+    /// What to do where it is not a database of ours.
+    pub(super) fn hint(&self) -> &'static str {
+        if self.given { "give a database or a backup of jit-ssh-ca" } else { "check [store] url" }
+    }
+
+    /// What to do where there is nothing in it.
+    pub(super) fn hint_if_empty(&self) -> &'static str {
+        if self.given { self.hint() } else { "run jit-ssh-ca init" }
+    }
+
+    /// The URL that names it, wherever it is read; no password is in it.
+    pub(super) fn url(&self) -> String {
+        match &self.engine {
+            Engine::Sqlite(file) => format!("sqlite:{}", file.path.display()),
+            Engine::Postgres(place) => place.shown().to_owned(),
+        }
     }
 
     /// The database as the operator knows it.
@@ -78,13 +112,16 @@ impl Place {
 
     /// Explains an error of this database.
     pub(super) fn explain(&self, error: &EngineError) -> StoreError {
-        explain(self.shown(), error)
+        explain(self.shown(), self.hint(), error)
     }
 
     /// Creates the file, readable by its owner only, or makes sure that it is there. A database on a server is made
     /// there.
     pub(super) fn ensure(&self, create: bool) -> Result<(), StoreError> {
         match &self.engine {
+            Engine::Sqlite(file) if self.given && !create && !file.path.exists() => {
+                Err(StoreError::Unusable(format!("{} does not exist: {}", file.shown, self.hint())))
+            }
             Engine::Sqlite(file) => file.ensure(create),
             Engine::Postgres(_) => Ok(()),
         }
@@ -196,9 +233,14 @@ impl SqliteFile {
                 "[store] url {url:?} names no file: write sqlite:PATH, without parameters"
             )));
         }
-        let real = real_path(Path::new(path))
-            .map_err(|e| StoreError::Unavailable(format!("the directory of {path} cannot be opened: {e}")))?;
-        Ok(Self { path: real, shown: path.to_owned() })
+        Self::at(Path::new(path), path.to_owned())
+    }
+
+    fn at(path: &Path, shown: String) -> Result<Self, StoreError> {
+        let real = real_path(path).map_err(|e| {
+            StoreError::Unavailable(format!("the directory of {shown} cannot be opened: {e}"))
+        })?;
+        Ok(Self { path: real, shown })
     }
 
     fn ensure(&self, create: bool) -> Result<(), StoreError> {

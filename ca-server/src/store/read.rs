@@ -1,12 +1,15 @@
 //! The reads there are. They run beside the writer, on connections that cannot write, and decide nothing: what a
 //! change depends on is read again in its transaction.
 
+use std::time::Duration;
+
 use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::wire::{RequestInfo, RequestState};
 use jit_ssh_proto::{Code, Name, RequestId, SessionId, Timestamp};
 use subtle::ConstantTimeEq;
 
 use super::engine::{Conn, EngineError, Row, Trouble, Value, first};
+use super::migrate::{Moved, moved};
 use super::tree::{NodeHash, StoredTree, TreeHead, last_leaf, read_entries};
 use super::{Content, DueSession, Store, StoreError, StoredEvent, StoredSession};
 
@@ -25,6 +28,9 @@ const REQUESTS: &str = "SELECT id, time, asked, refused, grant_id \
 const EVENTS: &str = "SELECT leaf, body, salt, hash FROM events WHERE leaf >= $1 ORDER BY leaf LIMIT $2";
 
 const LEAVES: &str = "SELECT hash FROM events WHERE leaf >= $1 AND leaf < $2 ORDER BY leaf";
+
+/// How often the ledger's end is looked at where other processes may append too.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// After every request id: 'r' is followed by 's'.
 const AFTER_ALL_REQUESTS: &str = "s";
@@ -102,18 +108,13 @@ impl Store {
     /// When the store does not answer or its tree is damaged.
     pub async fn tree_head(&self) -> Result<TreeHead, StoreError> {
         let known = self.shared.seen.head();
-        self.read(move |conn| {
+        self.read_public(move |conn| {
             let size = size(conn)?;
             if size == known.size {
                 return Ok(known);
             }
             // Nothing is signed that does not go on from what was seen here, whoever put it there.
-            let extends = known.size == 0
-                || (size > known.size && StoredTree::new(conn, known.size).root()? == known.root);
-            if !extends {
-                let text = format!("its {size} events do not go on from the {} that were there", known.size);
-                return Err(EngineError::new(Trouble::Damaged, text));
-            }
+            extends(conn, known, size)?;
             Ok(TreeHead { size, root: StoredTree::new(conn, size).root()? })
         })
         .await
@@ -130,7 +131,7 @@ impl Store {
         first: u64,
         count: u64,
     ) -> Result<Option<Vec<NodeHash>>, StoreError> {
-        self.read(move |conn| {
+        self.read_public(move |conn| {
             let complete = size(conn)?.checked_shr(u32::from(level).saturating_mul(8)).unwrap_or(0);
             if first.checked_add(count).is_none_or(|end| end > complete) {
                 return Ok(None);
@@ -146,7 +147,7 @@ impl Store {
     /// When the store does not answer.
     pub async fn leaves(&self, first: u64, count: u64) -> Result<Option<Vec<[u8; 32]>>, StoreError> {
         let args = [Value::from(first), Value::from(first.saturating_add(count))];
-        self.read(move |conn| {
+        self.read_public(move |conn| {
             let rows = conn.select(LEAVES, &args)?;
             let leaves = rows.iter().map(|row| row.hash(0)).collect::<Result<Vec<_>, _>>()?;
             Ok((u64::try_from(leaves.len()).ok() == Some(count)).then_some(leaves))
@@ -160,7 +161,7 @@ impl Store {
     /// # Errors
     /// When the store does not answer or its tree is damaged.
     pub async fn prove(&self, leaf: u64, of: u64) -> Result<Option<Vec<NodeHash>>, StoreError> {
-        self.read(move |conn| {
+        self.read_public(move |conn| {
             if leaf >= of || of > size(conn)? {
                 return Ok(None);
             }
@@ -175,7 +176,7 @@ impl Store {
     /// # Errors
     /// When the store does not answer or its tree is damaged.
     pub async fn prove_extends(&self, old: u64, of: u64) -> Result<Option<Vec<NodeHash>>, StoreError> {
-        self.read(move |conn| {
+        self.read_public(move |conn| {
             if old > of || of > size(conn)? {
                 return Ok(None);
             }
@@ -189,12 +190,52 @@ impl Store {
         self.read(|conn| last_leaf(conn)?.map_or(Ok(Timestamp::default()), |row| row.time(1))).await
     }
 
-    /// Reads the least there is.
-    pub(super) async fn answers(&self) -> Result<(), StoreError> {
-        self.read(|conn| {
-            conn.select("SELECT value FROM meta WHERE name = $1", &[Value::from("schema")]).map(drop)
+    /// Where the ledger went, if it was moved away. Else it is there and goes on from what was seen of it.
+    pub(super) async fn goes_on(&self) -> Result<Option<Moved>, StoreError> {
+        let known = self.shared.seen.head();
+        self.read(move |conn| {
+            let moved = moved(conn)?;
+            if moved.is_none() && conn.shared() {
+                let size = size(conn)?;
+                extends(conn, known, size)?;
+            }
+            Ok(moved)
         })
         .await
+    }
+
+    /// Waits until the ledger has more than `size` leaves, whoever appends them.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn grown(&self, beyond: u64) -> Result<(), StoreError> {
+        let mut own = self.shared.seen.watch();
+        loop {
+            if *own.borrow_and_update() > beyond {
+                return Ok(());
+            }
+            if self.shared.place.path().is_some() && self.shared.writer.is_some() {
+                // Nobody else appends to a file.
+                if own.changed().await.is_err() {
+                    return Ok(());
+                }
+                continue;
+            }
+            if self.read(size).await? > beyond {
+                return Ok(());
+            }
+            // In time, or at once where this process appends.
+            let _looked = tokio::time::timeout(LOOK, own.changed()).await;
+        }
+    }
+
+    /// Reads what anybody may read, on a connection of its own.
+    pub(super) async fn read_public<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut dyn Conn) -> Result<T, EngineError> + Send + 'static,
+    {
+        self.shared.public.read(work).await
     }
 
     /// Reads on a connection of its own.
@@ -205,6 +246,15 @@ impl Store {
     {
         self.shared.readers.read(work).await
     }
+}
+
+/// The ledger of `size` leaves begins with what was seen of it.
+fn extends(conn: &mut dyn Conn, known: TreeHead, size: u64) -> Result<(), EngineError> {
+    if known.size == 0 || (size >= known.size && StoredTree::new(conn, known.size).root()? == known.root) {
+        return Ok(());
+    }
+    let text = format!("its {size} events do not go on from the {} that were there", known.size);
+    Err(EngineError::new(Trouble::Damaged, text))
 }
 
 pub(super) fn size(conn: &mut dyn Conn) -> Result<u64, EngineError> {

@@ -8,14 +8,19 @@ use super::StoreError;
 use super::engine::{Conn, EngineError};
 use super::place::Place;
 
-/// How many read at once. Each costs a page cache of 2 MB at most, or a connection to the server.
-const READERS: usize = 3;
+/// How many read at once for callers who are known or want to be. Each costs a page cache of 2 MB at most, or a
+/// connection to the server.
+pub(super) const READERS: u32 = 3;
+
+/// The same for what anybody may read, whoever they are: however many ask for that, nobody else waits for them.
+pub(super) const PUBLIC_READERS: u32 = 2;
 
 /// The readers; opened when they are first needed.
 pub(super) struct Readers {
     place: Place,
     idle: Arc<Mutex<Vec<Box<dyn Conn>>>>,
     turns: Arc<Semaphore>,
+    count: u32,
 }
 
 impl std::fmt::Debug for Readers {
@@ -25,8 +30,10 @@ impl std::fmt::Debug for Readers {
 }
 
 impl Readers {
-    pub(super) fn new(place: Place) -> Self {
-        Self { place, idle: Arc::default(), turns: Arc::new(Semaphore::new(READERS)) }
+    /// So many at once.
+    pub(super) fn new(place: Place, count: u32) -> Self {
+        let turns = Arc::new(Semaphore::new(usize::try_from(count).unwrap_or(1)));
+        Self { place, idle: Arc::default(), turns, count }
     }
 
     /// Reads on a connection of its own. One that failed is not used again.
@@ -57,8 +64,7 @@ impl Readers {
 
     /// Waits for whoever reads, and closes.
     pub(super) async fn close(&self) {
-        let all = u32::try_from(READERS).unwrap_or(u32::MAX);
-        let _all = self.turns.acquire_many(all).await;
+        let _all = self.turns.acquire_many(self.count).await;
         self.turns.close();
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
         let _closed =

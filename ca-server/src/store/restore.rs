@@ -14,7 +14,7 @@ use super::copy::{Side, copy};
 use super::engine::{Conn, EngineError, Value};
 use super::place::Place;
 use super::tree::TreeHead;
-use super::verify::{Known, Verify};
+use super::verify::{Database, Known, Verify};
 use super::{Options, Progress, Store, StoreError, blocking, migrate, offline, seen};
 
 /// How far serials jump, beyond what the leaves that are known to be lost can have given.
@@ -55,47 +55,44 @@ pub struct RestoredStore {
     pub aside: Option<PathBuf>,
 }
 
+/// A backup that holds together, and may be brought in if it is not too old.
+pub struct GoodBackup {
+    restore: Restore,
+    head: TreeHead,
+    known: Vec<Known>,
+}
+
+/// How far somebody says that the ledger had come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Who says so.
+    pub by: String,
+    /// How many leaves there were at least.
+    pub leaves: u64,
+}
+
 impl Restore {
-    /// Verifies the backup and brings it in; there is no database until all of it is.
+    /// Verifies the backup.
     ///
     /// # Errors
-    /// When the backup is not good, or too old, or a database cannot be used.
-    pub async fn run(self, reading: Progress, writing: Progress) -> Result<RestoredStore, StoreError> {
-        let lost = self.acceptable(reading).await?;
-        blocking(move || self.over(lost, writing)).await
-    }
-
-    /// How many leaves are known to be lost, if that is acceptable.
-    async fn acceptable(&self, progress: Progress) -> Result<u64, StoreError> {
+    /// When the backup is not good, or is of another history than is known here.
+    pub async fn verify(self, progress: Progress) -> Result<GoodBackup, StoreError> {
         let shown = self.backup.display();
-        let refuse = |why: String| Err(StoreError::Unusable(why));
         let known: Vec<Known> = self.known.iter().cloned().chain(self.there().await).collect();
         let verify = Verify {
-            url: format!("sqlite:{shown}"),
+            database: Database::File(self.backup.clone()),
             ca: self.options.ca,
             known: if self.accept_loss { Vec::new() } else { known.clone() },
         };
         let report = verify.run(progress).await?;
         if let Some(finding) = report.findings.first() {
-            return refuse(format!(
+            return Err(StoreError::Unusable(format!(
                 "{shown} does not verify ({}: {}): take another backup, or see all with `jit-ssh-ca log verify --backup`",
                 finding.at, finding.what
-            ));
+            )));
         }
-        let newest = known.iter().max_by_key(|known| known.head.size);
-        let lost = newest.map_or(0, |newest| newest.head.size.saturating_sub(report.leaves));
-        match newest {
-            _ if self.accept_loss => Ok(lost),
-            None => refuse(
-                "nothing here knows how far the ledger had come: give --checkpoint with one that a client or witness has, or --accept-loss"
-                    .to_owned(),
-            ),
-            Some(newest) if lost > 0 => refuse(format!(
-                "{shown} ends at leaf {}, but {} knows of {}: what the last {lost} say would be lost; take a later backup, or say --accept-loss",
-                report.leaves, newest.from, newest.head.size
-            )),
-            Some(_) => Ok(0),
-        }
+        let head = report.head.unwrap_or(TreeHead::EMPTY);
+        Ok(GoodBackup { restore: self, head, known })
     }
 
     /// How far the database has come that is to be moved aside, if it can still tell.
@@ -108,7 +105,7 @@ impl Restore {
 
     fn over(&self, lost: u64, mut progress: Progress) -> Result<RestoredStore, StoreError> {
         let to = Place::parse(&self.options.url)?;
-        let from = Place::parse(&format!("sqlite:{}", self.backup.display()))?;
+        let from = Place::file_at(&self.backup)?;
         let _lock = to.lock()?;
         let explain = |e: EngineError| from.explain(&e);
         let mut conn = from.reader()?;
@@ -203,18 +200,25 @@ impl Restore {
         Ok(found)
     }
 
+    /// The `n`th name that says when it was replaced.
+    fn aside(&self, file: &Path, n: u32) -> PathBuf {
+        let mut name = file.as_os_str().to_owned();
+        name.push(format!(".replaced-{}", self.now.seconds()));
+        if n > 1 {
+            name.push(format!("-{n}"));
+        }
+        PathBuf::from(name)
+    }
+
     /// Gives the database that is there another name.
     fn move_aside(&self, file: &Path) -> Result<Option<PathBuf>, StoreError> {
         if !file.exists() {
             return Ok(None);
         }
-        let mut name = file.as_os_str().to_owned();
-        name.push(format!(".replaced-{}", self.now.seconds()));
-        let aside = PathBuf::from(name);
         let trouble = |e| StoreError::ReadOnly(format!("{} cannot be moved aside: {e}", file.display()));
-        if aside.exists() {
-            return Err(trouble(std::io::ErrorKind::AlreadyExists.into()));
-        }
+        // More than one may have been moved aside in this second.
+        let free = (1_u32..).map(|n| self.aside(file, n)).find(|aside| !aside.exists());
+        let aside = free.ok_or_else(|| trouble(std::io::ErrorKind::AlreadyExists.into()))?;
         for (old, new) in with_companions(file).into_iter().zip(with_companions(&aside)) {
             if old.exists() {
                 fs::rename(old, new).map_err(trouble)?;
@@ -222,6 +226,52 @@ impl Restore {
         }
         sync_folder(file).map_err(trouble)?;
         Ok(Some(aside))
+    }
+}
+
+impl GoodBackup {
+    /// Size and root.
+    #[must_use]
+    pub fn head(&self) -> TreeHead {
+        self.head
+    }
+
+    /// The backup, to be read only.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub async fn open(&self) -> Result<Store, StoreError> {
+        Store::read_only(Place::file_at(&self.restore.backup)?, self.restore.options.ca).await
+    }
+
+    /// Brings it in, unless it is older than what is known here or others say; there is no database until all of it is.
+    ///
+    /// # Errors
+    /// When the backup is too old, or a database cannot be used.
+    pub async fn bring_in(self, said: Vec<Said>, progress: Progress) -> Result<RestoredStore, StoreError> {
+        let lost = self.acceptable(&said)?;
+        blocking(move || self.restore.over(lost, progress)).await
+    }
+
+    /// How many leaves are known to be lost, if that is acceptable.
+    fn acceptable(&self, said: &[Said]) -> Result<u64, StoreError> {
+        let known = self.known.iter().map(|known| (known.from.as_str(), known.head.size));
+        let said = said.iter().map(|said| (said.by.as_str(), said.leaves));
+        let newest = known.chain(said).max_by_key(|(_, leaves)| *leaves);
+        let shown = self.restore.backup.display();
+        let lost = newest.map_or(0, |(_, leaves)| leaves.saturating_sub(self.head.size));
+        match newest {
+            _ if self.restore.accept_loss => Ok(lost),
+            None => Err(StoreError::Unusable(
+                "nothing here knows how far the ledger had come: give --checkpoint with one that a client or witness has, or --accept-loss"
+                    .to_owned(),
+            )),
+            Some((from, leaves)) if lost > 0 => Err(StoreError::Unusable(format!(
+                "{shown} ends at leaf {}, but {from} knows of {leaves}: what the last {lost} say would be lost; take a later backup, or say --accept-loss",
+                self.head.size
+            ))),
+            Some(_) => Ok(0),
+        }
     }
 }
 

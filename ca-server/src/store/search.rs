@@ -49,6 +49,8 @@ pub struct Found {
     pub next: Option<u64>,
     /// Whether there is more to look at already.
     pub more: bool,
+    /// How many leaves there were.
+    pub size: u64,
 }
 
 impl Store {
@@ -129,7 +131,8 @@ impl Columns {
 
 fn look(conn: &mut dyn Conn, search: &Search) -> Result<Found, EngineError> {
     let filter = &search.filter;
-    let (mut low, mut high) = bounds(conn, filter)?;
+    let size = size(conn)?;
+    let (mut low, mut high) = bounds(conn, filter, size)?;
     let columns = Columns::of(filter);
     let (mut events, mut left) = (Vec::new(), COST);
     while low < high && left > 0 && events.len() < search.limit {
@@ -163,12 +166,11 @@ fn look(conn: &mut dyn Conn, search: &Search) -> Result<Found, EngineError> {
         }
     }
     let next = if search.newest_first { (low < high).then_some(high) } else { low.checked_sub(1) };
-    Ok(Found { events, next, more: low < high })
+    Ok(Found { events, next, more: low < high, size })
 }
 
 /// The leaves that can fit: from the first to before the second.
-fn bounds(conn: &mut dyn Conn, filter: &LogFilter) -> Result<(u64, u64), EngineError> {
-    let size = size(conn)?;
+fn bounds(conn: &mut dyn Conn, filter: &LogFilter, size: u64) -> Result<(u64, u64), EngineError> {
     let mut low = filter.after.map_or(0, |after| after.saturating_add(1));
     let mut high = filter.before.map_or(size, |before| before.min(size));
     // Nothing is recorded about what is not there yet.

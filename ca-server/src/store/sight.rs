@@ -3,13 +3,18 @@
 use std::sync::{Mutex, PoisonError};
 
 use jit_ssh_proto::Timestamp;
+use tokio::sync::watch;
 
 use super::StoreError;
 use super::tree::TreeHead;
 
 /// Seen by everybody who holds the store.
 #[derive(Debug)]
-pub(super) struct Seen(Mutex<Sight>);
+pub(super) struct Seen {
+    sight: Mutex<Sight>,
+    /// The ledger's size, for those who wait for it to grow.
+    size: watch::Sender<u64>,
+}
 
 #[derive(Debug)]
 struct Sight {
@@ -20,13 +25,14 @@ struct Sight {
 
 impl Default for Seen {
     fn default() -> Self {
-        Self(Mutex::new(Sight { time: Timestamp::default(), head: TreeHead::EMPTY, trouble: None }))
+        let sight = Sight { time: Timestamp::default(), head: TreeHead::EMPTY, trouble: None };
+        Self { sight: Mutex::new(sight), size: watch::Sender::new(0) }
     }
 }
 
 impl Seen {
     fn get<T>(&self, what: impl FnOnce(&mut Sight) -> T) -> T {
-        what(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        what(&mut self.sight.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The time of the last durable event.
@@ -59,5 +65,11 @@ impl Seen {
             sight.time = time;
             sight.head = head;
         });
+        self.size.send_replace(head.size);
+    }
+
+    /// The ledger's size after each transaction from now on.
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        self.size.subscribe()
     }
 }

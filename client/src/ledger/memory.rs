@@ -131,14 +131,19 @@ impl Memory {
 
     /// Keeps a checkpoint that what the CA serves does not agree with, and says so.
     pub(crate) fn not_what_was_signed(&self, what: &str, checkpoint: &Checkpoint) -> Error {
-        let kept = match self.keep_checkpoint(checkpoint) {
-            Ok(file) => format!("it is kept as {}", file.display()),
-            Err(e) => format!("it could not be kept ({e})"),
-        };
         Error::Untrusted(format!(
-            "THE LEDGER IS NOT WHAT THE CA SIGNED: {what}. The CA signed the checkpoint: {kept}. If nothing between \
-             you and the CA damages answers, trust nothing that it issues, and tell whoever audits it"
+            "THE LEDGER IS NOT WHAT THE CA SIGNED: {what}. {} If nothing between you and the CA damages answers, trust \
+             nothing that it issues, and tell whoever audits it",
+            self.keep_signed(checkpoint)
         ))
+    }
+
+    /// Keeps a checkpoint that the CA signed; says so in a sentence.
+    pub(crate) fn keep_signed(&self, checkpoint: &Checkpoint) -> String {
+        match self.keep_checkpoint(checkpoint) {
+            Ok(file) => format!("The CA signed the checkpoint: it is kept as {}.", file.display()),
+            Err(e) => format!("The CA signed the checkpoint: it could not be kept ({e})."),
+        }
     }
 
     fn keep_checkpoint(&self, checkpoint: &Checkpoint) -> Result<PathBuf> {

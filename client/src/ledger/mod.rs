@@ -6,7 +6,7 @@ mod memory;
 mod proving;
 mod tiles;
 
-pub(crate) use entries::hold_all;
+pub(crate) use entries::{hold_all, hold_told, keep};
 pub(crate) use memory::Memory;
 pub(crate) use proving::{Proven, prove, recompute};
 pub(crate) use tiles::LogTiles;

@@ -51,8 +51,16 @@ type OidcClient = Client<
     EndpointNotSet,
 >;
 
+/// What a login at a provider brings. Tokens are secrets: it cannot be printed.
+pub(crate) struct LoggedIn {
+    /// The ID token, as it came.
+    pub(crate) id_token: String,
+    /// The refresh token, where the CA wants one and the provider gave it.
+    pub(crate) refresh_token: Option<String>,
+}
+
 /// Logs in at `issuer` and returns the ID token, which carries `nonce`.
-pub(crate) fn log_in(http: &Http, issuer: &IssuerEntry, nonce: &str, open_browser: bool) -> Result<String> {
+pub(crate) fn log_in(http: &Http, issuer: &IssuerEntry, nonce: &str, open_browser: bool) -> Result<LoggedIn> {
     let provider = {
         let _waiting = Waiting::for_(format!("asking {} how to log in", escape(&issuer.url)));
         discover(http, issuer)?
@@ -93,6 +101,10 @@ pub(crate) fn log_in(http: &Http, issuer: &IssuerEntry, nonce: &str, open_browse
     for scope in issuer.scopes.iter().filter(|s| s.as_str() != "openid") {
         request = request.add_scope(Scope::new(scope.clone()));
     }
+    if issuer.scopes.iter().any(|scope| scope == "offline_access") {
+        // Without it providers leave out the refresh token (OpenID Connect Core 1.0, 11).
+        request = request.add_prompt(CoreAuthPrompt::Consent);
+    }
     let (url, state, _) = request.set_pkce_challenge(challenge).url();
 
     note(&format!(
@@ -125,9 +137,10 @@ pub(crate) fn log_in(http: &Http, issuer: &IssuerEntry, nonce: &str, open_browse
         .request(&|request: HttpRequest| exchange(http, request))
         .map_err(|e| token_error(issuer, &e))?;
     let _ = answer.access_token();
-    let token = answer.into_id_token().ok_or_else(|| lying(issuer, "its token endpoint sent no ID token"))?;
-    check_nonce(&token, nonce).map_err(|why| lying(issuer, why))?;
-    Ok(token)
+    let (token, refresh_token) = answer.into_tokens();
+    let id_token = token.ok_or_else(|| lying(issuer, "its token endpoint sent no ID token"))?;
+    check_nonce(&id_token, nonce).map_err(|why| lying(issuer, why))?;
+    Ok(LoggedIn { id_token, refresh_token: refresh_token.filter(|_| issuer.revalidate) })
 }
 
 /// OpenID Connect Discovery 1.0, 4. The issuer inside must be the one asked for, to the letter.
@@ -285,6 +298,7 @@ mod tests {
             kind: kind.into(),
             flows: vec![flow.into()],
             scopes: vec!["openid".into()],
+            revalidate: false,
         }
     }
 

@@ -273,6 +273,7 @@ impl Fake {
                 kind: "user".into(),
                 flows: vec!["code".into()],
                 scopes: vec!["openid".into(), "email".into()],
+                revalidate: false,
             }],
             host_patterns: vec![],
         };
@@ -339,6 +340,9 @@ fn info(id: &SessionId) -> SessionInfo {
         login: Some("ada".into()),
         email: None,
         groups: vec!["sre".into()],
+        tags: [].into(),
+        flow: jit_ssh_proto::Flow::Code,
+        auth_time: None,
         opened: Timestamp::from_seconds(now()),
         expires: Timestamp::from_seconds(now() + 3600),
     }

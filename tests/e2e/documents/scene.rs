@@ -67,6 +67,8 @@ impl Scene {
             provider: None,
             database: None,
         };
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        symlink(tree.join("docs/policies"), scene.root().join("examples")).unwrap();
         scene.programs();
         scene.ssh_config();
         scene
@@ -197,9 +199,13 @@ impl Scene {
         for folder in ["/var/lib/jit-ssh", "/var/backups", "/run/secrets/jit-ssh", "/etc/ssh"] {
             text = text.replace(folder, &format!("{}{folder}", self.root().display()));
         }
+        text = text.replace(" docs/policies/", &format!(" {}/examples/", self.root().display()));
         text = text.replace("https://ca.example.com", &self.url());
         text = text.replace("127.0.0.1:8443", &format!("127.0.0.1:{}", self.port));
-        text = text.replace("deploy@", &format!("{}@", self.login()));
+        // Who writes policies speaks of the starter's inventory, and logs in nowhere.
+        if !text.contains("jit-ssh-ca policy") {
+            text = text.replace("deploy@", &format!("{}@", self.login()));
+        }
         text = text.replace("--login deploy", &format!("--login {}", self.login()));
         if text.contains("SHA256:") {
             text = with_token(&text, "SHA256:", &self.trust());

@@ -65,6 +65,61 @@ fn a_server_that_hangs_is_given_up_on_in_time_and_taken_up_again() {
     station.nothing_is_lost(more);
 }
 
+/// How many sessions of CA processes are as a condition on `pg_stat_activity` says.
+fn sessions(site: &Site, condition: &str) -> i64 {
+    let text = format!(
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'jit-ssh-ca' AND {condition}"
+    );
+    site.query(&text)[0].int(0).unwrap()
+}
+
+#[test]
+fn a_process_that_is_frozen_with_the_append_lock_in_hand_gives_it_back_and_doubles_nothing() {
+    let postgres = Postgres::start().unwrap();
+    let mut first = station(&postgres);
+    first.is_issued();
+    let second = first.site.copy("second");
+    let mut second = Station::new(second);
+    let call = first.session.access(&first.site.ca, &Key::new().unwrap()).unwrap();
+    let database = first.site.database();
+    let answer = std::thread::scope(|scope| {
+        // In its transaction it has to wait for somebody who holds the table.
+        scope.spawn(|| database.execute("BEGIN; LOCK TABLE events IN EXCLUSIVE MODE; SELECT pg_sleep(600)"));
+        let holds = "SELECT COUNT(*) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK TABLE%' AND wait_event = 'PgSleep'";
+        until("the lock", || Ok((first.site.query(holds)[0].int(0)? == 1).then_some(()))).unwrap();
+        let asks = scope.spawn(|| jit_ssh_tests::http::send(first.server.address, &call).unwrap());
+        let waits = "wait_event_type = 'Lock' AND query LIKE 'INSERT INTO events%'";
+        until("the append", || Ok((sessions(&first.site, waits) == 1).then_some(()))).unwrap();
+        first.server.pause();
+        first.site.query(
+            "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK TABLE%'",
+        );
+        let idle = "state = 'idle in transaction'";
+        until("the frozen transaction", || Ok((sessions(&first.site, idle) == 1).then_some(()))).unwrap();
+        // The others are told to try again, and get on once the database has taken the lock away.
+        second.comes_back();
+        assert_eq!(sessions(&first.site, idle), 0);
+        first.server.resume();
+        asks.join().unwrap()
+    });
+    // Nothing of it was kept, so the very same call is good.
+    is_refused(&answer, Code::StoreUnavailable);
+    until("a certificate", || {
+        let answer = first.server.send(&call);
+        if answer.status != 201 {
+            Station::refusal(&answer);
+            return Ok(None);
+        }
+        first.received.push(answer.json()?);
+        Ok(Some(()))
+    })
+    .unwrap();
+    assert_eq!(first.server.send(&call).outcome(), "409 signature_replayed");
+    first.comes_back();
+    first.received.append(&mut second.received);
+    first.nothing_is_lost(0);
+}
+
 #[test]
 fn a_fail_over_that_lost_commits_is_refused_while_it_runs_and_when_it_starts() {
     let mut postgres = Postgres::start().unwrap();

@@ -155,14 +155,65 @@ fn every_key_of_the_configuration_is_explained() {
 }
 
 #[test]
-fn examples_of_policies_are_the_starters() {
-    let starter = read(&root().join("ca-server/starter/policy.cedar"));
+fn examples_of_policies_are_those_that_are_tested() {
+    let mut sources = vec![read(&root().join("ca-server/starter/policy.cedar"))];
+    sources.extend(files(&root().join("docs/policies"), "cedar").iter().map(|path| read(path)));
+    let mut cases = vec![read(&root().join("ca-server/starter/policy.test.toml"))];
+    cases.extend(files(&root().join("docs/policies"), "toml").iter().map(|path| read(path)));
     let text = read(&root().join("docs/POLICY.md"));
-    let examples: Vec<&str> =
-        text.split("```cedar\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let blocks = |tag: &str| -> Vec<&str> {
+        text.split(&format!("```{tag}\n")).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+    };
+    let examples = blocks("cedar");
     assert!(examples.len() >= 3);
     for example in examples {
-        assert!(starter.contains(example), "this is not in the starter policy:\n{example}");
+        let known = sources.iter().any(|source| source.contains(example.trim_end()));
+        assert!(known, "this is neither in the starter policy nor in docs/policies:\n{example}");
+    }
+    // A block of cases may be put together of several parts of a file.
+    for part in blocks("toml").iter().flat_map(|block| block.trim_end().split("\n\n")) {
+        assert!(cases.iter().any(|case| case.contains(part)), "this is in no file of cases:\n{part}");
+    }
+}
+
+#[test]
+fn every_example_of_policies_is_in_their_list() {
+    let list = read(&root().join("docs/policies/README.md"));
+    for entry in std::fs::read_dir(root().join("docs/policies")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(!path.is_dir() || list.contains(&format!("| [{name}]({name}/policies/")), "{name}");
+    }
+}
+
+#[test]
+fn what_holds_of_policies_is_listed_with_its_test_and_every_such_test_is_listed() {
+    let text = read(&root().join("docs/POLICY.md"));
+    let folder = root().join("ca-server/core/src/policy/tests");
+    let sources: String = files(&folder, "rs").iter().map(|path| read(path)).collect();
+    let section = text.split("\n## What holds\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).collect();
+    let listed: BTreeSet<&str> =
+        rows.iter().filter_map(|row| row.rsplit_once(" | `")?.1.strip_suffix("` |")).collect();
+    assert!(listed.len() >= 20, "{listed:?}");
+    for test in &listed {
+        assert!(sources.contains(&format!("fn {test}(")), "there is no test {test}");
+    }
+    for rest in sources.split("fn semantics_").skip(1) {
+        let test = format!("semantics_{}", rest.split('(').next().unwrap());
+        assert!(listed.contains(test.as_str()), "{test} is not in docs/POLICY.md under \"What holds\"");
+    }
+}
+
+#[test]
+fn every_finding_of_policy_check_is_explained() {
+    let text = read(&root().join("docs/POLICY.md"));
+    let lints = read(&root().join("ca-server/core/src/policy/review/mod.rs"));
+    let names = lints.split("fn as_str").nth(1).unwrap().split("fn severity").next().unwrap();
+    let names: Vec<&str> = names.split('"').skip(1).step_by(2).collect();
+    assert!(names.len() >= 14, "{names:?}");
+    for name in names {
+        assert!(text.contains(&format!("\n| `{name}` | ")), "{name} has no row in docs/POLICY.md");
     }
 }
 

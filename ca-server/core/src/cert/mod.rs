@@ -17,7 +17,6 @@ use alloc::vec::Vec;
 
 use jit_ssh_proto::event::CertificateIssued;
 use jit_ssh_proto::{Salt, Span, Timestamp, UserKey};
-use signature::Verifier;
 use ssh_key::{Certificate, Signature};
 
 use crate::authority::Authority;
@@ -53,6 +52,7 @@ pub struct Issuance<'a> {
 pub struct Prepared {
     tbs: Vec<u8>,
     record: CertificateIssued,
+    authority: Authority,
 }
 
 /// Why no certificate can be prepared.
@@ -93,7 +93,7 @@ impl Prepared {
         let (record, tbs) = profile::determine(statement, issuance)?;
         // 3. The bytes are read back and judged.
         lint::run(&tbs, &record, statement, issuance)?;
-        Ok(Self { tbs, record })
+        Ok(Self { tbs, record, authority: issuance.authority.clone() })
     }
 
     /// The bytes to sign.
@@ -113,16 +113,17 @@ impl Prepared {
     /// # Errors
     /// [`CertError::Signature`] when it is not the authority's signature over exactly these bytes.
     pub fn finish(self, signature: &Signature) -> Result<Certificate, CertError> {
-        let authority = self.record.authority_key.key_data();
         // The signature is over our bytes, not over what a parser makes of them.
-        authority.verify(&self.tbs, signature).map_err(|_| CertError::Signature)?;
+        if !self.authority.signed(&self.tbs, signature) {
+            return Err(CertError::Signature);
+        }
         let mut bytes = self.tbs;
         let envelope = Vec::<u8>::try_from(signature.clone()).map_err(|_| CertError::Signature)?;
         encode::put_string(&mut bytes, &envelope)?;
         let certificate = Certificate::from_bytes(&bytes).map_err(|_| CertError::Signature)?;
         // What is handed out is what was verified, byte for byte.
         if certificate.to_bytes().ok().as_deref() == Some(bytes.as_slice())
-            && certificate.signature_key() == authority
+            && certificate.signature_key() == self.authority.key().key_data()
             && certificate.signature() == signature
         {
             Ok(certificate)

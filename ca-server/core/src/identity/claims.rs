@@ -35,6 +35,9 @@ impl Claims {
                 ));
             }
         };
+        if let Some(claim) = &rules.groups {
+            groups_are_here(claim, payload)?;
+        }
         let auth_time = payload.get("auth_time").map(auth_time).transpose()?;
         let methods = payload.get("amr").map(methods).transpose()?.unwrap_or_default();
         let level = payload.get("acr").map(|acr| word("acr", acr)).transpose()?;
@@ -54,6 +57,22 @@ impl Claims {
             sid: payload.get("sid").map(|sid| word("sid", sid)).transpose()?,
         })
     }
+}
+
+/// Refuses a token whose groups are elsewhere (OpenID Connect Core, 5.6.2: aggregated and distributed claims; Entra's
+/// "overage"). Taken for somebody without groups, they would escape what forbids something to a group.
+fn groups_are_here(claim: &str, payload: &Map<String, Value>) -> Result<(), Problem> {
+    let named = payload.get("_claim_names").is_some_and(|names| names.get(claim).is_some());
+    let has = claim == "groups" && payload.get("hasgroups").is_some_and(|has| *has != Value::Bool(false));
+    if !named && !has {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::TokenGroupsElsewhere,
+        format!(
+            "You are in more groups than the identity provider puts into an ID token, and it left out {claim:?}: have it send only groups that are assigned to this application, or roles."
+        ),
+    ))
 }
 
 /// Keeps a stored `null` apart from a claim that is not there: the one is of a wrong shape, the other is no claim.

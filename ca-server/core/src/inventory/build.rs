@@ -1,173 +1,219 @@
-//! From what the files say to what exists: everything is named once, refers to what is there, and groups end somewhere.
+//! From what the files say to what exists: everything is named once, refers to what is there, and contradicts nothing.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use jit_ssh_proto::Name;
 
-use super::{GroupEntry, Host, HostEntry, Inventory, InventoryError, InventoryFile, address};
-
-type Groups<'a> = BTreeMap<Name, &'a GroupEntry>;
+use super::error::{At, Faults};
+use super::groups::{self, Groups, MAX_ABOVE};
+use super::read::{Entries, HostAt, Kind, Tail};
+use super::{
+    Authority, Inventory, InventoryError, InventorySource, KindOfHost, PrincipalStyle, Record, guests, read,
+};
+use crate::place::closest;
 
 /// Every host and group of the files.
 ///
 /// # Errors
-/// The first entry that is wrong.
-pub(super) fn inventory(files: &[(String, InventoryFile)]) -> Result<Inventory, InventoryError> {
-    let groups = groups(files)?;
-    let mut hosts: BTreeMap<&Name, (&str, &HostEntry)> = BTreeMap::new();
-    for (file, entry) in entries(files, |f| &f.host) {
-        let error = |what: String| InventoryError::new(file, format!("host {}: {what}", entry.name));
-        if let Some((first, _)) = hosts.insert(&entry.name, (file, entry)) {
-            return Err(error(format!("it stands in {first} already: keep one of the two")));
-        }
-        if let Some(twice) = first_repeated(&entry.groups) {
-            return Err(error(format!("groups has {twice} twice: name it once")));
-        }
-        if let Some(twice) = first_repeated(&entry.logins) {
-            return Err(error(format!("logins has {twice} twice: name it once")));
-        }
-        if let Some(unknown) = entry.groups.iter().find(|g| !groups.contains_key(*g)) {
-            return Err(error(unknown_group(unknown)));
-        }
-        if let Some(label) = entry.labels.keys().find(|label| label.is_empty()) {
-            return Err(error(format!("labels has the empty name {label:?}: give it one or remove it")));
-        }
-        if let Some(text) = &entry.address {
-            address::check(text).map_err(|what| error(format!("address {text:?} {what}")))?;
+/// What is wrong, by place.
+pub(super) fn inventory(sources: &[InventorySource]) -> Result<Inventory, Vec<InventoryError>> {
+    let mut faults = Faults::new(sources);
+    let entries = read::entries(sources, &mut faults);
+    // What one file does not say because it is broken, another would be blamed for.
+    if !faults.is_empty() {
+        return Err(faults.finish());
+    }
+    let Entries { mut hosts, kinds, tails, addresses, groups, guests } = entries;
+    let first = |at: &usize| hosts.get(*at).map(|host| (host.name.clone(), host.at));
+    let of_kinds: Vec<_> = kinds.iter().map(|(_, at)| first(at)).collect();
+    let of_tails: Vec<_> = tails.iter().map(|(_, at)| first(at)).collect();
+    let mut groups = groups::check(groups, &mut faults);
+    let guests = guests::check(guests, &mut faults);
+    hosts.sort_by(|a, b| (&a.name, a.at).cmp(&(&b.name, b.at)));
+    duplicates(&hosts, &mut faults);
+    for ((kind, _), first) in kinds.iter().zip(&of_kinds) {
+        if let Some((name, at)) = first {
+            check_kind(name, kind, *at, &groups, &mut faults);
         }
     }
-    for (file, entry) in hosts.values() {
-        let error = |what: String| InventoryError::new(file, format!("host {}: {what}", entry.name));
-        if let Some(twice) = first_repeated(&entry.fronts) {
-            return Err(error(format!("fronts has {twice} twice: name it once")));
-        }
-        if entry.fronts.contains(&entry.name) {
-            return Err(error("fronts names the host itself: a bastion's targets are other hosts".into()));
-        }
-        if let Some(unknown) = entry.fronts.iter().find(|target| !hosts.contains_key(*target)) {
-            return Err(error(format!("fronts names {unknown}, which is no host here: add a [[host]]")));
+    for ((tail, _), first) in tails.iter().zip(&of_tails) {
+        if let Some((name, at)) = first {
+            check_tail(name, tail, *at, &hosts, &mut faults);
         }
     }
-    let hosts = hosts.into_values().map(|(_, entry)| (entry.name.clone(), entry.resolve(&groups)));
-    Ok(Inventory {
-        hosts: hosts.collect(),
-        groups: groups.into_iter().map(|(name, g)| (name, g.groups.iter().cloned().collect())).collect(),
-    })
-}
-
-impl InventoryError {
-    fn new(file: &str, what: String) -> Self {
-        Self { file: file.to_string(), what }
+    own_targets(&hosts, &tails, &mut faults);
+    if !faults.is_empty() {
+        return Err(faults.finish());
     }
-}
-
-fn entries<'a, T: 'a>(
-    files: &'a [(String, InventoryFile)],
-    of: impl Fn(&'a InventoryFile) -> &'a Vec<T>,
-) -> impl Iterator<Item = (&'a str, &'a T)> {
-    files.iter().flat_map(move |(name, file)| of(file).iter().map(move |entry| (name.as_str(), entry)))
-}
-
-fn first_repeated(names: &[Name]) -> Option<&Name> {
-    let mut seen = BTreeSet::new();
-    names.iter().find(|name| !seen.insert(*name))
-}
-
-fn unknown_group(name: &Name) -> String {
-    format!("groups names {name}, which is no group here: add a [[group]] or correct the name")
-}
-
-/// Every group; each stands once, names groups that exist, and is not in itself.
-fn groups(files: &[(String, InventoryFile)]) -> Result<Groups<'_>, InventoryError> {
-    let mut groups: BTreeMap<Name, (&str, &GroupEntry)> = BTreeMap::new();
-    for (file, entry) in entries(files, |f| &f.group) {
-        if let Some((first, _)) = groups.insert(entry.name.clone(), (file, entry)) {
-            let what = format!("group {}: it stands in {first} already: keep one of the two", entry.name);
-            return Err(InventoryError::new(file, what));
-        }
+    let mut made = Vec::with_capacity(kinds.len());
+    for ((kind, _), first) in kinds.into_iter().zip(&of_kinds) {
+        let kind = match first {
+            Some((name, at)) => resolve(name, kind, *at, &groups, &mut faults),
+            None => None,
+        };
+        made.extend(kind);
     }
-    for (file, entry) in groups.values() {
-        let error = |what: String| InventoryError::new(file, format!("group {}: {what}", entry.name));
-        if let Some(twice) = first_repeated(&entry.groups) {
-            return Err(error(format!("groups has {twice} twice: name it once")));
-        }
-        if let Some(twice) = first_repeated(&entry.logins) {
-            return Err(error(format!("logins has {twice} twice: name it once")));
-        }
-        if let Some(unknown) = entry.groups.iter().find(|g| !groups.contains_key(*g)) {
-            return Err(error(unknown_group(unknown)));
-        }
+    own_authorities(&hosts, &made, &mut faults);
+    if !faults.is_empty() {
+        return Err(faults.finish());
     }
-    let files: BTreeMap<Name, &str> = groups.iter().map(|(name, (file, _))| (name.clone(), *file)).collect();
-    let groups: Groups<'_> = groups.into_iter().map(|(name, (_, entry))| (name, entry)).collect();
-    if let Some(path) = cycle(&groups) {
-        let names: Vec<&str> = path.iter().map(|name| name.as_str()).collect();
-        let file = path.first().and_then(|name| files.get(*name)).copied().unwrap_or_default();
-        let what = format!("groups are in themselves: {}: remove one of these steps", names.join(" -> "));
-        return Err(InventoryError::new(file, what));
-    }
-    Ok(groups)
-}
-
-/// A path from a group back to itself, if there is one. Without recursion: a chain of groups may be long.
-fn cycle<'a>(groups: &'a Groups<'a>) -> Option<Vec<&'a Name>> {
-    let mut seen: BTreeSet<&Name> = BTreeSet::new();
-    for start in groups.keys() {
-        // The groups on the way here, each with its parents still to be visited.
-        let mut path: Vec<(&Name, core::slice::Iter<'_, Name>)> = Vec::new();
-        let mut on_path: BTreeSet<&Name> = BTreeSet::new();
-        let mut next = Some(start);
-        loop {
-            match next.take() {
-                Some(name) if on_path.contains(name) => {
-                    let around = path.iter().map(|(step, _)| *step).skip_while(|step| *step != name);
-                    return Some(around.chain(core::iter::once(name)).collect());
-                }
-                Some(name) if seen.insert(name) => {
-                    on_path.insert(name);
-                    path.push((name, groups.get(name).map(|g| g.groups.iter()).unwrap_or_default()));
-                }
-                Some(_) | None => {}
-            }
-            let Some((name, parents)) = path.last_mut() else { break };
-            next = parents.next();
-            if next.is_none() {
-                on_path.remove(*name);
-                path.pop();
+    for (number, kind) in made.iter().enumerate() {
+        for name in &kind.above {
+            if let (Some(group), Ok(number)) = (groups.get_mut(name), u32::try_from(number)) {
+                group.kinds.push(number);
             }
         }
     }
-    None
+    by_kind(&hosts, &mut made);
+    let record = |HostAt { name, kind, tail, address, at: _ }| Record { name, kind, tail, address };
+    let hosts = hosts.into_iter().map(record).collect();
+    let tails = tails.into_iter().map(|(Tail { labels, fronts }, _)| super::TailOfHost {
+        labels: labels.into_iter().collect(),
+        fronts: fronts.into_iter().collect(),
+    });
+    Ok(Inventory { hosts, kinds: made, tails: tails.collect(), groups, addresses, guests })
 }
 
-impl HostEntry {
-    /// The host with what its groups, and theirs, add.
-    fn resolve(&self, groups: &Groups<'_>) -> Host {
-        let mut logins: BTreeSet<Name> = self.logins.iter().cloned().collect();
-        let mut seen: BTreeSet<&Name> = BTreeSet::new();
-        let mut style = None;
-        let mut queue: Vec<&Name> = self.groups.iter().collect();
-        while let Some(name) = queue.pop() {
-            if !seen.insert(name) {
-                continue;
-            }
-            if let Some(group) = groups.get(name) {
-                logins.extend(group.logins.iter().cloned());
-                style = style.max(group.principals);
-                queue.extend(&group.groups);
-            }
-        }
-        Host {
-            name: self.name.clone(),
-            groups: self.groups.iter().cloned().collect(),
-            labels: self.labels.clone(),
-            logins,
-            principals: self.principals.or(style).unwrap_or_default(),
-            address: self.address.clone(),
-            fronts: self.fronts.iter().cloned().collect(),
+/// Each host stands once. `hosts` are by name.
+fn duplicates(hosts: &[HostAt], faults: &mut Faults<'_>) {
+    let twice = hosts.iter().zip(hosts.iter().skip(1)).filter(|(first, second)| first.name == second.name);
+    for (first, second) in twice {
+        let place = faults.line(first.at);
+        let name = &second.name;
+        faults.add(second.at, name.as_str(), || {
+            format!("host {name}: it stands in {place} already: keep one of the two")
+        });
+    }
+}
+
+fn check_kind(name: &Name, kind: &Kind, at: At, groups: &Groups, faults: &mut Faults<'_>) {
+    let of = format!("host {name}");
+    groups::once(&of, "groups", &kind.groups, at, faults);
+    groups::once(&of, "logins", &kind.logins, at, faults);
+    groups::exist(&of, &kind.groups, groups, at, faults);
+    if kind.principals == Some(PrincipalStyle::Group) && kind.groups.is_empty() {
+        faults.add(at, "group", || {
+            format!(
+                "{of}: principals says \"group\", but it is in none: name its groups or remove principals"
+            )
+        });
+    }
+}
+
+fn check_tail(name: &Name, tail: &Tail, at: At, hosts: &[HostAt], faults: &mut Faults<'_>) {
+    let of = format!("host {name}");
+    if tail.labels.contains_key("") {
+        faults.add(at, "", || format!("{of}: labels has the empty name \"\": give it one or remove it"));
+    }
+    groups::once(&of, "fronts", &tail.fronts, at, faults);
+    for target in &tail.fronts {
+        if hosts.binary_search_by(|host| host.name.cmp(target)).is_err() {
+            faults.add(at, target.as_str(), || {
+                let meant = match closest(target.as_str(), hosts.iter().map(|host| host.name.as_str())) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => "add a [[host]]".into(),
+                };
+                format!("{of}: fronts names {target}, which is no host here: {meant}")
+            });
         }
     }
+}
+
+/// No bastion fronts itself.
+fn own_targets(hosts: &[HostAt], tails: &[(Tail, usize)], faults: &mut Faults<'_>) {
+    let tail = |host: &HostAt| tails.get(usize::try_from(host.tail).ok()?);
+    for host in hosts {
+        if tail(host).is_some_and(|(tail, _)| tail.fronts.contains(&host.name)) {
+            let name = &host.name;
+            faults.add(host.at, name.as_str(), || {
+                format!("host {name}: fronts names the host itself: a bastion's targets are other hosts")
+            });
+        }
+    }
+}
+
+/// What a kind of hosts is, with what its groups, and theirs, add.
+fn resolve(name: &Name, kind: Kind, at: At, groups: &Groups, faults: &mut Faults<'_>) -> Option<KindOfHost> {
+    let Kind { groups: direct, logins, principals: own } = kind;
+    let Some(above) = groups::above(&direct, groups) else {
+        faults.add(at, name.as_str(), || {
+            format!("host {name}: it is in more than {MAX_ABOVE} groups, those of its groups included: nest them less")
+        });
+        return None;
+    };
+    let mut logins: BTreeSet<Name> = logins.into_iter().collect();
+    let mut by_groups = PrincipalStyle::default();
+    for group in above.iter().filter_map(|name| groups.get(*name)) {
+        logins.extend(group.logins.iter().cloned());
+        by_groups = by_groups.max(group.principals.unwrap_or_default());
+    }
+    let saying = |style| {
+        let says =
+            move |name: &&&Name| groups.get(**name).is_some_and(|group| group.principals == Some(style));
+        above.iter().filter(says).map(|name| (*name).clone())
+    };
+    let principals = own.unwrap_or(by_groups);
+    let (group_principals, authority) = match (principals, own) {
+        (PrincipalStyle::Host, _) => (BTreeSet::new(), Authority::Shared),
+        // It says itself that it answers to its groups.
+        (PrincipalStyle::Group, Some(_)) => {
+            (above.iter().map(|name| (*name).clone()).collect(), Authority::Shared)
+        }
+        (PrincipalStyle::Group, None) => (saying(PrincipalStyle::Group).collect(), Authority::Shared),
+        (PrincipalStyle::Login, Some(_)) => (BTreeSet::new(), Authority::Own),
+        (PrincipalStyle::Login, None) => {
+            let found: Vec<Name> = saying(PrincipalStyle::Login).collect();
+            if let [one, other, ..] = found.as_slice() {
+                faults.add(at, name.as_str(), || {
+                    format!(
+                        "host {name}: the groups {one} and {other} both say principals = \"login\", and it can trust \
+                         the authority of one only: take it out of one, or say principals = \"login\" here for an \
+                         authority of its own"
+                    )
+                });
+                return None;
+            }
+            (BTreeSet::new(), found.into_iter().next().map_or(Authority::Shared, Authority::Group))
+        }
+    };
+    let above = above.into_iter().cloned().collect();
+    let groups = direct.into_iter().collect();
+    Some(KindOfHost { groups, above, logins, principals, group_principals, authority, hosts: Vec::new() })
+}
+
+/// No host has the authority of a group of its name: a certificate for one would be good on the other.
+fn own_authorities(hosts: &[HostAt], kinds: &[KindOfHost], faults: &mut Faults<'_>) {
+    let kind = |host: &HostAt| kinds.get(usize::try_from(host.kind).ok()?);
+    let groups: BTreeSet<&Name> = kinds
+        .iter()
+        .filter_map(|kind| match &kind.authority {
+            Authority::Group(name) => Some(name),
+            Authority::Shared | Authority::Own => None,
+        })
+        .collect();
+    if groups.is_empty() {
+        return;
+    }
+    let own = |host: &&HostAt| kind(host).is_some_and(|kind| matches!(kind.authority, Authority::Own));
+    for HostAt { name, at, .. } in hosts.iter().filter(own).filter(|host| groups.contains(&host.name)) {
+        faults.add(*at, name.as_str(), || {
+            format!(
+                "host {name}: it and the group {name} both say principals = \"login\" and would share the authority \
+                 user-{name}: rename one of them"
+            )
+        });
+    }
+}
+
+/// Tells each kind its hosts, in order.
+fn by_kind(hosts: &[HostAt], kinds: &mut [KindOfHost]) {
+    for (number, host) in hosts.iter().enumerate() {
+        let kind = usize::try_from(host.kind).ok().and_then(|kind| kinds.get_mut(kind));
+        if let (Some(kind), Ok(number)) = (kind, u32::try_from(number)) {
+            kind.hosts.push(number);
+        }
+    }
+    kinds.iter_mut().for_each(|kind| kind.hosts.shrink_to_fit());
 }

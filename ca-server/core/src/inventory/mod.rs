@@ -1,162 +1,280 @@
-//! Which hosts, groups and accounts there are: what the inventory offers exists, nothing else does.
+//! Which hosts, groups and accounts there are: what the inventory offers exists, nothing else does. And the guests whom
+//! somebody answers for.
+//!
+//! A million hosts have few different sets of groups, logins and labels: each set is held once.
 
 mod address;
 mod build;
+mod entry;
+mod error;
+mod groups;
+mod guests;
+mod members;
+mod read;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use jit_ssh_proto::{Account, Name, Place};
-use serde::Deserialize;
+
+pub use self::entry::PrincipalStyle;
+pub use self::error::InventoryError;
+pub use self::guests::{Guest, Sponsor};
+pub use self::members::Members;
+
+use self::groups::Groups;
+pub(crate) use self::guests::Guests;
+use self::read::Part;
+use crate::identity::VerifiedIdentity;
 
 /// One `inventory/*.toml` file, as written.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InventoryFile {
-    /// `[[host]]`
-    #[serde(default)]
-    pub host: Vec<HostEntry>,
-    /// `[[group]]`
-    #[serde(default)]
-    pub group: Vec<GroupEntry>,
+#[derive(Clone, Debug)]
+pub struct InventorySource {
+    /// The file's name, for messages.
+    pub file: String,
+    /// Its text.
+    pub text: String,
 }
 
-/// `[[host]]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HostEntry {
-    /// The name in principals and policies.
-    pub name: Name,
-    /// Groups it is in.
-    #[serde(default)]
-    pub groups: Vec<Name>,
-    /// Free labels, tags of the host in policies.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// Logins it offers, besides those of its groups.
-    #[serde(default)]
-    pub logins: Vec<Name>,
-    /// What its principals are.
-    #[serde(default)]
-    pub principals: Option<PrincipalStyle>,
-    /// Where it is reached, `ADDRESS[:PORT]`, if its name does not say.
-    #[serde(default)]
-    pub address: Option<String>,
-    /// The hosts it is a bastion for.
-    #[serde(default)]
-    pub fronts: Vec<Name>,
-}
-
-/// `[[group]]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GroupEntry {
-    /// The name in principals and policies.
-    pub name: Name,
-    /// Logins that every member offers.
-    #[serde(default)]
-    pub logins: Vec<Name>,
-    /// Groups that this group is in.
-    #[serde(default)]
-    pub groups: Vec<Name>,
-    /// What its members' principals are.
-    #[serde(default)]
-    pub principals: Option<PrincipalStyle>,
-}
-
-/// What the principals of a host are.
-///
-/// In the order of how much they narrow a request: where groups differ and the host says nothing, the last wins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PrincipalStyle {
-    /// `mode:login@host`
-    #[default]
-    Host,
-    /// `mode:login@group/NAME`
-    Group,
-    /// Plain `login`, for devices that can match nothing else; signed by an authority of its own.
-    Login,
-}
-
-/// Every host and group, checked.
+/// Every host, group and guest, checked.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
-    hosts: BTreeMap<Name, Host>,
-    /// Group → the groups it is in.
-    groups: BTreeMap<Name, BTreeSet<Name>>,
+    /// By name.
+    hosts: Vec<Record>,
+    kinds: Vec<KindOfHost>,
+    tails: Vec<TailOfHost>,
+    groups: Groups,
+    /// The addresses of all hosts, one after the other.
+    addresses: String,
+    guests: Guests,
+}
+
+/// What is a host's own; the rest it shares.
+#[derive(Clone, Debug)]
+struct Record {
+    name: Name,
+    kind: u32,
+    tail: u32,
+    /// Empty for none.
+    address: Part,
+}
+
+/// What hosts of the same groups, logins and principals have in common.
+#[derive(Clone, Debug)]
+struct KindOfHost {
+    groups: BTreeSet<Name>,
+    /// These and theirs.
+    above: BTreeSet<Name>,
+    logins: BTreeSet<Name>,
+    principals: PrincipalStyle,
+    group_principals: BTreeSet<Name>,
+    authority: Authority,
+    /// The numbers of these hosts, in order.
+    hosts: Vec<u32>,
+}
+
+/// Which user authority signs for a kind of hosts.
+#[derive(Clone, Debug)]
+enum Authority {
+    /// The one for all who can tell places apart.
+    Shared,
+    /// The host's own.
+    Own,
+    /// This group's.
+    Group(Name),
+}
+
+/// What hosts of the same labels and targets have in common.
+#[derive(Clone, Debug)]
+struct TailOfHost {
+    /// By name.
+    labels: Box<[(String, String)]>,
+    fronts: BTreeSet<Name>,
 }
 
 /// A host and what it offers.
-#[derive(Clone, Debug)]
-pub struct Host {
-    /// Its name.
-    pub name: Name,
-    /// The groups it is in directly.
-    pub groups: BTreeSet<Name>,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
-    /// Every login it offers: its own and those of its groups, nested ones too.
-    pub logins: BTreeSet<Name>,
-    /// What its principals are.
-    pub principals: PrincipalStyle,
-    /// Where it is reached.
-    pub address: Option<String>,
-    /// The hosts it is a bastion for.
-    pub fronts: BTreeSet<Name>,
+#[derive(Clone, Copy)]
+pub struct Host<'a> {
+    record: &'a Record,
+    kind: &'a KindOfHost,
+    tail: &'a TailOfHost,
+    addresses: &'a str,
 }
 
-/// What is wrong with an inventory: which file, which entry, what to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: {what}")]
-pub struct InventoryError {
-    /// The file.
-    pub file: String,
-    /// What is wrong there.
-    pub what: String,
+impl<'a> Host<'a> {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'a Name {
+        &self.record.name
+    }
+
+    /// The groups it is in directly.
+    #[must_use]
+    pub fn groups(self) -> &'a BTreeSet<Name> {
+        &self.kind.groups
+    }
+
+    /// Every group it is in, nested ones included.
+    #[must_use]
+    pub fn all_groups(self) -> &'a BTreeSet<Name> {
+        &self.kind.above
+    }
+
+    /// Labels, by name.
+    pub fn labels(self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> {
+        self.tail.labels.iter().map(|(name, of)| (name.as_str(), of.as_str()))
+    }
+
+    /// Every login it offers: its own and those of its groups, nested ones too.
+    #[must_use]
+    pub fn logins(self) -> &'a BTreeSet<Name> {
+        &self.kind.logins
+    }
+
+    /// What its principals are.
+    #[must_use]
+    pub fn principals(self) -> PrincipalStyle {
+        self.kind.principals
+    }
+
+    /// The groups whose principals (`mode:login@group/NAME`) it answers to, nested ones included.
+    #[must_use]
+    pub fn group_principals(self) -> &'a BTreeSet<Name> {
+        &self.kind.group_principals
+    }
+
+    /// Where it can match nothing but logins: the host or group whose user authority (`user-NAME`) signs for it.
+    #[must_use]
+    pub fn authority(self) -> Option<&'a Name> {
+        match &self.kind.authority {
+            Authority::Shared => None,
+            Authority::Own => Some(self.name()),
+            Authority::Group(name) => Some(name),
+        }
+    }
+
+    /// Where it is reached.
+    #[must_use]
+    pub fn address(self) -> Option<&'a str> {
+        let Part { start, len } = self.record.address;
+        let (start, len) = (usize::try_from(start).ok()?, usize::try_from(len).ok()?);
+        self.addresses.get(start..start.checked_add(len)?).filter(|text| !text.is_empty())
+    }
+
+    /// The hosts it is a bastion for.
+    #[must_use]
+    pub fn fronts(self) -> &'a BTreeSet<Name> {
+        &self.tail.fronts
+    }
+}
+
+impl fmt::Debug for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("name", self.name())
+            .field("groups", self.groups())
+            .field("logins", self.logins())
+            .field("principals", &self.principals())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Inventory {
-    /// Merges files (name, contents): a host or group stands in one place only; groups must exist and have no cycle.
+    /// Merges files: each host, group and guest stands in one place only, groups must exist and have no circle, and
+    /// nothing contradicts anything.
     ///
     /// # Errors
-    /// The first entry that is wrong.
-    pub fn build(files: &[(String, InventoryFile)]) -> Result<Self, InventoryError> {
-        build::inventory(files)
+    /// What is wrong, by place; the first twenty.
+    pub fn read(sources: &[InventorySource]) -> Result<Self, Vec<InventoryError>> {
+        build::inventory(sources)
     }
 
     /// The host of an account, if the inventory offers that account: an account of one host, with a login that the
     /// host or one of its groups names.
     #[must_use]
-    pub fn account(&self, account: &Account) -> Option<&Host> {
+    pub fn account(&self, account: &Account) -> Option<Host<'_>> {
         match &account.place {
-            Place::Host(name) => self.hosts.get(name).filter(|host| host.logins.contains(&account.login)),
+            Place::Host(name) => self.host(name).filter(|host| host.logins().contains(&account.login)),
             Place::Group(_) => None,
         }
+    }
+
+    /// The host of that name.
+    #[must_use]
+    pub fn host(&self, name: &Name) -> Option<Host<'_>> {
+        let found = self.hosts.binary_search_by(|host| host.name.cmp(name)).ok()?;
+        self.view(self.hosts.get(found)?)
+    }
+
+    /// Every host, by name.
+    pub fn hosts(&self) -> impl Iterator<Item = Host<'_>> {
+        self.hosts.iter().filter_map(|record| self.view(record))
+    }
+
+    /// How many hosts there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
     }
 
     /// The groups that a group is in directly.
     #[must_use]
     pub fn group(&self, name: &Name) -> Option<&BTreeSet<Name>> {
-        self.groups.get(name)
+        self.groups.get(name).map(|group| &group.parents)
     }
 
-    /// The host of that name.
+    /// Every group with the groups it is in directly, by name.
+    pub fn groups(&self) -> impl ExactSizeIterator<Item = (&Name, &BTreeSet<Name>)> {
+        self.groups.iter().map(|(name, group)| (name, &group.parents))
+    }
+
+    /// The hosts that are in a group, directly or by nesting, by name; none if there is no such group.
     #[must_use]
-    pub fn host(&self, name: &Name) -> Option<&Host> {
-        self.hosts.get(name)
+    pub fn members(&self, group: &Name) -> Members<'_> {
+        let kinds = self.groups.get(group).map(|group| group.kinds.as_slice()).unwrap_or_default();
+        let hosts = |kind: &u32| Some(self.kinds.get(usize::try_from(*kind).ok()?)?.hosts.as_slice());
+        Members::new(self, kinds.iter().filter_map(hosts))
     }
 
-    /// Every host, by name.
-    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
-        self.hosts.values()
+    /// What a group says of its members' principals.
+    #[must_use]
+    pub fn principals_of_group(&self, group: &Name) -> Option<PrincipalStyle> {
+        self.groups.get(group)?.principals
     }
 
-    /// Every group with the groups it is in, by name.
-    pub fn groups(&self) -> impl Iterator<Item = (&Name, &BTreeSet<Name>)> {
-        self.groups.iter()
+    /// The guest entries that are for this identity: by name, by e-mail address, or both.
+    pub fn guest(&self, identity: &VerifiedIdentity) -> impl Iterator<Item = &Guest> {
+        self.guests.of(identity)
+    }
+
+    /// Every guest, by issuer.
+    pub fn guests(&self) -> impl Iterator<Item = &Guest> {
+        self.guests.all()
+    }
+
+    /// The guests, apart from all else.
+    pub(crate) fn guest_book(&self) -> &Guests {
+        &self.guests
+    }
+
+    fn at(&self, number: u32) -> Option<Host<'_>> {
+        self.view(self.hosts.get(usize::try_from(number).ok()?)?)
+    }
+
+    fn view<'a>(&'a self, record: &'a Record) -> Option<Host<'a>> {
+        let kind = self.kinds.get(usize::try_from(record.kind).ok()?)?;
+        let tail = self.tails.get(usize::try_from(record.tail).ok()?)?;
+        Some(Host { record, kind, tail, addresses: &self.addresses })
     }
 }

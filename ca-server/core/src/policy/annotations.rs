@@ -6,7 +6,9 @@ use alloc::string::String;
 use cedar_policy::{Effect, Policy};
 use jit_ssh_proto::{Name, Span, Text};
 
-/// What a permit demands and limits.
+use super::review::closest;
+
+/// What a permit demands and limits, and what it is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Offer {
     /// `@ttl`, or the configured default.
@@ -19,6 +21,10 @@ pub(super) struct Offer {
     pub(super) verify: bool,
     /// `@break_glass`: an offer only under break-glass.
     pub(super) break_glass: bool,
+    /// `@notify`: who is told when the offer is taken.
+    pub(super) notify: Option<String>,
+    /// `@title`: what the offer is for, in the words of who wrote it.
+    pub(super) title: Option<String>,
 }
 
 /// `@approvals("1 of sre-leads")`
@@ -65,8 +71,15 @@ pub(super) fn read(policy: &Policy, default_ttl: Span) -> Result<Annotations, An
     let effect = policy.effect();
     let mut id = None;
     let mut message = None;
-    let mut offer =
-        Offer { ttl: default_ttl, approvals: None, pin_source: false, verify: false, break_glass: false };
+    let mut offer = Offer {
+        ttl: default_ttl,
+        approvals: None,
+        pin_source: false,
+        verify: false,
+        break_glass: false,
+        notify: None,
+        title: None,
+    };
     for (name, value) in policy.annotations() {
         let wrong = |what: String| AnnotationError { name: name.into(), what };
         let terms_of_a_permit =
@@ -82,9 +95,8 @@ pub(super) fn read(policy: &Policy, default_ttl: Span) -> Result<Annotations, An
                 offer.ttl = value.parse().map_err(|e| wrong(format!("@ttl {value:?} {e}")))?;
             }
             "message" => message = Some(visible(name, value).map_err(wrong)?),
-            "title" | "notify" => {
-                visible(name, value).map_err(wrong)?;
-            }
+            "title" => offer.title = Some(visible(name, value).map_err(wrong)?),
+            "notify" => offer.notify = Some(visible(name, value).map_err(wrong)?),
             "approvals" => offer.approvals = Some(approvals(value).map_err(wrong)?),
             "source" if value == "pin" => offer.pin_source = true,
             "source" => return Err(wrong(format!("@source {value:?} is not known: write @source(\"pin\")"))),
@@ -93,12 +105,7 @@ pub(super) fn read(policy: &Policy, default_ttl: Span) -> Result<Annotations, An
             }
             "verify" => offer.verify = true,
             "break_glass" => offer.break_glass = true,
-            _ => {
-                return Err(wrong(format!(
-                    "@{name} is not known: use id, title, message, ttl, approvals, source, verify, notify or \
-                     break_glass"
-                )));
-            }
+            _ => return Err(wrong(unknown(name))),
         }
     }
     let rule = match effect {
@@ -106,6 +113,20 @@ pub(super) fn read(policy: &Policy, default_ttl: Span) -> Result<Annotations, An
         Effect::Forbid => Rule::Forbid(message),
     };
     Ok(Annotations { id, rule })
+}
+
+/// Every annotation that means something.
+const KNOWN: [&str; 9] =
+    ["id", "title", "message", "ttl", "approvals", "source", "verify", "notify", "break_glass"];
+
+fn unknown(name: &str) -> String {
+    match closest(name, KNOWN) {
+        Some(meant) => format!("@{name} is not known: did you mean @{meant}?"),
+        None => {
+            let (last, others) = KNOWN.split_last().map_or(("", String::new()), |(l, o)| (*l, o.join(", ")));
+            format!("@{name} is not known: use {others} or {last}")
+        }
+    }
 }
 
 fn visible(name: &str, value: &str) -> Result<String, String> {

@@ -5,87 +5,32 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use cedar_policy::{
-    ActionConstraint, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
-};
-use cedar_policy_core::ast::{
-    self, Context, EntityUID, EntityUIDEntry, Expr, Literal, Request, SlotEnv, ValueKind,
-};
-use cedar_policy_core::entities::Entities;
-use cedar_policy_core::evaluator::Evaluator;
-use cedar_policy_core::extensions::Extensions;
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use jit_ssh_proto::Span;
 use miette::Diagnostic;
-use serde_json::Value;
 
 use super::annotations::{self, Rule};
+use super::conditions::{Condition, Conditions};
 use super::facts::Looked;
-use super::scan::{self, Statement, position};
-use super::verb::{self, Scope};
+use super::scan::{self, Statement};
+use super::verb;
 use super::{PolicyError, PolicySource};
+use crate::place::{one_line, position};
 
-/// The schema, as `docs/` shows it.
-pub(super) const SCHEMA: &str = include_str!("schema.cedarschema");
+/// What policies may speak about: the Cedar schema, with its version in the first line, for editors too.
+pub const SCHEMA: &str = include_str!("schema.cedarschema");
 
 /// Validated policies and what their annotations say.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    /// Every policy.
-    pub(super) all: Vec<Condition>,
-    /// The permits for logins without their actions and conditions: whether somebody has any part in a host.
-    pub(super) parts: Vec<Condition>,
+    /// When each matches.
+    pub(super) conditions: Conditions,
     /// The permits whose action scope names one of the CA's own verbs: no other counts for these.
-    pub(super) verbs: Vec<Condition>,
+    pub(super) verbs: BTreeSet<PolicyId>,
     /// What each policy is.
     pub(super) rules: BTreeMap<PolicyId, Rule>,
-    /// If a policy looks at `context.duration`: every length that an offer gives, the longest first. Else empty: then
-    /// the length is of no consequence for what matches.
-    pub(super) lengths: Vec<Span>,
     /// What policies look at of the context.
     pub(super) looked: Looked,
-}
-
-/// When a policy matches.
-#[derive(Debug)]
-pub(super) struct Condition {
-    id: PolicyId,
-    /// The actions that it speaks of, if not of all: no need to ask it about others.
-    actions: Option<BTreeSet<EntityUID>>,
-    /// All else that it asks, as one expression.
-    holds: Expr,
-}
-
-impl Condition {
-    fn of(policy: &Policy) -> Self {
-        let ast: &ast::Policy = policy.as_ref();
-        // No action is in another here, so that what is in a list is one of it.
-        let actions = match policy.action_constraint() {
-            ActionConstraint::Any => None,
-            ActionConstraint::Eq(uid) => Some(BTreeSet::from([uid.into()])),
-            ActionConstraint::In(uids) => Some(uids.into_iter().map(Into::into).collect()),
-        };
-        let when = ast.non_scope_constraints().cloned().unwrap_or_else(|| Expr::val(true));
-        Self { id: policy.id().clone(), actions, holds: Expr::and(scope(ast), when) }
-    }
-
-    /// The same for any action and without conditions: what is left says who has a part in what.
-    fn part(policy: &Policy) -> Self {
-        Self { id: policy.id().clone(), actions: None, holds: scope(policy.as_ref()) }
-    }
-}
-
-/// Whom and which accounts a policy is about.
-fn scope(policy: &ast::Policy) -> Expr {
-    Expr::and(policy.principal_constraint().as_expr(), policy.resource_constraint().as_expr())
-}
-
-/// One question to all policies.
-#[derive(Clone, Debug)]
-pub(super) struct Question {
-    pub(super) principal: EntityUID,
-    pub(super) action: EntityUID,
-    pub(super) resource: EntityUID,
-    pub(super) context: Context,
 }
 
 /// Where a policy stands.
@@ -115,47 +60,7 @@ fn fault(source: &PolicySource, offset: usize, what: impl Into<String>) -> Polic
     PolicyError { file: source.file.clone(), line, column, what: what.into() }
 }
 
-/// One visible line, whatever the policy has in it.
-fn one_line(text: &str) -> String {
-    let escape = |c: char| if c.is_ascii_graphic() { String::from(c) } else { c.escape_debug().to_string() };
-    text.split_whitespace().map(|word| word.chars().map(escape).collect()).collect::<Vec<String>>().join(" ")
-}
-
 impl Compiled {
-    /// The policies of a set that match. Cedar's own authorizer would go on without those that fail, and say nothing of
-    /// permits where something forbids.
-    ///
-    /// # Errors
-    /// Those that failed.
-    pub(super) fn matched<'a>(
-        policies: &'a [Condition],
-        question: Question,
-        entities: &Entities,
-    ) -> Result<BTreeSet<&'a PolicyId>, BTreeSet<PolicyId>> {
-        let Question { principal, action, resource, context } = question;
-        let speaks_of = |policy: &&Condition| policy.actions.as_ref().is_none_or(|of| of.contains(&action));
-        let policies: Vec<&Condition> = policies.iter().filter(speaks_of).collect();
-        let known = |uid| EntityUIDEntry::known(uid, None);
-        let request = Request::new_unchecked(known(principal), known(action), known(resource), Some(context));
-        let evaluator = Evaluator::new(request, entities, Extensions::all_available());
-        // No policy of ours is a template with slots to fill.
-        let slots = SlotEnv::new();
-        let (mut matched, mut errors) = (BTreeSet::new(), BTreeSet::new());
-        for policy in policies {
-            match evaluator.interpret(&policy.holds, &slots) {
-                Ok(ast::Value { value: ValueKind::Lit(Literal::Bool(true)), loc: _ }) => {
-                    matched.insert(&policy.id);
-                }
-                Ok(ast::Value { value: ValueKind::Lit(Literal::Bool(false)), loc: _ }) => {}
-                // Cedar takes nothing for a condition but yes and no.
-                Ok(_) | Err(_) => {
-                    errors.insert(policy.id.clone());
-                }
-            }
-        }
-        if errors.is_empty() { Ok(matched) } else { Err(errors) }
-    }
-
     /// Parses, names, validates.
     ///
     /// # Errors
@@ -218,9 +123,6 @@ impl Compiled {
             Vec::from([PolicyError { file: "policies".into(), line: 1, column: 1, what: one_line(&what) }])
         };
         let all = PolicySet::from_policies(policies.iter().cloned()).map_err(|e| nowhere(e.to_string()))?;
-        let permits = || policies.iter().filter(|p| p.effect() == Effect::Permit);
-        let verbs = permits().filter(|p| verb::scope(p).names_verbs()).map(Condition::of).collect();
-        let parts = permits().filter(|p| verb::scope(p) != Scope::Verbs).map(Condition::part).collect();
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|e| nowhere(e.to_string()))?;
         let result = Validator::new(schema).validate(&all, ValidationMode::Strict);
         let place = |id: &PolicyId, found: &dyn Diagnostic| match origins.get(id) {
@@ -243,10 +145,15 @@ impl Compiled {
             errors.dedup();
             return Err(errors);
         }
-        let looked = looked(policies);
-        let lengths = if looked.at("duration") { lengths(policies, &rules) } else { Vec::new() };
-        let all = policies.iter().map(Condition::of).collect();
-        Ok(Self { all, parts, verbs, rules, lengths, looked })
+        let conditions: Vec<Condition> = policies
+            .iter()
+            .filter_map(|policy| Some(Condition::of(policy, rules.get(policy.id())?)))
+            .collect();
+        let conditions = Conditions::new(policies, conditions);
+        let names_verbs = |p: &&Policy| p.effect() == Effect::Permit && verb::scope(p).names_verbs();
+        let verbs = policies.iter().filter(names_verbs).map(|policy| policy.id().clone()).collect();
+        let looked = conditions.looked();
+        Ok(Self { conditions, verbs, rules, looked })
     }
 }
 
@@ -284,48 +191,4 @@ fn terms_of_a_verb<'a>(policy: &Policy, statement: &Statement<'a>) -> Option<(&'
     }
     let is_term = |name: &str| matches!(name, "ttl" | "approvals" | "source" | "verify" | "break_glass");
     statement.annotations.iter().find(|(name, _)| is_term(name)).copied()
-}
-
-/// The different lengths of offers, the longest first.
-fn lengths(policies: &[Policy], rules: &BTreeMap<PolicyId, Rule>) -> Vec<Span> {
-    let mut lengths: Vec<Span> = policies
-        .iter()
-        .filter(|policy| verb::scope(policy) != Scope::Verbs)
-        .filter_map(|policy| match rules.get(policy.id())? {
-            Rule::Permit(offer) => Some(offer.ttl),
-            Rule::Forbid(_) => None,
-        })
-        .collect();
-    lengths.sort_unstable_by(|a, b| b.cmp(a));
-    lengths.dedup();
-    lengths
-}
-
-/// What policies may look at of the context; everything on doubt.
-fn looked(policies: &[Policy]) -> Looked {
-    let mut members = BTreeSet::new();
-    let understood =
-        policies.iter().all(|policy| policy.to_json().is_ok_and(|json| collect(&json, &mut members)));
-    if understood { Looked::At(members) } else { Looked::Everything }
-}
-
-/// Collects the members of the context that are named; false if that is not all that is made of it.
-///
-/// In Cedar's JSON form, `context.x` is `{".": {"left": {"Var": "context"}, "attr": "x"}}`, and `context has x` is the
-/// same under `has`. Any other use of `context` hands it on whole.
-fn collect(json: &Value, members: &mut BTreeSet<String>) -> bool {
-    let is_context = |v: &Value| v.get("Var").and_then(Value::as_str) == Some("context");
-    match json {
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
-        Value::Array(items) => items.iter().all(|item| collect(item, members)),
-        Value::Object(_) if is_context(json) => false,
-        Value::Object(fields) => fields.iter().all(|(key, value)| {
-            let of_context = matches!(key.as_str(), "." | "has") && value.get("left").is_some_and(is_context);
-            if !of_context {
-                return collect(value, members);
-            }
-            let member = value.get("attr").and_then(Value::as_str);
-            member.map(|member| members.insert(member.to_string())).is_some()
-        }),
-    }
 }

@@ -11,7 +11,7 @@ use cedar_policy_core::entities::Entities;
 use jit_ssh_proto::{Account, Action, Code, Span, UserKey};
 
 use super::annotations::{Approvals, Offer, Rule};
-use super::compile::{Compiled, Question as Put};
+use super::conditions::Question as Put;
 use super::facts::{self, Asking, Untold};
 use super::{Allowed, Circumstances, Decision, Rules, refusal};
 use crate::identity::VerifiedIdentity;
@@ -59,7 +59,7 @@ struct Question<'a> {
     request: &'a AccessRequest,
     key: &'a UserKey,
     at: &'a Circumstances,
-    accounts: Vec<(&'a Account, &'a Host)>,
+    accounts: Vec<(&'a Account, Host<'a>)>,
     principal: EntityUID,
     entities: Entities,
 }
@@ -82,8 +82,12 @@ pub(super) fn decide(
     if request.break_glass() && !identity.is_privileged() {
         return Decision::Denied(refusal::not_privileged(identity, "break glass"));
     }
+    // Nor are guests asked about any more when their last day is over.
+    if let Some(denial) = rules.ended(identity, at) {
+        return Decision::Denied(denial);
+    }
     // 1. What the inventory does not offer does not exist.
-    let mut accounts: Vec<(&Account, &Host)> = Vec::new();
+    let mut accounts: Vec<(&Account, Host<'_>)> = Vec::new();
     for account in request.accounts() {
         match rules.inventory.account(account) {
             Some(host) => accounts.push((account, host)),
@@ -97,25 +101,48 @@ pub(super) fn decide(
     let question = Question { rules, identity, request, key, at, accounts, principal, entities };
 
     // 2. How long: what was asked, or what the offers give.
-    match (request.duration(), rules.compiled.lengths.as_slice()) {
-        (None, lengths @ [_, ..]) => question.longest(lengths),
-        (asked, _) => question.decide(asked),
+    match request.duration() {
+        Some(asked) => question.decide(Some(asked)),
+        None => question.longest(),
     }
 }
 
 impl<'a> Question<'a> {
     /// Where policies look at the duration, a request without one is asked for each length that an offer gives, the
     /// longest first, as though it had named it: so that no policy is told of another length than the one that is
-    /// given.
-    fn longest(&self, lengths: &[Span]) -> Decision {
-        let mut last = refusal::no_access();
-        for length in lengths {
-            match self.decide(Some(*length)) {
-                Decision::Denied(denial) if denial.code != Code::PolicyError => last = denial,
+    /// given. Only policies whose scope fits count, for what they look at and for what they give.
+    fn longest(&self) -> Decision {
+        let Ok(lengths) = self.lengths() else {
+            return Decision::Denied(refusal::failed(&BTreeSet::new()));
+        };
+        let mut last = None;
+        for length in lengths.into_iter().rev() {
+            match self.decide(Some(length)) {
+                Decision::Denied(denial) if denial.code != Code::PolicyError => last = Some(denial),
                 decision @ (Decision::Allowed(_) | Decision::Denied(_)) => return decision,
             }
         }
-        Decision::Denied(last)
+        last.map_or_else(|| self.decide(None), Decision::Denied)
+    }
+
+    /// The lengths that a request without one is decided for; none if the length is of no consequence for what
+    /// matches.
+    fn lengths(&self) -> Result<BTreeSet<Span>, Untold> {
+        let (mut lengths, mut looked_at) = (BTreeSet::new(), false);
+        let Rules { vocabulary, compiled, .. } = self.rules;
+        // Most sets have no such policy at all.
+        if !compiled.looked.at("duration") {
+            return Ok(lengths);
+        }
+        for (account, _) in &self.accounts {
+            for action in self.request.actions() {
+                let asked = (&self.principal, &vocabulary.action(action)?, &vocabulary.account(account));
+                let (given, looks) = compiled.conditions.lengths(asked, &self.entities);
+                lengths.extend(given);
+                looked_at |= looks;
+            }
+        }
+        Ok(if looked_at { lengths } else { BTreeSet::new() })
     }
 
     fn decide(&self, asked: Option<Span>) -> Decision {
@@ -133,8 +160,8 @@ impl<'a> Question<'a> {
             return Decision::Denied(denial);
         }
         // 5. What is allowed may still be beyond this version.
-        match self.accounts.iter().find(|(_, host)| host.principals == PrincipalStyle::Login) {
-            Some((_, host)) => Decision::Denied(refusal::login_style(&host.name)),
+        match self.accounts.iter().find(|(_, host)| host.principals() == PrincipalStyle::Login) {
+            Some((_, host)) => Decision::Denied(refusal::login_style(host.name())),
             None => self.allow(&verdicts),
         }
     }
@@ -181,7 +208,7 @@ impl<'a> Question<'a> {
             resource: vocabulary.account(account),
             context,
         };
-        Compiled::matched(&self.rules.compiled.all, question, &self.entities).map_err(Verdict::Failed)
+        self.rules.compiled.conditions.matched(question, &self.entities).map_err(Verdict::Failed)
     }
 
     /// Puts one question to Cedar. Any error in any policy is a no, also where Cedar alone would go on without it.
@@ -205,21 +232,15 @@ impl<'a> Question<'a> {
         let Rules { vocabulary, compiled, inventory, .. } = self.rules;
         let Some(host) = inventory.account(account) else { return Ok(false) };
         let logins: Vec<Account> = host
-            .logins
+            .logins()
             .iter()
             .map(|login| Account { login: login.clone(), place: account.place.clone() })
             .collect();
         let accounts = logins.iter().map(|account| (account, host));
         let entities = vocabulary.entities(self.identity, accounts)?;
         for login in &logins {
-            let question = Put {
-                principal: self.principal.clone(),
-                action: vocabulary.action(action)?,
-                resource: vocabulary.account(login),
-                context: Context::empty(),
-            };
-            let parts = Compiled::matched(&compiled.parts, question, &entities).map_err(Verdict::Failed)?;
-            if !parts.is_empty() {
+            let asked = (&self.principal, &vocabulary.action(action)?, &vocabulary.account(login));
+            if compiled.conditions.has_offer(asked, &entities) {
                 return Ok(true);
             }
         }

@@ -3,7 +3,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -17,7 +17,7 @@ use jit_ssh_proto::{Account, Action, Name};
 use super::Verb;
 use super::facts::Untold;
 use crate::identity::{IdentityKind, VerifiedIdentity};
-use crate::inventory::{Host, Inventory};
+use crate::inventory::{Guest, Guests, Host, Inventory};
 
 /// The types and actions of the schema, parsed once, and the host groups of the inventory.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ pub(super) struct Vocabulary {
     actions: BTreeMap<Action, EntityUID>,
     action: EntityType,
     request: EntityType,
+    guests: Guests,
     /// Each group with those above it, itself first.
     groups: BTreeMap<Name, Vec<Arc<Entity>>>,
 }
@@ -47,11 +48,11 @@ fn entity<'a>(
     attributes: impl IntoIterator<Item = Attribute>,
     parents: impl Iterator<Item = EntityUID>,
     above: impl Iterator<Item = &'a EntityUID>,
-    tags: &BTreeMap<String, String>,
+    tags: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Entity {
     let value = |value: Value| PartialValue::Value(value);
     let attributes = attributes.into_iter().map(|(name, of)| (name.into(), value(of)));
-    let tags = tags.iter().map(|(name, of)| (name.as_str().into(), value(of.as_str().into())));
+    let tags = tags.map(|(name, of)| (name.into(), value(of.into())));
     // Cedar wants the two apart; it puts them so itself.
     let none = core::iter::empty().collect();
     let mut entity = Entity::new_with_attr_partial_value(uid, attributes, none, parents.collect(), tags);
@@ -73,6 +74,7 @@ impl Vocabulary {
             actions: Action::ALL.into_iter().map(|a| (a, uid(&action, a.as_str()))).collect(),
             action,
             request: kind("Request")?,
+            guests: inventory.guest_book().clone(),
             groups: groups(&host_group, inventory)?,
             host_group,
         })
@@ -104,7 +106,7 @@ impl Vocabulary {
     pub(super) fn entities<'a>(
         &self,
         identity: &VerifiedIdentity,
-        accounts: impl Iterator<Item = (&'a Account, &'a Host)>,
+        accounts: impl Iterator<Item = (&'a Account, Host<'a>)>,
     ) -> Result<Entities, Untold> {
         let mut entities = Vec::from([Arc::new(self.person(identity))]);
         let mut hosts: BTreeSet<&Name> = BTreeSet::new();
@@ -112,16 +114,22 @@ impl Vocabulary {
         for (account, host) in accounts {
             let above = self.above(host)?;
             let groups = || above.iter().map(|group| group.uid());
-            let uid_of_host = uid(&self.host, host.name.as_str());
+            let uid_of_host = uid(&self.host, host.name().as_str());
             let attributes =
                 [("login", account.login.as_str().into()), ("host", Value::from(uid_of_host.clone()))];
             let parent = core::iter::once(uid_of_host.clone());
             let uid_of_account = self.account(account);
-            entities.push(Arc::new(entity(uid_of_account, attributes, parent, groups(), &BTreeMap::new())));
-            if hosts.insert(&host.name) {
-                let name = [("name", host.name.as_str().into())];
-                let parents = host.groups.iter().map(|g| uid(&self.host_group, g.as_str()));
-                entities.push(Arc::new(entity(uid_of_host, name, parents, groups(), &host.labels)));
+            entities.push(Arc::new(entity(
+                uid_of_account,
+                attributes,
+                parent,
+                groups(),
+                core::iter::empty(),
+            )));
+            if hosts.insert(host.name()) {
+                let name = [("name", host.name().as_str().into())];
+                let parents = host.groups().iter().map(|g| uid(&self.host_group, g.as_str()));
+                entities.push(Arc::new(entity(uid_of_host, name, parents, groups(), host.labels())));
                 // A group may be above several hosts, and is told once.
                 entities.extend(above.into_iter().filter(|group| told.insert(Arc::as_ptr(group))).cloned());
             }
@@ -137,9 +145,9 @@ impl Vocabulary {
     }
 
     /// The groups that a host is in, directly or not, some perhaps more than once.
-    fn above(&self, host: &Host) -> Result<Vec<&Arc<Entity>>, Untold> {
+    fn above(&self, host: Host<'_>) -> Result<Vec<&Arc<Entity>>, Untold> {
         let mut above = Vec::new();
-        for name in &host.groups {
+        for name in host.groups() {
             above.extend(self.groups.get(name).ok_or(Untold)?);
         }
         Ok(above)
@@ -152,8 +160,11 @@ impl Vocabulary {
         ]);
         attributes.extend(identity.login().map(|login| ("login", login.as_str().into())));
         attributes.extend(identity.email().map(|email| ("email", email.into())));
-        let groups = identity.groups().iter().map(|g| uid(&self.group, g.as_str()));
-        entity(self.principal(identity), attributes, groups, core::iter::empty(), identity.tags())
+        // What a guest is let into counts until their last day is over; then nothing is asked any more.
+        let as_guest = self.guests.of(identity).flat_map(Guest::groups);
+        let groups = identity.groups().iter().chain(as_guest).map(|g| uid(&self.group, g.as_str()));
+        let tags = identity.tags().iter().map(|(name, of)| (name.as_str(), of.as_str()));
+        entity(self.principal(identity), attributes, groups, core::iter::empty(), tags)
     }
 }
 
@@ -175,7 +186,7 @@ fn groups(kind: &EntityType, inventory: &Inventory) -> Result<BTreeMap<Name, Vec
         let direct = parents.iter().map(|parent| uid(kind, parent.as_str()));
         let all: Vec<EntityUID> =
             above.get(name).into_iter().flatten().map(|parent| uid(kind, parent.as_str())).collect();
-        let entity = entity(uid(kind, name.as_str()), [], direct, all.iter(), &BTreeMap::new());
+        let entity = entity(uid(kind, name.as_str()), [], direct, all.iter(), core::iter::empty());
         entities.insert(name, Arc::new(entity));
     }
     above

@@ -36,6 +36,17 @@ pub(super) enum Looked {
 }
 
 impl Looked {
+    /// What either looks at.
+    pub(super) fn and(self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::At(mut members), Self::At(others)) => {
+                members.extend(others.iter().cloned());
+                Self::At(members)
+            }
+            (Self::Everything, _) | (_, Self::Everything) => Self::Everything,
+        }
+    }
+
     /// Whether a policy may look at this member.
     pub(super) fn at(&self, member: &str) -> bool {
         match self {

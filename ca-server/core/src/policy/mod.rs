@@ -2,10 +2,14 @@
 
 mod annotations;
 mod compile;
+mod conditions;
 mod decide;
 mod entities;
 mod facts;
+mod format;
+mod index;
 mod refusal;
+mod review;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -20,8 +24,11 @@ use jit_ssh_proto::{Code, Name, Span, Timestamp, UserKey};
 use sha2::{Digest, Sha256};
 
 use self::compile::Compiled;
+pub use self::compile::SCHEMA;
 use self::entities::Vocabulary;
 use self::facts::{Functions, Looked};
+pub use self::format::format;
+pub use self::review::{Finding, Lint, Mentioned, Severity, Surroundings, mentioned, review};
 pub use self::verb::{Leave, Verb};
 
 use crate::identity::VerifiedIdentity;
@@ -164,9 +171,23 @@ impl Rules {
         verb::may(self, identity, verb, key, at)
     }
 
+    /// Why nothing is to be asked of policy for somebody: they are a guest whose last day is over.
+    fn ended(&self, identity: &VerifiedIdentity, at: &Circumstances) -> Option<Denial> {
+        let ended = self.inventory.guest(identity).find(|guest| guest.ended(&at.local.date));
+        ended.map(refusal::guest_ended)
+    }
+
     /// What a context is made with: the extension functions, and which members policies look at.
     fn telling(&self) -> (&Functions, &Looked) {
         (&self.functions, &self.compiled.looked)
+    }
+
+    /// The same, asking every policy about everything: to compare with, in answers and in time.
+    #[cfg(any(test, feature = "naive"))]
+    #[must_use]
+    pub fn asking_everything(mut self) -> Self {
+        self.compiled.conditions.forget_index();
+        self
     }
 
     /// SHA-256 over policies and inventory, lower-case hex: which set decided.
@@ -185,6 +206,11 @@ impl Rules {
     #[must_use]
     pub fn len(&self) -> usize {
         self.compiled.rules.len()
+    }
+
+    /// The name of every policy, as decisions have it.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.compiled.rules.keys().map(AsRef::as_ref)
     }
 
     /// Whether there are none: then nothing is allowed.

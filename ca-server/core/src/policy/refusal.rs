@@ -14,6 +14,7 @@ use super::annotations::{Approvals, Rule};
 use super::compile::Compiled;
 use super::decide::{Judged, Verdict};
 use crate::identity::{IdentityKind, VerifiedIdentity};
+use crate::inventory::Guest;
 
 /// One answer to unknown hosts, to logins that a host does not offer, and to hosts that one has no part in.
 const NO_ACCESS: &str = "No policy gives you this access, or there is no such account: check LOGIN@HOST and the mode, \
@@ -64,6 +65,18 @@ pub(super) fn of(verdicts: &[Judged<'_>], compiled: &Compiled) -> Option<Denial>
 /// Nothing to be had, and nothing to be learnt.
 pub(super) fn no_access() -> Denial {
     Denial { code: Code::NoAccess, detail: NO_ACCESS.into(), policies: Vec::new() }
+}
+
+/// Their time as a guest is over, whatever else they may be.
+pub(super) fn guest_ended(guest: &Guest) -> Denial {
+    let (until, sponsor) = (guest.until(), guest.sponsor());
+    Denial {
+        code: Code::GuestEnded,
+        detail: format!(
+            "Your time as a guest ended with {until}: ask {sponsor}, who answers for you, to prolong it."
+        ),
+        policies: Vec::new(),
+    }
 }
 
 /// A policy failed while it was evaluated, or could not be asked at all.

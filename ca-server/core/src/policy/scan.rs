@@ -60,14 +60,6 @@ pub(super) fn split(text: &str) -> Result<Vec<Statement<'_>>, Fault> {
     Ok(statements)
 }
 
-/// Line and column, both counted from 1, the column in characters.
-pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset.min(text.len())).unwrap_or(text);
-    let line = before.matches('\n').count().saturating_add(1);
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count().saturating_add(1);
-    (line, column)
-}
-
 /// What limits apply to while one statement is read.
 #[derive(Default)]
 struct Counts {
@@ -264,14 +256,6 @@ mod tests {
     fn counts_start_anew_with_each_policy() {
         let one = alloc::format!("{}{};", "!".repeat(300), "(".repeat(20));
         assert_eq!(split(&one.repeat(5)).unwrap().len(), 5);
-    }
-
-    #[test]
-    fn positions_are_lines_and_characters() {
-        assert_eq!(position("äb\nc", 0), (1, 1));
-        assert_eq!(position("äb\nc", 2), (1, 2));
-        assert_eq!(position("äb\nc", 4), (2, 1));
-        assert_eq!(position("a", 99), (1, 2));
     }
 
     proptest! {

@@ -12,7 +12,7 @@ use cedar_policy::{ActionConstraint, Policy, PolicyId};
 use jit_ssh_proto::{Code, Span, UserKey};
 
 use super::annotations::Rule;
-use super::compile::{Compiled, Question};
+use super::conditions::Question;
 use super::facts::{self, Asking, Untold};
 use super::{Circumstances, Denial, Rules, refusal};
 use crate::identity::VerifiedIdentity;
@@ -143,6 +143,9 @@ pub(super) fn may(
     if verb.needs_privilege() && !identity.is_privileged() {
         return Leave::Denied(refusal::not_privileged(identity, verb.as_str()));
     }
+    if let Some(denial) = rules.ended(identity, at) {
+        return Leave::Denied(denial);
+    }
     match ask(rules, identity, verb, key, at) {
         Ok(leave) => leave,
         Err(Untold) => Leave::Denied(refusal::failed(&BTreeSet::new())),
@@ -164,16 +167,12 @@ fn ask(
     let question = Question { principal: vocabulary.principal(identity), action, resource, context };
     // 2. Any error in any policy is a no.
     let compiled = &rules.compiled;
-    let failed = |ids: BTreeSet<PolicyId>| Leave::Denied(refusal::failed(&ids));
-    let all = match Compiled::matched(&compiled.all, question.clone(), &entities) {
-        Ok(all) => all,
-        Err(ids) => return Ok(failed(ids)),
+    let matched = match compiled.conditions.matched(question, &entities) {
+        Ok(matched) => matched,
+        Err(ids) => return Ok(Leave::Denied(refusal::failed(&ids))),
     };
     // 3. Only permits that name the verb count.
-    let permits = match Compiled::matched(&compiled.verbs, question, &entities) {
-        Ok(permits) => permits,
-        Err(ids) => return Ok(failed(ids)),
-    };
+    let permits: Vec<&PolicyId> = matched.iter().copied().filter(|id| compiled.verbs.contains(*id)).collect();
     if permits.is_empty() {
         return Ok(Leave::Denied(verb.no_access()));
     }
@@ -182,7 +181,7 @@ fn ask(
         Some(Rule::Permit(_)) => false,
         Some(Rule::Forbid(_)) | None => true,
     };
-    let forbids: Vec<&PolicyId> = all.into_iter().filter(is_forbid).collect();
+    let forbids: Vec<&PolicyId> = matched.into_iter().filter(is_forbid).collect();
     if forbids.is_empty() {
         return Ok(Leave::Given(permits.iter().map(ToString::to_string).collect()));
     }

@@ -1,7 +1,8 @@
 //! Invariant 5, shown: hostile tokens and lying providers against the real verifier, over real HTTP on loopback.
 
 mod hostile;
-mod maker;
+pub(super) mod maker;
 mod providers;
 mod rows;
-mod server;
+pub(super) mod server;
+mod vectors;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// What it answers.
 #[derive(Clone)]
-pub(super) enum Says {
+pub(in crate::oidc) enum Says {
     Json(Value),
     Status(u16),
     Redirect(String),
@@ -28,8 +28,8 @@ struct Told {
 }
 
 /// The provider.
-pub(super) struct Server {
-    pub(super) url: String,
+pub(in crate::oidc) struct Server {
+    pub(in crate::oidc) url: String,
     told: Arc<Mutex<Told>>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -42,7 +42,7 @@ impl Drop for Server {
 
 impl Server {
     /// One that behaves, with these keys.
-    pub(super) async fn with_keys(keys: Vec<Value>) -> Self {
+    pub(in crate::oidc) async fn with_keys(keys: Vec<Value>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let told = Arc::new(Mutex::new(Told {
@@ -79,26 +79,26 @@ impl Server {
         Self { url, told, task }
     }
 
-    pub(super) fn says_discovery(&self, says: Says) {
+    pub(in crate::oidc) fn says_discovery(&self, says: Says) {
         self.told.lock().unwrap().discovery = says;
     }
 
-    pub(super) fn says_keys(&self, says: Says) {
+    pub(in crate::oidc) fn says_keys(&self, says: Says) {
         self.told.lock().unwrap().keys = says;
     }
 
-    pub(super) fn publishes(&self, keys: &[Value]) {
+    pub(in crate::oidc) fn publishes(&self, keys: &[Value]) {
         self.says_keys(Says::Json(json!({"keys": keys})));
     }
 
     /// How often it was asked for discovery and for keys.
-    pub(super) fn asked(&self) -> (usize, usize) {
+    pub(in crate::oidc) fn asked(&self) -> (usize, usize) {
         let told = self.told.lock().unwrap();
         (told.asked_discovery, told.asked_keys)
     }
 }
 
-pub(super) fn discovery(url: &str) -> Value {
+pub(in crate::oidc) fn discovery(url: &str) -> Value {
     json!({"issuer": url, "jwks_uri": format!("{url}/jwks"), "authorization_endpoint": format!("{url}/auth")})
 }
 

@@ -211,6 +211,12 @@ pub(super) trait Conn: Send {
     /// Begins one that only reads, and sees the same state to its end.
     fn begin_read(&mut self) -> Result<(), EngineError>;
 
+    /// Lets this transaction wait for something else for as long as that takes: it copies, and nobody waits for it.
+    fn take_time(&mut self) -> Result<(), EngineError>;
+
+    /// How many other connections CA processes have to this database. A file has a lock instead.
+    fn others(&mut self) -> Result<u64, EngineError>;
+
     /// Makes all since `begin` durable.
     fn commit(&mut self) -> Result<(), EngineError>;
 

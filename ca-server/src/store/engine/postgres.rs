@@ -21,6 +21,9 @@ const CONNECTING: Duration = Duration::from_secs(3);
 /// The append lock: one number for every CA process, in a database that is this CA's alone.
 const APPEND_LOCK: i64 = 0x6a69_742d_7373_6801;
 
+/// What connections of ours are called.
+const NAME: &str = "jit-ssh-ca";
+
 /// Where a PostgreSQL database is.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Postgres {
@@ -34,7 +37,7 @@ impl Postgres {
     pub(in crate::store) fn parse(url: &str) -> Result<Self, String> {
         let parsed = url::Url::parse(url).map_err(|e| format!("is no URL: {e}"))?;
         let options = PgConnectOptions::from_str(url).map_err(|e| format!("is not understood: {e}"))?;
-        let options = options.application_name("jit-ssh-ca").disable_statement_logging();
+        let options = options.application_name(NAME).disable_statement_logging();
         let host = options.get_host().to_owned();
         let local = options.get_socket().is_some()
             || host.starts_with('/')
@@ -141,6 +144,18 @@ impl Conn for PostgresConn {
 
     fn begin_read(&mut self) -> Result<(), EngineError> {
         self.plain("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    }
+
+    fn take_time(&mut self) -> Result<(), EngineError> {
+        // To the end of the transaction only.
+        self.plain("SET LOCAL idle_in_transaction_session_timeout = 0")
+    }
+
+    fn others(&mut self) -> Result<u64, EngineError> {
+        let text = "SELECT COUNT(*) FROM pg_stat_activity \
+            WHERE datname = current_database() AND application_name = $1 AND pid <> pg_backend_pid()";
+        let rows = self.select(text, &[Value::from(NAME)])?;
+        rows.first().map_or(Ok(0), |row| row.number(0))
     }
 
     fn commit(&mut self) -> Result<(), EngineError> {

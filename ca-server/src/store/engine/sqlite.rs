@@ -76,6 +76,15 @@ impl Conn for SqliteConn {
         self.run("BEGIN")
     }
 
+    fn take_time(&mut self) -> Result<(), EngineError> {
+        // Nobody hurries it.
+        Ok(())
+    }
+
+    fn others(&mut self) -> Result<u64, EngineError> {
+        Ok(0)
+    }
+
     fn commit(&mut self) -> Result<(), EngineError> {
         self.run("COMMIT")
     }

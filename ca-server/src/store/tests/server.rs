@@ -104,6 +104,28 @@ async fn a_server_that_goes_is_said_to_be_gone_and_found_again() {
     assert_eq!(leaves(&store).await, 2);
 }
 
+/// Whoever spreads calls over several servers hears of it before a caller does.
+#[tokio::test]
+async fn readiness_notices_a_ledger_that_went_away_or_went_back_before_anything_is_written() {
+    let home = Home::on_server();
+    let store = home.open().await;
+    results(&store, 0, vec![policy_loaded(), policy_loaded()]).await;
+    store.ready().await.unwrap();
+    let to = format!("sqlite:{}", home.dir.path().join("new.db").display());
+    Move { from: home.options(), to, now: at(0) }.run(Box::new(|_, _| {})).await.unwrap();
+    let error = store.ready().await.unwrap_err().to_string();
+    assert!(error.contains("was moved to sqlite:/"), "{error}");
+    resume(home.options()).await.unwrap();
+    store.ready().await.unwrap();
+    sql(&home, "DELETE FROM events WHERE leaf = 1");
+    let error = store.ready().await.unwrap_err().to_string();
+    assert!(error.contains("do not go on from the 2"), "{error}");
+    let row = "INSERT INTO events (leaf, time, kind, hash) VALUES (1, 1790000000, 'x', $1)";
+    execute(&home, row, &[hash("forged", 1).into()]);
+    let error = store.ready().await.unwrap_err().to_string();
+    assert!(error.contains("do not go on from the 2"), "{error}");
+}
+
 #[tokio::test]
 async fn a_server_that_lost_commits_is_refused() {
     let mut server = Postgres::start().unwrap();

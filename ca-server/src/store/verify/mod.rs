@@ -9,6 +9,8 @@ mod identities;
 mod report;
 mod state;
 
+use std::path::PathBuf;
+
 use jit_ssh_core::cert::HARD_MAX;
 use jit_ssh_proto::{CaId, Span};
 
@@ -38,11 +40,20 @@ pub struct Known {
     pub reached: bool,
 }
 
+/// A database that is named for one purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// As in `[store] url`.
+    Url(String),
+    /// A SQLite file, such as a backup.
+    File(PathBuf),
+}
+
 /// What to verify, and against what.
 #[derive(Clone, Debug)]
 pub struct Verify {
-    /// The database, as in `[store] url`.
-    pub url: String,
+    /// The database.
+    pub database: Database,
     /// Whose it must be.
     pub ca: CaId,
     /// What the ledger must agree with.
@@ -58,7 +69,10 @@ impl Verify {
     /// # Errors
     /// When it cannot be read.
     pub async fn run(self, progress: Progress) -> Result<Report, StoreError> {
-        let place = Place::parse(&self.url)?;
+        let place = match &self.database {
+            Database::Url(url) => Place::parse(url)?,
+            Database::File(path) => Place::file_at(path)?,
+        };
         blocking(move || {
             place.ensure(false)?;
             let mut conn = place.reader()?;

@@ -14,7 +14,7 @@ use super::super::{CertError, Prepared};
 use super::fixture::{NOW, Parts, fido_key, name};
 use crate::grant::{Grant, GrantFacts};
 use crate::identity::{Claims, Flow, IdentityKind, IssuerRules, VerifiedIdentity};
-use crate::inventory::{Inventory, InventoryFile};
+use crate::inventory::{Inventory, InventorySource};
 use crate::policy::{Circumstances, Decision, LocalTime, PolicySource, Rules};
 use crate::request::{AccessRequest, RequestLimits};
 
@@ -28,12 +28,10 @@ const POLICIES: &str = r#"
 "#;
 
 fn rules() -> Rules {
-    let file: InventoryFile = toml::from_str(
-        "[[host]]\nname = \"web-1\"\nlogins = [\"deploy\", \"root\"]\n\
-         [[host]]\nname = \"web-2\"\nlogins = [\"deploy\"]\n",
-    )
-    .unwrap();
-    let inventory = Inventory::build(&[("inventory.toml".into(), file)]).unwrap();
+    let text = "[[host]]\nname = \"web-1\"\nlogins = [\"deploy\", \"root\"]\n\
+                [[host]]\nname = \"web-2\"\nlogins = [\"deploy\"]\n";
+    let hosts = InventorySource { file: "inventory.toml".into(), text: text.into() };
+    let inventory = Inventory::read(&[hosts]).unwrap();
     let source = PolicySource { file: "p.cedar".into(), text: POLICIES.into() };
     Rules::load(&[source], inventory, &[0; 32], Span::from_seconds(3600)).unwrap()
 }

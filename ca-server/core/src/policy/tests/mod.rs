@@ -1,13 +1,19 @@
 //! Tests of the decision, over one small inventory.
 
 mod facts;
+mod guests;
+mod index;
 mod load;
+mod matrix;
 mod narrowing;
 mod offers;
 mod reference;
+mod semantics;
 mod starter;
+mod tricks;
 mod verbs;
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -19,7 +25,7 @@ use serde_json::{Value, json};
 
 use super::{Circumstances, Decision, Denial, LocalTime, PolicyError, PolicySource, Rules};
 use crate::identity::{Claims, Flow, IdentityKind, IssuerRules, VerifiedIdentity};
-use crate::inventory::{Inventory, InventoryFile};
+use crate::inventory::{Inventory, InventorySource};
 use crate::request::{AccessRequest, RequestLimits};
 
 const INVENTORY: &str = r#"
@@ -55,8 +61,11 @@ const NOW: u64 = 1_795_339_800;
 const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2phQr2MUYVQCpR2ZCnL9q3nBcP6nHSVpSWP0HcL1Jm";
 
 fn inventory() -> Inventory {
-    let file: InventoryFile = toml::from_str(INVENTORY).unwrap();
-    Inventory::build(&[("inventory.toml".into(), file)]).unwrap()
+    inventory_of(INVENTORY)
+}
+
+fn inventory_of(text: &str) -> Inventory {
+    Inventory::read(&[InventorySource { file: "inventory.toml".into(), text: text.into() }]).unwrap()
 }
 
 fn try_rules(policies: &str) -> Result<Rules, Vec<PolicyError>> {
@@ -75,17 +84,25 @@ fn person(name: &str, groups: &[&str]) -> VerifiedIdentity {
     identity(IdentityKind::User, name, groups, &json!({}))
 }
 
-fn identity(kind: IdentityKind, name: &str, groups: &[&str], more: &Value) -> VerifiedIdentity {
-    let issuer = IssuerRules {
-        name: "corp".parse().unwrap(),
+/// An issuer that maps nobody to any group.
+pub(super) fn issuer_rules(name: &str, kind: IdentityKind) -> IssuerRules {
+    IssuerRules {
+        name: name.parse().unwrap(),
         url: "https://id.example.com".into(),
         kind,
         username: Some("preferred_username".into()),
         groups: Some("groups".into()),
-        groups_map: groups.iter().map(|g| (g.to_string(), Vec::from([g.parse().unwrap()]))).collect(),
-        tags: Default::default(),
+        groups_map: BTreeMap::new(),
+        tags: BTreeMap::new(),
         allowed_domains: Vec::new(),
         privileged_flows: false,
+    }
+}
+
+fn identity(kind: IdentityKind, name: &str, groups: &[&str], more: &Value) -> VerifiedIdentity {
+    let issuer = IssuerRules {
+        groups_map: groups.iter().map(|g| (g.to_string(), Vec::from([g.parse().unwrap()]))).collect(),
+        ..issuer_rules("corp", kind)
     };
     let mut payload = json!({
         "sub": format!("sub-{name}"), "preferred_username": name, "groups": groups,

@@ -128,4 +128,47 @@ proptest! {
         }
         }
     }
+
+    #[test]
+    fn an_error_in_one_policy_denies_whatever_the_others_say(
+        policies in policies(),
+        effect in prop::sample::select(&["permit", "forbid", "@break_glass permit"][..]),
+        questions in questions(),
+    ) {
+        // It overflows whenever it is asked, and is asked about every account.
+        let broken = "(principal, action, resource is Account) when { 9223372036854775807 + context.local.hour > 0 };";
+        let rules = loaded(&format!("{policies}@id(\"broken\") {effect} {broken}"))?;
+        for (accounts, mode, time, groups) in questions {
+            match answer(&rules, &groups, mode, &accounts, time) {
+                Decision::Denied(denial) => prop_assert_eq!(denial.code, Code::PolicyError, "{:?}", denial),
+                Decision::Allowed(allowed) => return Err(TestCaseError::fail(format!("{allowed:?}"))),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_group_less_allows_only_where_a_forbid_or_a_negation_names_it() {
+    let permit = "@id(\"a\") permit (principal, action == Action::\"shell\", resource)";
+    for (policies, with, without) in [
+        (
+            format!("{permit}; forbid (principal in Group::\"dev\", action, resource);"),
+            "forbidden",
+            "1h by a",
+        ),
+        (format!("{permit} when {{ !(principal in Group::\"dev\") }};"), "no_access", "1h by a"),
+        (format!("{permit} unless {{ principal in Group::\"dev\" }};"), "no_access", "1h by a"),
+        (
+            format!("{permit} when {{ if principal in Group::\"dev\" then false else true }};"),
+            "no_access",
+            "1h by a",
+        ),
+        (format!("{permit} when {{ principal in Group::\"dev\" }};"), "1h by a", "no_access"),
+    ] {
+        let rules = rules(&policies);
+        for (groups, expected) in [(&["sre", "dev"][..], with), (&["sre"], without)] {
+            let decision = decide(&rules, &person("alice", groups), "shell deploy@web-1");
+            assert_eq!(outcome(&decision), expected, "{policies} {groups:?}");
+        }
+    }
 }

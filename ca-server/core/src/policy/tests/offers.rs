@@ -27,7 +27,7 @@ fn a_permit_is_an_offer_on_its_own_terms() {
 }
 
 /// A key in a FIDO token: `sk-ssh-ed25519@openssh.com`, application `ssh:`.
-fn fido_key() -> UserKey {
+pub(super) fn fido_key() -> UserKey {
     let mut blob = Vec::new();
     for part in [b"sk-ssh-ed25519@openssh.com".as_slice(), &key().blob()[19..], b"ssh:"] {
         blob.extend(u32::try_from(part.len()).unwrap().to_be_bytes());

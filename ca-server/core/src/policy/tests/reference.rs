@@ -80,7 +80,7 @@ fn entities(inventory: &Inventory, who: &VerifiedIdentity, request: &AccessReque
     let (mut hosts, mut queue) = (BTreeMap::new(), Vec::new());
     for account in request.accounts() {
         let host = inventory.account(account).unwrap();
-        let of = uid("Host", host.name.as_str());
+        let of = uid("Host", host.name().as_str());
         let attributes = [
             ("login".to_string(), text(account.login.as_str())),
             ("host".to_string(), Expression::new_entity_uid(of.clone())),
@@ -88,12 +88,12 @@ fn entities(inventory: &Inventory, who: &VerifiedIdentity, request: &AccessReque
         let attributes = attributes.into_iter().collect();
         let account = uid("Account", &account.to_string());
         entities.push(Entity::new(account, attributes, core::iter::once(of).collect()).unwrap());
-        hosts.insert(&host.name, host);
-        queue.extend(&host.groups);
+        hosts.insert(host.name(), host);
+        queue.extend(host.groups());
     }
     for (name, host) in hosts {
-        let parents: Vec<EntityUid> = host.groups.iter().map(|g| uid("HostGroup", g.as_str())).collect();
-        let tags: Vec<_> = host.labels.iter().map(|(k, v)| (k.clone(), text(v))).collect();
+        let parents: Vec<EntityUid> = host.groups().iter().map(|g| uid("HostGroup", g.as_str())).collect();
+        let tags: Vec<_> = host.labels().map(|(k, v)| (k.to_string(), text(v))).collect();
         let attributes = [("name".to_string(), text(name.as_str()))];
         let host = uid("Host", name.as_str());
         entities.push(Entity::new_with_tags(host, attributes, parents, tags).unwrap());
@@ -292,8 +292,7 @@ proptest! {
 
     #[test]
     fn what_is_asked_the_short_way_is_what_cedar_says(texts in policies()) {
-        let file: InventoryFile = toml::from_str(HARDER).unwrap();
-        let inventory = Inventory::build(&[("inventory.toml".into(), file)]).unwrap();
+        let inventory = inventory_of(HARDER);
         let source = PolicySource { file: "p".into(), text: texts.join("\n") };
         // Cedar's warnings (a condition that never holds) are errors here; such a set is never in force.
         let Ok(rules) = Rules::load(&[source], inventory, &[0; 32], Span::from_seconds(3600)) else {

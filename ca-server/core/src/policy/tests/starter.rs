@@ -3,8 +3,7 @@
 use super::*;
 
 fn starter(more: &str) -> Rules {
-    let file: InventoryFile = toml::from_str(include_str!("../../../../starter/inventory.toml")).unwrap();
-    let inventory = Inventory::build(&[("inventory.toml".into(), file)]).unwrap();
+    let inventory = inventory_of(include_str!("../../../../starter/inventory.toml"));
     let source = PolicySource {
         file: "policy.cedar".into(),
         text: include_str!("../../../../starter/policy.cedar").into(),
@@ -87,11 +86,11 @@ fn the_whole_matrix() {
     for groups in [&["sre"][..], &["dev"], &["contractors"], &["sre", "contractors"], &["sre-leads"], &[]] {
         for (when, weekday, hour) in [("Monday 10h", 1, 10), ("Sunday 3h", 7, 3)] {
             for host in rules.inventory().hosts() {
-                for login in &host.logins {
+                for login in host.logins() {
                     let answers = modes.map(|mode| {
                         let command = if mode == "exec" { " run uptime" } else { "" };
                         let what =
-                            format!("{mode} {login}@{} because OPS-7 ticket OPS-7{command}", host.name);
+                            format!("{mode} {login}@{} because OPS-7 ticket OPS-7{command}", host.name());
                         let mut at = circumstances();
                         (at.local.weekday, at.local.hour) = (weekday, hour);
                         outcome(&rules.decide(&person("alice", groups), &ask(&what), &key(), &at))
@@ -105,7 +104,7 @@ fn the_whole_matrix() {
                         table += &format!(
                             "{} {when} {login}@{}\n{}",
                             groups.join("+"),
-                            host.name,
+                            host.name(),
                             answers.concat()
                         );
                     }
@@ -118,11 +117,9 @@ fn the_whole_matrix() {
 
 #[test]
 fn the_development_policy_shows_one_answer_of_each_kind() {
-    let file: InventoryFile = toml::from_str(
+    let inventory = inventory_of(
         "[[group]]\nname = \"dev\"\nlogins = [\"root\"]\n[[host]]\nname = \"web-1\"\ngroups = [\"dev\"]\n",
-    )
-    .unwrap();
-    let inventory = Inventory::build(&[("inventory.toml".into(), file)]).unwrap();
+    );
     let source = PolicySource {
         file: "dev-policy.cedar".into(),
         text: include_str!("../../../../starter/dev-policy.cedar").into(),

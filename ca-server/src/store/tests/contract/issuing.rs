@@ -8,7 +8,7 @@ use jit_ssh_core::authority::{Authority, CertKind};
 use jit_ssh_core::cert::{CertError, Issuance, Prepared};
 use jit_ssh_core::grant::{Grant, GrantFacts};
 use jit_ssh_core::identity::{IdentityKind, IssuerRules, VerifiedIdentity};
-use jit_ssh_core::inventory::Inventory;
+use jit_ssh_core::inventory::{Inventory, InventorySource};
 use jit_ssh_core::policy::{Circumstances, Decision, LocalTime, PolicySource, Rules};
 use jit_ssh_proto::event::{Event, What};
 use jit_ssh_proto::{GrantId, Name, Salt};
@@ -17,8 +17,8 @@ use super::*;
 
 /// Everybody may log in as `deploy` on `web-1`.
 static RULES: LazyLock<Rules> = LazyLock::new(|| {
-    let hosts = toml::from_str("[[host]]\nname = \"web-1\"\nlogins = [\"deploy\"]\n").unwrap();
-    let inventory = Inventory::build(&[("hosts.toml".to_owned(), hosts)]).unwrap();
+    let text = "[[host]]\nname = \"web-1\"\nlogins = [\"deploy\"]\n".to_owned();
+    let inventory = Inventory::read(&[InventorySource { file: "hosts.toml".to_owned(), text }]).unwrap();
     let text = "@id(\"all\") permit (principal, action, resource);".to_owned();
     let source = PolicySource { file: "all.cedar".to_owned(), text };
     Rules::load(&[source], inventory, &[0; 32], Span::from_seconds(3600)).unwrap()

@@ -7,7 +7,7 @@ use super::issuing::{grant, is_issued};
 use super::verify::{busy, verified};
 use super::*;
 use crate::store::restore::Restore;
-use crate::store::verify::{Known, Progress, Verify};
+use crate::store::verify::{Database, Known, Progress, Verify};
 
 fn quietly() -> Progress {
     Box::new(|_, _| {})
@@ -73,7 +73,10 @@ async fn a_backup_is_whole_and_one_file_and_the_server_goes_on() {
     let before = portable(&home);
     // The server goes on, and the backup stays as it is, with nothing beside it.
     results(&store, 2, vec![policy_loaded()]).await;
-    let report = Verify { url: copy.url(), ca: ca(), known: Vec::new() }.run(quietly()).await.unwrap();
+    let report = Verify { database: Database::File(file.clone()), ca: ca(), known: Vec::new() }
+        .run(quietly())
+        .await
+        .unwrap();
     assert!(report.is_good() && report.head == Some(head), "{report:?}");
     let names = std::fs::read_dir(home.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
     let beside: Vec<_> = names.filter(|name| name.to_str().unwrap().contains("x.backup")).collect();
@@ -82,7 +85,7 @@ async fn a_backup_is_whole_and_one_file_and_the_server_goes_on() {
     let error = backup(&home, &file).await.unwrap_err().to_string();
     assert!(error.contains("is there already"), "{error}");
     let error = backup(&home, &home.dir.path().join("no/x.backup")).await.unwrap_err().to_string();
-    assert!(error.contains("cannot be opened"), "{error}");
+    assert!(error.contains("no/x.backup cannot be opened"), "{error}");
 }
 
 #[tokio::test]
@@ -106,7 +109,7 @@ async fn a_move_keeps_the_root_and_the_old_database_is_not_gone_on_with() {
     assert_eq!(results(&store, 3, vec![ALICE.opens(9)]).await, [Ok(FILLED + 1)]);
     store.close().await;
     let event = Verify {
-        url: there.url(),
+        database: Database::Url(there.url()),
         ca: ca(),
         known: vec![Known { from: "before".into(), head, reached: true }],
     };
@@ -117,15 +120,164 @@ async fn a_move_keeps_the_root_and_the_old_database_is_not_gone_on_with() {
     {
         assert!(error.to_string().contains("was moved to"), "{error}");
     }
-    let mut from = home.options();
-    from.seen = home.dir.path().join("none.seen");
-    resume(Options { seen: from.seen.clone(), ..home.options() }).await.unwrap();
-    let error = moving().run(quietly()).await.unwrap_err().to_string();
-    assert!(error.contains("does not go on from the 602 events"), "{error}");
-    let error = Move { from, ..moving() }.run(quietly()).await.unwrap_err().to_string();
+    let other = at_file(&home, "other.db");
+    other.open().await.close().await;
+    let error = Move { from: other.options(), ..moving() }.run(quietly()).await.unwrap_err().to_string();
     assert!(error.contains("is not empty") || error.contains("is there already"), "{error}");
-    let error = resume(home.options()).await.unwrap_err().to_string();
+    let error = resume(other.options()).await.unwrap_err().to_string();
     assert!(error.contains("was not moved"), "{error}");
+}
+
+#[tokio::test]
+async fn of_two_databases_of_one_ledger_one_at_most_goes_on() {
+    let home = home();
+    let store = home.open().await;
+    busy(&store).await;
+    store.close().await;
+    let there = Home { dir: tempfile::tempdir().unwrap(), url: empty(&home, true) };
+    let moving = Move { from: home.options(), to: there.url(), now: at(3) };
+    let moved = moving.run(quietly()).await.unwrap().head;
+    // This machine knows of the move, so no copy of what was before it is taken for the ledger.
+    assert_eq!(last_seen(&home.options().seen).unwrap().size, moved.size + 1);
+    let on = |home: &Home, seen: &Home| Options { url: home.url(), ..seen.options() };
+    let refused = async |options: Options| resume(options).await.unwrap_err().to_string();
+
+    // Back at once: the new one is left.
+    assert_eq!(resume(home.options()).await.unwrap(), Place::parse(&home.url()).unwrap().shown());
+    assert_eq!(last_seen(&home.options().seen), Some(moved));
+    let error = Store::open(on(&there, &there)).await.unwrap_err().to_string();
+    assert!(error.contains("was moved to"), "{error}");
+    let store = home.open().await;
+    assert_eq!(results(&store, 4, vec![ALICE.opens(9)]).await, [Ok(FILLED)]);
+    // From there it is no other: the one that has the ledger is in use, and then it has gone on.
+    let error = refused(on(&there, &there)).await;
+    assert!(error.contains("in use") || error.contains("connections of jit-ssh-ca are open"), "{error}");
+    assert!(error.contains("end what uses it"), "{error}");
+    assert_eq!(results(&store, 4, vec![policy_loaded()]).await, [Ok(FILLED + 1)]);
+    store.close().await;
+    let error = refused(on(&there, &there)).await;
+    assert!(error.contains("has gone on: it has 602 events of 600"), "{error}");
+    let error = refused(on(&there, &home)).await;
+    assert!(error.contains("does not go on from the 602 events"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_whose_ledger_went_where_nobody_can_look_is_not_gone_on_with() {
+    let home = home();
+    home.open().await.close().await;
+    let there = empty(&home, true);
+    Move { from: home.options(), to: there.clone(), now: at(3) }.run(quietly()).await.unwrap();
+    match there.strip_prefix("sqlite:") {
+        Some(path) => std::fs::write(path, "something else, of some length".repeat(200)).unwrap(),
+        None => SERVER.with(|server| {
+            let name = there.rsplit('/').next().unwrap();
+            server.sql("postgres", &format!("ALTER DATABASE {name} RENAME TO {name}_gone")).unwrap();
+        }),
+    }
+    let error = resume(home.options()).await.unwrap_err().to_string();
+    assert!(
+        error.contains("not a database of jit-ssh-ca") || error.contains("cannot be looked at"),
+        "{error}"
+    );
+    // A file that was taken away is nowhere.
+    if let Some(path) = there.strip_prefix("sqlite:") {
+        std::fs::remove_file(path).unwrap();
+        resume(home.options()).await.unwrap();
+        home.open().await.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_move_whose_end_fails_leaves_the_old_one_as_it_was_or_says_what_to_do() {
+    let home = home();
+    let store = home.open().await;
+    results(&store, 0, vec![policy_loaded()]).await;
+    store.close().await;
+    let before = content(&home);
+    let failed = StoreError::ReadOnly("the disk is full".to_owned());
+    for (to, undone) in [("sqlite:/tmp/nowhere.db", true), ("postgres://u@127.0.0.1:1/x", false)] {
+        let moving = Move { from: home.options(), to: to.to_owned(), now: at(0) };
+        let said = past(&home, |conn| {
+            let from = Place::parse(&home.url()).unwrap();
+            let marked = migrate::Moved { head: TreeHead::EMPTY, to: to.to_owned() };
+            conn.begin().unwrap();
+            moving::mark(conn, &marked).unwrap();
+            conn.commit().unwrap();
+            moving.undone(&mut copy::Side { conn, place: &from }, &Place::parse(to).unwrap(), failed.clone())
+        });
+        assert_eq!(said == failed, undone, "{said}");
+        assert_eq!(content(&home) == before, undone);
+        assert!(undone || said.to_string().contains("run `jit-ssh-ca store resume`"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_may_take_longer_than_a_frozen_process_may_hold_the_lock() {
+    let home = home();
+    home.open().await.close().await;
+    let to = Home { dir: tempfile::tempdir().unwrap(), url: empty(&home, true) };
+    let limit = |conn: &mut dyn Conn| match conn.shared() {
+        true => {
+            let text = "SELECT current_setting('idle_in_transaction_session_timeout')";
+            conn.select(text, &[]).unwrap()[0].text(0).unwrap().to_owned()
+        }
+        false => "0".to_owned(),
+    };
+    past(&home, |from| {
+        let places = [&home, &to].map(|home| Place::parse(&home.url()).unwrap());
+        places[1].ensure(true).unwrap();
+        let mut there = places[1].writer().unwrap();
+        from.begin().unwrap();
+        there.begin().unwrap();
+        let [from_place, to_place] = &places;
+        let mut sides = [
+            copy::Side { conn: from, place: from_place },
+            copy::Side { conn: there.as_mut(), place: to_place },
+        ];
+        let [from, to] = &mut sides;
+        copy::copy(from, to, &mut quietly()).unwrap();
+        for side in [from, to] {
+            assert_eq!(limit(side.conn), "0", "however long the other's flush takes");
+            side.conn.commit().unwrap();
+            assert!(!side.conn.shared() || limit(side.conn) == "10s");
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_backup_is_named_and_a_name_may_hold_anything() {
+    let home = home();
+    let store = home.open().await;
+    busy(&store).await;
+    let head = store.tree_head().await.unwrap();
+    let odd = home.dir.path().join("2026:11:22 a?b#c.backup");
+    assert_eq!(backup(&home, &odd).await.unwrap(), head);
+    store.close().await;
+    for (name, content, says) in [
+        ("empty", "", "empty is empty: give"),
+        ("garbage", &"garbage ".repeat(1000)[..], "garbage is not a database of jit-ssh-ca: give"),
+        ("short", "x", "short is empty: give"),
+    ] {
+        let file = home.dir.path().join(name);
+        std::fs::write(&file, content).unwrap();
+        let error = run(restore(&home, &empty(&home, false), &file, None)).await.unwrap_err().to_string();
+        assert!(error.contains(says) && !error.contains("[store]"), "{error}");
+        assert_eq!(std::fs::read(&file).unwrap(), content.as_bytes());
+    }
+    let none = home.dir.path().join("none");
+    let error = run(restore(&home, &empty(&home, false), &none, None)).await.unwrap_err().to_string();
+    assert!(error.contains("none does not exist: give") && !error.contains("[store]"), "{error}");
+    assert!(!none.exists());
+    if let Some(file) = home.url.strip_prefix("sqlite:") {
+        // As often as somebody wants, within one second.
+        for n in 1..4 {
+            let again = Restore { replace: true, accept_loss: true, ..restore(&home, &home.url, &odd, None) };
+            let aside = run(again).await.unwrap().aside.unwrap();
+            let ending = if n == 1 { String::new() } else { format!("-{n}") };
+            assert_eq!(aside, PathBuf::from(format!("{file}.replaced-{}{ending}", at(100).seconds())));
+        }
+        is_good(&home).await;
+    }
 }
 
 #[tokio::test]
@@ -167,7 +319,7 @@ fn restore(home: &Home, url: &str, file: &Path, known: Option<TreeHead>) -> Rest
 }
 
 async fn run(restore: Restore) -> Result<RestoredStore, StoreError> {
-    restore.run(quietly(), quietly()).await
+    restore.verify(quietly()).await?.bring_in(Vec::new(), quietly()).await
 }
 
 /// Issue 3, point 8: no serial is given twice, nothing that was refused is taken again.
@@ -317,7 +469,10 @@ async fn an_erased_event_is_gone_and_the_ledger_still_proves_itself() {
     assert_eq!(count(&home, "requests"), 1);
     is_good(&home).await;
     let known = Known { from: "before".to_owned(), head, reached: true };
-    let report = Verify { url: home.url(), ca: ca(), known: vec![known] }.run(quietly()).await.unwrap();
+    let report = Verify { database: Database::Url(home.url()), ca: ca(), known: vec![known] }
+        .run(quietly())
+        .await
+        .unwrap();
     assert_eq!((report.findings.len(), report.erased), (0, 1));
     // And after a restart, and in a backup.
     store.close().await;

@@ -181,3 +181,69 @@ async fn an_export_is_recorded_for_a_session_that_is_there() {
     assert_eq!(said["filter"], serde_json::json!({"user": "bob", "grep": "OPS-7"}));
     assert_eq!(said["actor"]["name"], "alice");
 }
+
+/// Whoever waits for an event is woken by it, and by nothing else.
+#[tokio::test]
+async fn who_waits_for_the_ledger_to_grow_is_told_when_it_does() {
+    let home = home();
+    let store = home.open().await;
+    results(&store, 0, vec![policy_loaded(), policy_loaded()]).await;
+    store.grown(1).await.unwrap();
+    let waiting = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            store.grown(2).await.unwrap();
+            store.tree_head().await.unwrap().size
+        })
+    };
+    // What changes nothing wakes nobody.
+    assert_eq!(results(&store, 0, vec![ALICE.ends(1)]).await.len(), 1);
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    // On a server it may be another process that appends.
+    let other = if home.url.starts_with("sqlite:") {
+        store.clone()
+    } else {
+        let seen = home.dir.path().join("other.seen");
+        Store::open(Options { seen, ..home.options() }).await.unwrap()
+    };
+    results(&other, 0, vec![policy_loaded()]).await;
+    assert_eq!(waiting.await.unwrap(), 3);
+}
+
+/// Anybody may ask for tiles, as often as they like: who logs in does not wait for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_flood_on_what_is_public_holds_up_nobody_else() {
+    let home = home();
+    let store = home.open().await;
+    results(&store, 0, vec![ALICE.opens(1)]).await;
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let mut flood = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let (store, gate) = (store.clone(), gate.clone());
+        flood.spawn(async move {
+            // Slow reads, for as long as the test wants.
+            let slow = move |conn: &mut dyn Conn| {
+                while !*gate.borrow() {
+                    std::thread::yield_now();
+                }
+                conn.select("SELECT value FROM meta WHERE name = 'schema'", &[]).map(drop)
+            };
+            store.read_public(slow).await
+        });
+    }
+    let head = tokio::spawn({
+        let store = store.clone();
+        async move { store.tree_head().await.unwrap() }
+    });
+    // A log-in looks up sessions and appends; neither waits.
+    assert!(store.session_by_token(&session_id(1), &hash("no such token", 1)).await.unwrap().is_none());
+    assert_eq!(results(&store, 0, vec![BOB.opens(2)]).await, [Ok(1)]);
+    store.ready().await.unwrap();
+    assert!(!head.is_finished() && flood.try_join_next().is_none());
+    open.send_replace(true);
+    while let Some(done) = flood.join_next().await {
+        done.unwrap().unwrap();
+    }
+    assert_eq!(head.await.unwrap().size, 2);
+}

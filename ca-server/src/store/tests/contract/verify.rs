@@ -40,7 +40,7 @@ pub(super) async fn verified(home: &Home) -> Report {
 }
 
 async fn verify(home: &Home, known: Vec<Known>) -> Report {
-    Verify { url: home.url(), ca: ca(), known }.run(Box::new(|_, _| {})).await.unwrap()
+    Verify { database: Database::Url(home.url()), ca: ca(), known }.run(Box::new(|_, _| {})).await.unwrap()
 }
 
 fn findings(report: &Report) -> Vec<String> {

@@ -12,7 +12,7 @@ use jit_ssh_core::authority::{Authority, CertKind};
 use jit_ssh_core::cert::{Issuance, Prepared};
 use jit_ssh_core::grant::{Grant, GrantFacts};
 use jit_ssh_core::identity::{Claims, Flow, IdentityKind, IssuerRules, Picked, VerifiedIdentity};
-use jit_ssh_core::inventory::Inventory;
+use jit_ssh_core::inventory::{Inventory, InventorySource};
 use jit_ssh_core::policy::{Circumstances, Decision, LocalTime, PolicySource, Rules};
 use jit_ssh_core::request::{AccessRequest, RequestLimits};
 use jit_ssh_proto::event::Actor;
@@ -44,9 +44,9 @@ pub(super) struct Changes {
 
 impl Changes {
     pub(super) fn new() -> anyhow::Result<Self> {
-        let hosts = toml::from_str("[[host]]\nname = \"web-1\"\nlogins = [\"deploy\"]\n")?;
-        let inventory =
-            Inventory::build(&[("hosts.toml".to_owned(), hosts)]).map_err(|e| anyhow!("{e:?}"))?;
+        let text = "[[host]]\nname = \"web-1\"\nlogins = [\"deploy\"]\n".to_owned();
+        let source = InventorySource { file: "hosts.toml".to_owned(), text };
+        let inventory = Inventory::read(&[source]).map_err(|e| anyhow!("{e:?}"))?;
         let text = "@id(\"sre\") permit (principal, action, resource);".to_owned();
         let source = PolicySource { file: "bench.cedar".to_owned(), text };
         let rules = Rules::load(&[source], inventory, &[0; 32], Span::from_seconds(3600))

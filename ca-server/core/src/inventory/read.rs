@@ -1,0 +1,168 @@
+//! From the text of inventory files to their entries. Hosts that say the same of groups, logins and principals share
+//! one kind, and those that say the same of labels and fronts one tail: of a million hosts there are few of each.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use jit_ssh_proto::Name;
+
+use super::entry::{FileEntries, GroupEntry, GuestEntry, HostEntry, PrincipalStyle};
+use super::error::{At, Faults};
+use super::{InventorySource, address};
+use crate::place::{closest, one_line};
+
+/// What a host says of itself that many others say too.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Kind {
+    pub(super) groups: Vec<Name>,
+    pub(super) logins: Vec<Name>,
+    pub(super) principals: Option<PrincipalStyle>,
+}
+
+/// What a host says of itself that only policy and bastions look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tail {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) fronts: Vec<Name>,
+}
+
+/// A part of [`Entries::addresses`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Part {
+    pub(super) start: u32,
+    pub(super) len: u32,
+}
+
+/// A `[[host]]`.
+#[derive(Clone, Debug)]
+pub(super) struct HostAt {
+    pub(super) name: Name,
+    pub(super) kind: u32,
+    pub(super) tail: u32,
+    /// Empty for none.
+    pub(super) address: Part,
+    pub(super) at: At,
+}
+
+/// Everything that stands in the files.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    pub(super) hosts: Vec<HostAt>,
+    /// Each with the first host of it.
+    pub(super) kinds: Vec<(Kind, usize)>,
+    /// Each with the first host of it.
+    pub(super) tails: Vec<(Tail, usize)>,
+    /// The addresses of all hosts, one after the other.
+    pub(super) addresses: String,
+    pub(super) groups: Vec<(GroupEntry, At)>,
+    pub(super) guests: Vec<(GuestEntry, At)>,
+}
+
+/// Numbers things that are equal alike.
+#[derive(Debug)]
+struct Shared<T>(BTreeMap<T, u32>);
+
+impl<T: Ord + Clone> Shared<T> {
+    fn number(&mut self, thing: T, first: usize, all: &mut Vec<(T, usize)>) -> Option<u32> {
+        if let Some(known) = self.0.get(&thing) {
+            return Some(*known);
+        }
+        let new = u32::try_from(all.len()).ok()?;
+        all.push((thing.clone(), first));
+        self.0.insert(thing, new);
+        Some(new)
+    }
+}
+
+/// The largest inventory file, in bytes.
+const MAX_BYTES: usize = 1 << 30;
+
+/// Reads files.
+pub(super) fn entries(sources: &[InventorySource], faults: &mut Faults<'_>) -> Entries {
+    let mut reader = Reader {
+        entries: Entries::default(),
+        kinds: Shared(BTreeMap::new()),
+        tails: Shared(BTreeMap::new()),
+    };
+    for (file, source) in sources.iter().enumerate() {
+        let InventorySource { file: name, text } = source;
+        if text.len() > MAX_BYTES {
+            let what = format!("the file has more than {MAX_BYTES} bytes: split it into several files");
+            faults.at(name, "", 0, what);
+            continue;
+        }
+        match toml::from_str::<FileEntries>(text) {
+            Ok(found) => {
+                if reader.file(u32::try_from(file).unwrap_or(u32::MAX), found, faults).is_none() {
+                    faults.at(name, "", 0, "the inventory is too large".into());
+                }
+            }
+            Err(error) => {
+                let offset = error.span().map_or(0, |span| span.start);
+                faults.at(name, text, offset, understood(error.message()));
+            }
+        }
+    }
+    reader.entries
+}
+
+struct Reader {
+    entries: Entries,
+    kinds: Shared<Kind>,
+    tails: Shared<Tail>,
+}
+
+impl Reader {
+    /// Takes what stands in one file; none if there is no counting it.
+    fn file(&mut self, file: u32, found: FileEntries, faults: &mut Faults<'_>) -> Option<()> {
+        let at = |start: usize| Some(At { file, offset: u32::try_from(start).ok()? });
+        for entry in found.host {
+            let at = at(entry.span().start)?;
+            self.host(entry.into_inner(), at, faults)?;
+        }
+        for entry in found.group {
+            let at = at(entry.span().start)?;
+            self.entries.groups.push((entry.into_inner(), at));
+        }
+        for entry in found.guest {
+            let at = at(entry.span().start)?;
+            self.entries.guests.push((entry.into_inner(), at));
+        }
+        Some(())
+    }
+
+    fn host(&mut self, entry: HostEntry, at: At, faults: &mut Faults<'_>) -> Option<()> {
+        let HostEntry { name, groups, labels, logins, principals, address, fronts } = entry;
+        let first = self.entries.hosts.len();
+        let kind = self.kinds.number(Kind { groups, logins, principals }, first, &mut self.entries.kinds)?;
+        let tail = self.tails.number(Tail { labels, fronts }, first, &mut self.entries.tails)?;
+        let address = self.address(&name, address.as_deref(), at, faults)?;
+        self.entries.hosts.push(HostAt { name, kind, tail, address, at });
+        Some(())
+    }
+
+    fn address(&mut self, host: &Name, text: Option<&str>, at: At, faults: &mut Faults<'_>) -> Option<Part> {
+        let Some(text) = text else { return Some(Part::default()) };
+        if let Err(what) = address::check(text) {
+            faults.add(at, text, || format!("host {host}: address {text:?} {what}"));
+        }
+        let start = u32::try_from(self.entries.addresses.len()).ok()?;
+        self.entries.addresses.push_str(text);
+        Some(Part { start, len: u32::try_from(text.len()).ok()? })
+    }
+}
+
+/// What the `toml` crate says, with the closest key for one that is not known.
+fn understood(message: &str) -> String {
+    let message = message.trim_end();
+    let Some(rest) = message.strip_prefix("unknown field ") else { return one_line(message) };
+    let mut quoted = rest.split('`').skip(1).step_by(2);
+    let unknown = quoted.next().unwrap_or_default();
+    let known: Vec<&str> = quoted.collect();
+    match closest(unknown, known.iter().copied()) {
+        Some(meant) => format!("the key {unknown:?} is not known: did you mean {meant:?}?"),
+        None => format!("the key {unknown:?} is not known here: known are {}", known.join(", ")),
+    }
+}
