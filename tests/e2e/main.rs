@@ -13,6 +13,7 @@ mod campaign;
 mod certificates;
 mod crash;
 mod documents;
+mod ending;
 mod invariants;
 mod issuer;
 mod login;

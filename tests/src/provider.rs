@@ -106,8 +106,7 @@ impl NodeProvider {
     /// # Errors
     /// If it does not answer.
     pub fn change(&self, people: &Value) -> Result<()> {
-        let people: String =
-            url::form_urlencoded::byte_serialize(people.to_string().as_bytes()).collect();
+        let people: String = url::form_urlencoded::byte_serialize(people.to_string().as_bytes()).collect();
         self.tell(&format!("change?{}", people.replace('+', "%20")))
     }
 

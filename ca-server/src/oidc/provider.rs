@@ -70,6 +70,8 @@ pub(crate) struct Keys {
     fetcher: Fetcher,
     current: RwLock<Option<Arc<JsonWebKeySet<RingKey>>>>,
     trouble: Mutex<Option<Trouble>>,
+    /// A token made us see that the provider is in trouble: the background asks again until it is not.
+    wake: tokio::sync::Notify,
     flight: Arc<tokio::sync::Mutex<Flight>>,
 }
 
@@ -101,6 +103,7 @@ impl Keys {
             fetcher: Fetcher::new(config.url.clone(), timing.patience),
             current: RwLock::new(None),
             trouble: Mutex::new(None),
+            wake: tokio::sync::Notify::new(),
             flight: Arc::default(),
         }
     }
@@ -115,7 +118,10 @@ impl Keys {
             };
             if fetched.is_ok() {
                 pause = self.timing.back_off;
-                tokio::time::sleep(self.timing.refresh).await;
+                let woken = tokio::time::timeout(self.timing.refresh, self.wake.notified()).await;
+                if woken.is_ok() {
+                    tokio::time::sleep(pause).await;
+                }
             } else {
                 tokio::time::sleep(pause).await;
                 pause = pause.saturating_mul(2).min(self.timing.max_back_off);
@@ -166,7 +172,11 @@ impl Keys {
             flight.on_demand = Some(Instant::now());
             let keys = Arc::clone(self);
             let first = flight.jwks_uri.is_none();
-            let fetch = tokio::spawn(async move { keys.fetch(&mut flight, first).await });
+            let fetch = tokio::spawn(async move {
+                if keys.fetch(&mut flight, first).await.is_err() {
+                    keys.wake.notify_one();
+                }
+            });
             // The outcome is in `current` and `trouble`.
             let _ = fetch.await;
         };

@@ -103,7 +103,7 @@ impl Wanted {
                     wanted.names.insert(release.login.to_string());
                 }
                 Change::LogOut(out) => {
-                    wanted.fresh.insert(call_key(&out.token));
+                    wanted.calls.insert(call_key(&out.token));
                 }
                 Change::ClaimRevalidation(claim) => {
                     wanted.sessions.insert(claim.session.to_string());
