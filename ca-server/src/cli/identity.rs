@@ -180,13 +180,8 @@ async fn show(layout: &Layout, name: &Name, json: bool) -> anyhow::Result<()> {
     store.close().await;
     let last = last.events.first().and_then(|stored| {
         let content = stored.content.as_ref()?;
-        match Reading::of(&content.body) {
-            Ok(Reading::Known(event)) => match event.what {
-                What::SessionOpened(opened) => Some((event.time, opened)),
-                _ => None,
-            },
-            Ok(Reading::Unknown(..)) | Err(_) => None,
-        }
+        let Ok(Reading::Known(event)) = Reading::of(&content.body) else { return None };
+        if let What::SessionOpened(opened) = event.what { Some((event.time, opened)) } else { None }
     });
     let all: Vec<&str> = names
         .iter()
@@ -194,15 +189,16 @@ async fn show(layout: &Layout, name: &Name, json: bool) -> anyhow::Result<()> {
         .map(|other| other.name.as_str())
         .collect();
     if json {
+        let live = sessions.iter().map(|live| {
+            json!({ "id": live.id, "opened": live.opened, "expires": live.expires, "flow": live.flow })
+        });
+        let last = last.map(|(time, opened)| {
+            json!({ "time": time, "email": opened.email, "groups": opened.groups, "tags": opened.tags })
+        });
+        let more = [("names", json!(all)), ("live", live.collect()), ("last_login", json!(last))];
         let mut shown = as_json(known);
-        shown["names"] = json!(all);
-        shown["live"] = sessions
-            .iter()
-            .map(|live| json!({ "id": live.id, "opened": live.opened, "expires": live.expires, "flow": live.flow }))
-            .collect();
-        if let Some((time, opened)) = &last {
-            shown["last_login"] =
-                json!({ "time": time, "email": opened.email, "groups": opened.groups, "tags": opened.tags });
+        if let Some(members) = shown.as_object_mut() {
+            members.extend(more.map(|(name, value)| (name.to_owned(), value)));
         }
         return Ok(print(&shown.to_string())?);
     }

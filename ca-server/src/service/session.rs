@@ -33,7 +33,10 @@ pub struct LiveSession {
 /// the session again before anything changes. What another process did to a session's claims is seen here when the
 /// session is read anew, after [`CACHE_TIME`] at the latest.
 #[derive(Debug, Default)]
-pub struct SessionCache(Mutex<HashMap<[u8; 32], (Instant, Arc<StoredSession>)>>);
+pub struct SessionCache(Mutex<HashMap<[u8; 32], Read>>);
+
+/// When it was read, and what.
+type Read = (Instant, Arc<StoredSession>);
 
 /// How long a session is not read again.
 const CACHE_TIME: Duration = Duration::from_secs(5);

@@ -17,10 +17,7 @@ fn good(w: &World) -> Jwt {
     for claim in ["nonce", "email", "email_verified", "preferred_username", "groups", "amr", "auth_time"] {
         token = token.no_claim(claim);
     }
-    token
-        .claim("jti", json!("a-jti"))
-        .claim("exp", json!(NOW + 120))
-        .claim("events", json!({ EVENT: {} }))
+    token.claim("jti", json!("a-jti")).claim("exp", json!(NOW + 120)).claim("events", json!({ EVENT: {} }))
 }
 
 fn with(w: &World, name: &str, value: Value) -> String {
@@ -46,7 +43,11 @@ fn shapes(w: &World) -> Vec<Row> {
         ("five parts", format!("{token}.a.b"), Code::TokenMalformed),
         ("too large", "a".repeat(16 * 1024 + 1), Code::TokenMalformed),
         ("padding", format!("{token}="), Code::TokenMalformed),
-        ("a claim twice", good(w).edit_payload(|text| text.replacen('{', "{\"sub\":\"x\",", 1)).sign(&w.es256), Code::TokenMalformed),
+        (
+            "a claim twice",
+            good(w).edit_payload(|text| text.replacen('{', "{\"sub\":\"x\",", 1)).sign(&w.es256),
+            Code::TokenMalformed,
+        ),
         ("an unsigned one", format!("{input}."), Code::TokenUnsigned),
         ("alg none", headed(w, "alg", json!("none")), Code::TokenUnsigned),
         ("alg HS256", headed(w, "alg", json!("HS256")), Code::TokenAlgorithm),
@@ -58,10 +59,17 @@ fn shapes(w: &World) -> Vec<Row> {
         ("an unknown kid", headed(w, "kid", json!("nobody")), Code::TokenKey),
         ("another kid", headed(w, "kid", json!("ed25519")), Code::TokenKey),
         ("a stranger's signature", good(w).sign(&w.stranger), Code::TokenSignature),
-        ("another token's signature", {
-            let (other, _) = with(w, "sub", json!("mallory")).rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-            format!("{other}.{signature}")
-        }, Code::TokenSignature),
+        (
+            "another token's signature",
+            {
+                let (other, _) = with(w, "sub", json!("mallory"))
+                    .rsplit_once('.')
+                    .map(|(a, b)| (a.to_owned(), b.to_owned()))
+                    .unwrap();
+                format!("{other}.{signature}")
+            },
+            Code::TokenSignature,
+        ),
         ("a signature of zeros", format!("{input}.{}", B64.encode(&[0; 64])), Code::TokenSignature),
     ]
 }
@@ -91,7 +99,15 @@ fn claims(w: &World) -> Vec<Row> {
         ("events empty", with(w, "events", json!({})), Code::TokenClaims),
         ("events a list", with(w, "events", json!([EVENT])), Code::TokenClaims),
         ("events text", with(w, "events", json!(EVENT)), Code::TokenClaims),
-        ("another event", with(w, "events", json!({ "https://schemas.openid.net/secevent/risc/event-type/account-purged": {} })), Code::TokenClaims),
+        (
+            "another event",
+            with(
+                w,
+                "events",
+                json!({ "https://schemas.openid.net/secevent/risc/event-type/account-purged": {} }),
+            ),
+            Code::TokenClaims,
+        ),
         ("the event null", with(w, "events", json!({ EVENT: null })), Code::TokenClaims),
         ("the event true", with(w, "events", json!({ EVENT: true })), Code::TokenClaims),
         ("no jti", without(w, "jti"), Code::TokenClaims),
@@ -100,15 +116,34 @@ fn claims(w: &World) -> Vec<Row> {
         ("a long jti", with(w, "jti", json!("a".repeat(256))), Code::TokenClaims),
         ("neither sub nor sid", without(w, "sub"), Code::TokenSubject),
         ("an empty sub", with(w, "sub", json!("")), Code::TokenSubject),
-        ("an empty sub beside a sid", good(w).claim("sub", json!("")).claim("sid", json!("s")).sign(&w.es256), Code::TokenSubject),
-        ("a sub that is null beside a sid", good(w).claim("sub", json!(null)).claim("sid", json!("s")).sign(&w.es256), Code::TokenSubject),
+        (
+            "an empty sub beside a sid",
+            good(w).claim("sub", json!("")).claim("sid", json!("s")).sign(&w.es256),
+            Code::TokenSubject,
+        ),
+        (
+            "a sub that is null beside a sid",
+            good(w).claim("sub", json!(null)).claim("sid", json!("s")).sign(&w.es256),
+            Code::TokenSubject,
+        ),
         ("a sub of control characters", with(w, "sub", json!("a\u{0}b")), Code::TokenSubject),
         ("an empty sid", with(w, "sid", json!("")), Code::TokenClaims),
         ("a sid that is a list", with(w, "sid", json!(["s"])), Code::TokenClaims),
         // An ID token is none, whatever it says of its type.
         ("an ID token", Jwt::good(&w.url, "ES256", "es256").sign(&w.es256), Code::TokenNonce),
-        ("an ID token of a device", Jwt::good(&w.url, "ES256", "es256").no_claim("nonce").sign(&w.es256), Code::TokenClaims),
-        ("an ID token that says it is one", Jwt::good(&w.url, "ES256", "es256").no_claim("nonce").header("typ", json!("logout+jwt")).sign(&w.es256), Code::TokenClaims),
+        (
+            "an ID token of a device",
+            Jwt::good(&w.url, "ES256", "es256").no_claim("nonce").sign(&w.es256),
+            Code::TokenClaims,
+        ),
+        (
+            "an ID token that says it is one",
+            Jwt::good(&w.url, "ES256", "es256")
+                .no_claim("nonce")
+                .header("typ", json!("logout+jwt"))
+                .sign(&w.es256),
+            Code::TokenClaims,
+        ),
     ]
 }
 
@@ -131,7 +166,9 @@ async fn invariant_5_every_hostile_logout_token_is_refused_with_its_own_code() {
 #[tokio::test]
 async fn which_logout_tokens_are_taken() {
     let w = World::new().await;
-    let by = |alg: &str, kid: &str, key: &TestKey| good(&w).header("alg", json!(alg)).header("kid", json!(kid)).sign(key);
+    let by = |alg: &str, kid: &str, key: &TestKey| {
+        good(&w).header("alg", json!(alg)).header("kid", json!(kid)).sign(key)
+    };
     for (name, token, sub, sid) in [
         ("as the specification has it", good(&w).sign(&w.es256), true, false),
         ("RS256", by("RS256", "rsa", &w.rsa), true, false),
@@ -168,7 +205,8 @@ async fn a_logout_token_is_known_by_its_issuer_and_jti() {
 async fn a_logout_token_is_for_the_client() {
     let w = World::new().await;
     let provider = Provider::new(IssuerConfig { audience: "https://ca.example".to_owned(), ..entry(&w.url) });
-    for (aud, taken) in [(json!(CLIENT), true), (json!("https://ca.example"), true), (json!("other"), false)] {
+    for (aud, taken) in [(json!(CLIENT), true), (json!("https://ca.example"), true), (json!("other"), false)]
+    {
         let verified = provider.verify_logout(&with(&w, "aud", aud.clone()), now()).await;
         assert_eq!(verified.is_ok(), taken, "{aud}");
     }

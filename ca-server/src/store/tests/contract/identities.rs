@@ -88,10 +88,8 @@ async fn ends(store: &Store) -> Vec<(SessionId, Actor, Option<EndReason>)> {
     let events = store.events(0, 1_000_000).await.unwrap();
     let read = |event: StoredEvent| {
         let event: Event = serde_json::from_slice(&event.content.unwrap().body).unwrap();
-        match event.what {
-            What::SessionEnded(ended) => Some((ended.session, event.actor, ended.reason)),
-            _ => None,
-        }
+        let What::SessionEnded(ended) = event.what else { return None };
+        Some((ended.session, event.actor, ended.reason))
     };
     events.into_iter().filter_map(read).collect()
 }
@@ -115,7 +113,7 @@ async fn a_disabled_identity_has_no_session_and_opens_none_until_it_is_enabled()
         ALICE.opens(5),
         ALICE.ends(5),
     ];
-    results(&store, 0, opened).await.into_iter().for_each(|result| drop(result.unwrap()));
+    results(&store, 0, opened).await.into_iter().for_each(|result| assert!(result.is_ok()));
 
     let outcome =
         store.apply(at(1), vec![disables("corp", "alice-sub")]).await.unwrap().pop().unwrap().unwrap();
@@ -292,7 +290,7 @@ async fn a_provider_logs_out_whom_it_means_and_nobody_else() {
             Change::OpenSession(Box::new(bobs)),
             Change::OpenSession(Box::new(others)),
         ];
-        results(&store, 0, opened).await.into_iter().for_each(|result| drop(result.unwrap()));
+        results(&store, 0, opened).await.into_iter().for_each(|result| assert!(result.is_ok()));
         let outcome =
             store.apply(at(1), vec![logs_out("j1", issuer, sub, sid)]).await.unwrap().pop().unwrap().unwrap();
         for n in 1..=5 {
