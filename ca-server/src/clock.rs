@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
-use jit_ssh_core::policy::LocalTime;
+use jit_ssh_core::policy::{Calendar, LocalTime};
 use jit_ssh_proto::Timestamp;
 
 /// What the clocks on the wall of a zone say: what policies are told as `context.local`.
@@ -18,6 +18,19 @@ pub fn local(now: Timestamp, zone: &TimeZone) -> LocalTime {
         minute: part(wall.minute()),
         weekday: part(wall.weekday().to_monday_one_offset()),
         date: wall.date().to_string(),
+    }
+}
+
+/// The clock on the wall of a zone, across its changes of summer and winter: what explanations look ahead by.
+pub(crate) struct Zone<'a>(pub(crate) &'a TimeZone);
+
+impl Calendar for Zone<'_> {
+    fn local(&self, at: Timestamp) -> LocalTime {
+        local(at, self.0)
+    }
+
+    fn zone(&self) -> &str {
+        self.0.iana_name().unwrap_or("UTC")
     }
 }
 

@@ -16,6 +16,7 @@ pub mod http;
 pub mod identities;
 pub mod oidc;
 mod outgoing;
+mod reload;
 pub mod service;
 pub mod signer;
 pub mod start;

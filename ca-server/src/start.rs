@@ -9,9 +9,10 @@ use data_encoding::HEXLOWER;
 use jit_ssh_core::authority::Authority;
 use jit_ssh_core::identity::IdentityKind;
 use jit_ssh_core::policy::SCHEMA;
-use jit_ssh_proto::event::{Actor, ConfigChanged, Event, KeyUsed, LogFilter, PolicyLoaded, What};
+use jit_ssh_proto::event::{Actor, ConfigChanged, Event, KeyAdded, KeyUsed, LogFilter, PolicyLoaded, What};
 use jit_ssh_proto::{AuthorityEntry, IssuerEntry, SignedBundle, TrustBundle};
 use sha2::{Digest, Sha256};
+use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock};
@@ -19,8 +20,9 @@ use crate::config::{Config, Layout, load_rules};
 use crate::control::Control;
 use crate::http::{App, Stopping};
 use crate::oidc::Provider;
-use crate::service::{Latest, Quota, REFUSED_LOGOUTS, Service, SessionCache};
-use crate::signer::{Keys, Passphrase, Signer};
+use crate::reload::{Look, Reloader, last_policy};
+use crate::service::{InForce, Latest, Quota, REFUSED_LOGOUTS, Service, SessionCache};
+use crate::signer::{Keys, Passphrase, Signer, Signers};
 use crate::store::{BindIssuer, Change, Options as StoreOptions, RecordEvent, Search, Store};
 use crate::witness::Witness;
 
@@ -41,13 +43,19 @@ pub struct Started {
     pub background: JoinSet<()>,
 }
 
-/// Puts a CA together. Talks to no provider: that happens in the background.
+/// Puts a CA together. Talks to no provider: that happens in the background. `hangup`: SIGHUP, where it is to load
+/// policies and inventory at once.
 ///
 /// # Errors
 /// What is wrong with the configuration, the keys, the rules or the store.
-pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<Started> {
+pub async fn start(
+    layout: &Layout,
+    passphrase: &Passphrase,
+    hangup: Option<Signal>,
+) -> anyhow::Result<Started> {
     let config = Config::load(layout)?;
-    let rules = load_rules(layout, config.limits.ttl)?;
+    let seen = Look::at(layout);
+    let rules = load_rules(layout, config.limits.ttl)?.limited(config.limits.places);
     keep_schema(layout);
     let began = Instant::now();
     let keys = Keys::open(&layout.keys(), passphrase)?;
@@ -70,6 +78,7 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         policies: u64::try_from(rules.len())?,
         hosts: u64::try_from(rules.inventory().len())?,
         previous: last_policy(&store).await?,
+        changes: Vec::new(),
     };
     tracing::info!(digest = %loaded.digest, policies = loaded.policies, hosts = loaded.hosts, "rules loaded");
     let used = KeyUsed {
@@ -78,8 +87,9 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         fingerprint: trust.clone(),
         sha256: HEXLOWER.encode(&Sha256::digest(bundle.bundle.as_bytes())),
     };
+    let added = keys_added(&store, &keys).await?;
     let changed = config_changed(&store, &config.digest).await?.map(What::ConfigChanged);
-    let records = changed.into_iter().chain([What::PolicyLoaded(loaded), What::KeyUsed(used)]);
+    let records = changed.into_iter().chain(added).chain([What::PolicyLoaded(loaded), What::KeyUsed(used)]);
     let records = records.map(|what| Change::Record(RecordEvent { actor: Actor::Ca, what }));
     let records = records.chain(bound).collect();
     for outcome in store.apply(clock.now(), records).await? {
@@ -96,16 +106,19 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
         tracing::warn!("no [[issuer]] in ca.toml: nobody can log in");
     }
     let revalidates = config.issuers.iter().any(|issuer| issuer.revalidate.is_some());
+    let signers = std::iter::once(keys.user).chain(keys.devices);
+    let signers: Signers = signers.map(|signer| -> Arc<dyn Signer> { Arc::new(signer) }).collect();
+    signers.warn_of_missing(rules.inventory());
     let service = Service {
         ca_id: keys.ca_id,
         clock,
         store,
-        signer: Arc::new(keys.user),
+        signers,
         ledger: Arc::new(keys.ledger),
         witnesses: config.witnesses.iter().cloned().map(Witness::new).collect(),
         cosigned: Latest::default(),
         readiness: Latest::default(),
-        rules: Arc::new(rules),
+        rules: InForce::new(rules),
         providers,
         limits: config.limits,
         quota: Quota::new(config.limits.refused),
@@ -131,6 +144,9 @@ pub async fn start(layout: &Layout, passphrase: &Passphrase) -> anyhow::Result<S
             "no control socket: `jit-ssh-ca identity` cannot reach this server"
         ),
     }
+    let reloader =
+        Reloader::new(Arc::clone(&app), layout.clone(), config.limits.ttl, seen, config.digest.clone());
+    background.spawn(reloader.run(hangup));
     if !config.witnesses.is_empty() {
         let app = Arc::clone(&app);
         background.spawn(async move {
@@ -180,15 +196,25 @@ fn keep_schema(layout: &Layout) {
     }
 }
 
-/// The digest of the policies and inventory that were in force before.
-async fn last_policy(store: &Store) -> anyhow::Result<Option<String>> {
-    let filter = LogFilter { kind: Some("policy.loaded".parse()?), ..LogFilter::default() };
-    let found = store.search(Search { filter, newest_first: true, limit: 1 }).await?;
-    let last = found.events.first().and_then(|stored| stored.content.as_ref());
-    Ok(last.and_then(|content| {
-        let event: serde_json::Value = serde_json::from_slice(&content.body).ok()?;
-        event.get("digest")?.as_str().map(str::to_owned)
-    }))
+/// What to record of authorities that the ledger does not know.
+async fn keys_added(store: &Store, keys: &Keys) -> anyhow::Result<Vec<What>> {
+    let filter = LogFilter { kind: Some("key.added".parse()?), ..LogFilter::default() };
+    let mut search = Search { filter, newest_first: false, limit: 100 };
+    let mut known = Vec::new();
+    loop {
+        let found = store.search(search.clone()).await?;
+        let bodies = found.events.iter().filter_map(|stored| stored.content.as_ref());
+        known.extend(bodies.filter_map(|content| serde_json::from_slice::<Event>(&content.body).ok()));
+        search.filter.after = found.next;
+        if !found.more || found.next.is_none() {
+            break;
+        }
+    }
+    let authorities = keys.devices.iter().map(Signer::authority);
+    let added = authorities
+        .map(|authority| KeyAdded { name: authority.name().clone(), key: authority.key().to_string() });
+    let is_known = |added: &KeyAdded| known.iter().any(|event| event.what == What::KeyAdded(added.clone()));
+    Ok(added.filter(|added| !is_known(added)).map(What::KeyAdded).collect())
 }
 
 /// What to record if `ca.toml` is not what the ledger knows.
@@ -215,6 +241,7 @@ fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<Sig
         url: issuer.url.clone(),
         client_id: issuer.client_id.clone(),
         client_secret: issuer.client_secret.clone(),
+        audience: Some(issuer.audience.clone()).filter(|audience| *audience != issuer.client_id),
         kind: match issuer.rules.kind {
             IdentityKind::User => "user",
             IdentityKind::Workload => "workload",
@@ -229,7 +256,11 @@ fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<Sig
         ca_id: keys.ca_id,
         url: config.url.as_str().trim_end_matches('/').to_owned(),
         issued: clock.now(),
-        authorities: vec![authority(keys.user.authority()), authority(&keys.host)],
+        authorities: [keys.user.authority(), &keys.host]
+            .into_iter()
+            .chain(keys.devices.iter().map(Signer::authority))
+            .map(authority)
+            .collect(),
         ledger_key: keys.ledger.public_key().to_openssh()?,
         issuers: issuers.collect(),
         host_patterns: Vec::new(),

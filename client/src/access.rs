@@ -1,32 +1,35 @@
 //! From what was asked for to a session and a certificate at hand, in as few round trips and browser windows as it
 //! takes.
 
+use std::collections::BTreeSet;
+
+use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued, OpenSession};
 use jit_ssh_proto::{
-    Account, CaId, Command, Flow, GrantId, Mode, Modifiers, Namespace, Place, Salt, Span, Text, UserKey,
-    oidc_nonce, possession_message,
+    Account, CaId, Command, Flow, GrantId, Mode, Modifiers, Namespace, Span, Text, UserKey,
+    possession_message,
 };
-use rand::RngCore;
 use ssh_key::PrivateKey;
 
 use crate::agent::Agent;
 use crate::ca::{CallId, from_ca};
 use crate::certificate::{self, Expected};
-use crate::cli::{AccessArgs, BrowserArgs};
+use crate::cli::{AccessArgs, HowArgs};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::held::{self, Held, Incoming, Purpose};
 use crate::keys;
 use crate::ledger;
-use crate::oidc;
+use crate::oidc::{Freshness, How};
 use crate::output::{Waiting, note};
+use crate::prove;
 use crate::session::Session;
 use crate::sweeper;
 
 /// What is asked for, checked as far as it can be here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    account: Account,
+    accounts: Vec<Account>,
     mode: Mode,
     modifiers: Modifiers,
     command: Option<Command>,
@@ -37,10 +40,11 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// From the command line.
-    pub(crate) fn new(account: &Account, args: &AccessArgs) -> Result<Self> {
+    pub(crate) fn new(accounts: &[Account], args: &AccessArgs) -> Result<Self> {
         let usage = |what: &str| Err(Error::Usage(what.to_owned()));
-        if matches!(account.place, Place::Group(_)) {
-            return usage("a group of hosts cannot be asked for: name one host, as LOGIN@HOST");
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = accounts.iter().find(|account| !seen.insert(*account)) {
+            return usage(&format!("{twice} is there twice: name it once"));
         }
         let mode = args.mode.unwrap_or(if args.command.is_some() { Mode::Exec } else { Mode::Shell });
         match (mode, &args.command) {
@@ -55,7 +59,7 @@ impl Wanted {
             return usage("--with goes with modes shell and exec only: leave it out");
         }
         Ok(Self {
-            account: account.clone(),
+            accounts: accounts.to_vec(),
             mode,
             modifiers,
             command: args.command.clone(),
@@ -65,9 +69,9 @@ impl Wanted {
         })
     }
 
-    /// The account.
-    pub(crate) fn account(&self) -> &Account {
-        &self.account
+    /// The accounts, as they are named in a sentence.
+    fn named(&self) -> String {
+        held::named(&self.accounts)
     }
 
     /// The mode.
@@ -85,11 +89,24 @@ impl Wanted {
         self.command.as_ref()
     }
 
+    /// The request as the ledger and advice have it.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            accounts: self.accounts.clone(),
+            mode: self.mode,
+            modifiers: self.modifiers.iter().collect(),
+            command: self.command.clone(),
+            duration: self.duration,
+            reason: self.reason.clone(),
+            ticket: self.ticket.clone(),
+        }
+    }
+
     /// What a certificate for it is recorded under.
     pub(crate) fn purpose(&self, ca_id: CaId) -> Purpose {
         Purpose {
             ca_id,
-            account: self.account.clone(),
+            accounts: self.accounts.clone(),
             mode: self.mode,
             modifiers: self.modifiers.iter().collect(),
             command: self.command.clone(),
@@ -112,7 +129,7 @@ impl<'a> Ask<'a> {
         let proof = jit_ssh_proto::sign(&key, Namespace::Possession, &message)
             .map_err(|e| Error::Local(format!("the certificate's key {e}: run the command again")))?;
         let body = AccessRequestBody {
-            accounts: vec![wanted.account.to_string()],
+            accounts: wanted.accounts.iter().map(ToString::to_string).collect(),
             mode: wanted.mode,
             modifiers: wanted.modifiers.iter().collect(),
             command: wanted.command.as_ref().map(ToString::to_string),
@@ -139,7 +156,8 @@ impl<'a> Ask<'a> {
         }
         let expected = Expected {
             key: self.key.public_key(),
-            account: &self.wanted.account,
+            accounts: &self.wanted.accounts,
+            members: &issued.members,
             mode: self.wanted.mode,
             modifiers: self.wanted.modifiers,
             command: self.wanted.command.as_ref(),
@@ -154,13 +172,16 @@ impl<'a> Ask<'a> {
         }
         ledger::accept(client, issued, &certificate)?;
         let grant: GrantId = issued.grant.parse().map_err(|_| odd("comes with a grant id that is none"))?;
-        let address = match &self.wanted.account.place {
-            Place::Host(host) => issued.addresses.get(host.as_str()).cloned(),
-            Place::Group(_) => None,
-        };
         let purpose = self.wanted.purpose(client.config.pin.ca_id);
         let before: Vec<Held> = held::list(&client.paths, now)?;
-        let incoming = Incoming { purpose, grant: grant.to_string(), address, certificate, key: &self.key };
+        let incoming = Incoming {
+            purpose,
+            grant: grant.to_string(),
+            addresses: issued.addresses.clone(),
+            members: issued.members.clone(),
+            certificate,
+            key: &self.key,
+        };
         let (held, agent_said) = held::store(&client.paths, Agent::from_env().as_ref(), incoming, now)?;
         if let Some(why) = agent_said {
             note(&format!(
@@ -180,42 +201,39 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Opens a session through the browser, and asks for access in the same round trip. A refusal of the request leaves
-/// the session open.
+/// Opens a session, and asks for access in the same round trip. A refusal of the request leaves the session open.
 pub(crate) fn log_in(
     client: &mut Client,
-    browser: &BrowserArgs,
+    how: &HowArgs,
+    freshness: Freshness,
     wanted: Option<&Wanted>,
 ) -> Result<(Session, Option<Result<Held>>)> {
     // 1. Today's authorities and issuers.
     client.refresh_bundle()?;
     let ca_id = client.config.pin.ca_id;
-    let issuer = oidc::choose(&client.config.bundle.issuers, browser.issuer.as_deref())?.clone();
-    // 2. A session key that the token commits to.
-    let session_key = keys::fresh();
-    let public = keys::public(&session_key)?;
-    let mut salt = [0; 32];
-    rand::rngs::OsRng.fill_bytes(&mut salt);
-    let salt = Salt::from_bytes(salt);
-    let nonce = oidc_nonce(&ca_id, &salt, &public);
-    // 3. The identity provider.
-    let tokens = oidc::log_in(&client.http, &issuer, &nonce, !browser.no_browser)?;
-    // 4. Session and, if asked, certificate.
+    // 2. A token and the session key that goes with it.
+    let proven = prove::identity(client, how, freshness)?;
+    // 3. Session and, if asked, certificate.
     let call = CallId::fresh();
-    let ask = wanted.map(|wanted| Ask::new(wanted, &ca_id, &public, call)).transpose()?;
+    let ask = wanted.map(|wanted| Ask::new(wanted, &ca_id, &proven.public, call)).transpose()?;
     let body = OpenSession {
-        id_token: tokens.id_token,
-        session_key: public.to_string(),
-        salt: salt.to_string(),
-        flow: Flow::Code,
+        id_token: proven.token.as_str().to_owned(),
+        session_key: proven.public.to_string(),
+        salt: proven.salt.to_string(),
+        flow: proven.flow,
         request: ask.as_ref().map(|ask| ask.body.clone()),
-        refresh_token: tokens.refresh_token,
+        refresh_token: proven.refresh.as_ref().map(|token| token.to_string()),
     };
     let opened = {
         let _waiting = Waiting::for_("opening the session");
-        client.ca().open_session(&ca_id, &session_key, call, &body)?
+        client.ca().open_session(&ca_id, &proven.key, call, &body)
     };
-    let session = Session::new(ca_id, opened.session, opened.token, session_key)?;
+    let opened = opened.inspect_err(|e| {
+        if proven.flow == Flow::Token && e.wants_login() {
+            note("A workload logs in again with another token: let its platform give a new one.");
+        }
+    })?;
+    let session = Session::new(ca_id, opened.session, opened.token, proven.key)?;
     let before = Session::load_any(&client.paths)?;
     session.save(&client.paths)?;
     if let Some(old) =
@@ -235,21 +253,32 @@ pub(crate) fn log_in(
 }
 
 /// Gets a certificate: by the session if one is open, else by logging in. A session that the CA no longer takes is
-/// replaced once.
-pub(crate) fn obtain(client: &mut Client, browser: &BrowserArgs, wanted: &Wanted) -> Result<Held> {
-    // A session at another provider than the one that was named is left alone: the login below replaces it.
-    let named =
-        |session: &Session| browser.issuer.as_ref().is_none_or(|issuer| *issuer == session.info.issuer);
-    if let Some(session) = client.session()?.filter(named) {
-        match request(client, &session, wanted) {
+/// replaced once, and where only a fresh login is missing, there is one: once.
+pub(crate) fn obtain(client: &mut Client, how: &HowArgs, wanted: &Wanted) -> Result<Held> {
+    // A session of somebody else than is asked for is left alone: the login below replaces it.
+    let session = client.session()?.filter(|session| prove::would_open(client, how, session));
+    let answer = match session {
+        Some(session) => match request(client, &session, wanted) {
             Err(e) if e.wants_login() => {
                 note(&format!("{e}: logging in anew."));
                 Session::forget(&client.paths)?;
+                log_in_for(client, how, Freshness::AsItIs, wanted)
             }
-            result => return result,
+            answer => answer,
+        },
+        None => log_in_for(client, how, Freshness::AsItIs, wanted),
+    };
+    match (answer, prove::how(how)) {
+        (Err(denied), How::Person(_)) if denied.wants_fresh_login() => {
+            note("Your login is not fresh enough for this: logging in again, once.");
+            log_in_for(client, how, Freshness::Anew, wanted)
         }
+        (answer, _) => answer,
     }
-    let (_, held) = log_in(client, browser, Some(wanted))?;
+}
+
+fn log_in_for(client: &mut Client, how: &HowArgs, freshness: Freshness, wanted: &Wanted) -> Result<Held> {
+    let (_, held) = log_in(client, how, freshness, Some(wanted))?;
     held.unwrap_or_else(|| {
         Err(Error::Untrusted("the CA did not answer the request: run the command again".into()))
     })
@@ -259,7 +288,7 @@ fn request(client: &mut Client, session: &Session, wanted: &Wanted) -> Result<He
     let call = CallId::fresh();
     let ask = Ask::new(wanted, &session.ca_id, &keys::public(&session.key)?, call)?;
     let issued = {
-        let _waiting = Waiting::for_(format!("asking for {}", wanted.account));
+        let _waiting = Waiting::for_(format!("asking for {}", wanted.named()));
         client.ca().request(session, call, &ask.body)?
     };
     ask.keep(client, &issued)
@@ -274,7 +303,7 @@ mod tests {
         let cli = crate::cli::Cli::try_parse_from([&["jit-ssh", "ssh"], args].concat())
             .map_err(|e| Error::Usage(e.to_string()))?;
         let crate::cli::Command::Ssh(args) = cli.command else { panic!("another command") };
-        Wanted::new(&args.account, &args.access)
+        Wanted::new(std::slice::from_ref(&args.account), &args.access)
     }
 
     #[test]
@@ -283,7 +312,6 @@ mod tests {
             &["deploy"][..],
             &["Deploy@web-1"],
             &["deploy@web 1"],
-            &["deploy@group/web"],
             &["deploy@web-1", "--mode", "exec"],
             &["deploy@web-1", "--mode", "root"],
             &["deploy@web-1", "--mode", "shell", "--command", "id"],

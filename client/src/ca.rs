@@ -2,8 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read};
 
+use jit_ssh_proto::explanation::Explanation;
 use jit_ssh_proto::wire::{
-    AccessRequestBody, Issued, LogItem, LogPage, OpenSession, SessionInfo, SessionOpened,
+    AccessRequestBody, ExplainBody, Issued, LogItem, LogPage, OpenSession, Page, ReachableAccount,
+    SessionInfo, SessionOpened,
 };
 use jit_ssh_proto::{
     CaId, Code, Problem, SIGNATURE_HEADER, SessionId, SignedBundle, SignedRequest, Timestamp,
@@ -101,6 +103,20 @@ impl Ca<'_> {
         body: &AccessRequestBody,
     ) -> Result<Issued> {
         self.call(Method::POST, "/v1/requests", json(body)?, Some(session), Some(&signer(session, call)))
+    }
+
+    /// `POST /v1/explain`
+    pub(crate) fn explain(&self, session: &Session, body: &ExplainBody) -> Result<Explanation> {
+        self.call(Method::POST, "/v1/explain", json(body)?, Some(session), None)
+    }
+
+    /// `GET /v1/accounts`: one page.
+    pub(crate) fn accounts(
+        &self,
+        session: &Session,
+        query: &[(&str, String)],
+    ) -> Result<Page<ReachableAccount>> {
+        self.call(Method::GET, &with_query("/v1/accounts", query), vec![], Some(session), None)
     }
 
     /// `GET` of a file below `/log/`. None where there is no such file.
@@ -270,9 +286,13 @@ impl Iterator for Lines<'_> {
 }
 
 fn events(query: &[(&str, String)]) -> String {
+    with_query("/v1/events", query)
+}
+
+fn with_query(path: &str, query: &[(&str, String)]) -> String {
     let mut encoded = form_urlencoded::Serializer::new(String::new());
     encoded.extend_pairs(query);
-    format!("/v1/events?{}", encoded.finish())
+    format!("{path}?{}", encoded.finish())
 }
 
 fn fetching(error: FetchError) -> Error {

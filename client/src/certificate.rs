@@ -1,6 +1,8 @@
 //! The check of a certificate that the CA sent, before anything is done with it: ours, signed by an authority of
 //! the pinned trust bundle, and saying exactly what was asked. Also the words for what a certificate says.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jit_ssh_proto::{
     Account, AuthorityEntry, Command, Mode, Modifiers, Name, Place, Principal, Span, Timestamp, TrustBundle,
 };
@@ -18,8 +20,10 @@ const SKEW: Span = Span::from_seconds(60);
 pub(crate) struct Expected<'a> {
     /// The key that was to be certified.
     pub(crate) key: &'a PublicKey,
-    /// The account.
-    pub(crate) account: &'a Account,
+    /// The accounts.
+    pub(crate) accounts: &'a [Account],
+    /// The hosts of each group of hosts among them, as the CA says.
+    pub(crate) members: &'a BTreeMap<String, Vec<String>>,
     /// The mode.
     pub(crate) mode: Mode,
     /// Its modifiers.
@@ -90,27 +94,56 @@ fn check_principals(
     expected: &Expected<'_>,
     authority: &AuthorityEntry,
 ) -> Result<(), String> {
-    let [principal] = certificate.valid_principals() else {
-        return Err(format!(
-            "has {} principals where one account was asked for",
-            certificate.valid_principals().len()
-        ));
-    };
-    let wrong = || Err("is for another account, mode or modifiers than asked for".to_owned());
+    let wrong = || Err("is for other accounts, another mode or other modifiers than asked for".to_owned());
+    let principals: BTreeSet<&str> = certificate.valid_principals().iter().map(String::as_str).collect();
     // Devices that match nothing but login names trust an authority of their own.
     if authority.name.starts_with("user-") {
-        return if *principal == expected.account.login.as_str() { Ok(()) } else { wrong() };
+        let logins: BTreeSet<&str> = expected.accounts.iter().map(|account| account.login.as_str()).collect();
+        return if principals == logins { Ok(()) } else { wrong() };
     }
-    let Ok(principal) = principal.parse::<Principal>() else { return wrong() };
-    // Which groups a host is in is the inventory's business: its host then answers to the group's name.
-    let place = match &principal.account().place {
-        Place::Host(_) => principal.account().place == expected.account.place,
-        Place::Group(_) => true,
+    let mut found = BTreeSet::new();
+    for principal in principals {
+        match principal.parse::<Principal>() {
+            Ok(p) if p.mode() == expected.mode && p.modifiers() == expected.modifiers => {
+                found.insert(p.account().clone());
+            }
+            Ok(_) | Err(_) => return wrong(),
+        }
+    }
+    // A group stands there by its own name, or by those of its hosts: which these are is the inventory's business.
+    let asked: BTreeSet<Account> = expected.accounts.iter().cloned().collect();
+    let (Some(wanted), Some(reached)) =
+        (hosts_of(&asked, expected.members), hosts_of(&found, expected.members))
+    else {
+        return wrong();
     };
-    let same = principal.mode() == expected.mode
-        && principal.modifiers() == expected.modifiers
-        && principal.account().login == expected.account.login;
-    if place && same { Ok(()) } else { wrong() }
+    let decided = |account: &Account| {
+        asked.contains(account) || (matches!(account.place, Place::Host(_)) && wanted.contains(account))
+    };
+    if wanted == reached && found.iter().all(decided) { Ok(()) } else { wrong() }
+}
+
+/// The accounts with groups replaced by what the CA says is in them; none if it says that of a group that is not one.
+fn hosts_of(
+    accounts: &BTreeSet<Account>,
+    members: &BTreeMap<String, Vec<String>>,
+) -> Option<BTreeSet<Account>> {
+    let mut hosts = BTreeSet::new();
+    for account in accounts {
+        match (&account.place, members.get(&account.to_string())) {
+            (Place::Group(_), Some(names)) if !names.is_empty() => {
+                for name in names {
+                    let place = Place::Host(name.parse().ok()?);
+                    hosts.insert(Account { login: account.login.clone(), place });
+                }
+            }
+            (Place::Host(_), None) => {
+                hosts.insert(account.clone());
+            }
+            (Place::Group(_), Some(_) | None) | (Place::Host(_), Some(_)) => return None,
+        }
+    }
+    Some(hosts)
 }
 
 fn check_window(certificate: &Certificate, duration: Option<Span>, now: Timestamp) -> Result<(), String> {
@@ -224,14 +257,30 @@ mod tests {
     }
 
     fn checked(spec: &Spec, mode: Mode, command: Option<&str>) -> Result<(), String> {
+        asked(spec, &["deploy@web-1"], &[], mode, command)
+    }
+
+    /// What comes of a certificate for these accounts, where the CA says that these groups have these hosts.
+    fn asked(
+        spec: &Spec,
+        accounts: &[&str],
+        members: &[(&str, &[&str])],
+        mode: Mode,
+        command: Option<&str>,
+    ) -> Result<(), String> {
         let (host, device) = (key(3), key(4));
         let bundle =
             bundle(&[("user", "user", &key(1)), ("host", "host", &host), ("user-switches", "user", &device)]);
         let command: Option<Command> = command.map(|c| c.parse().unwrap());
-        let (subject, account) = (key(2), "deploy@web-1".parse().unwrap());
+        let subject = key(2);
+        let accounts: Vec<Account> = accounts.iter().map(|a| a.parse().unwrap()).collect();
+        let hosts = |hosts: &[&str]| hosts.iter().map(ToString::to_string).collect();
+        let members: BTreeMap<String, Vec<String>> =
+            members.iter().map(|(group, names)| ((*group).to_owned(), hosts(names))).collect();
         let expected = Expected {
             key: subject.public_key(),
-            account: &account,
+            accounts: &accounts,
+            members: &members,
             mode,
             modifiers: Modifiers::NONE,
             command: command.as_ref(),
@@ -248,19 +297,19 @@ mod tests {
             (|s| s.signer = key(3), "does not list"),
             (|s| s.cert_type = CertType::Host, "not a user certificate"),
             (|s| s.serial = 0, "serial 0"),
-            (|s| s.principals = vec!["deploy"], "another account"),
-            (|s| s.principals = vec!["shell:root@web-1"], "another account"),
-            (|s| s.principals = vec!["shell:deploy@web-2"], "another account"),
-            (|s| s.principals = vec!["shell+agent:deploy@web-1"], "another account"),
-            (|s| s.principals = vec!["sftp:deploy@web-1"], "another account"),
-            (|s| s.principals = vec!["shell:deploy@web-1", "shell:root@web-1"], "2 principals"),
+            (|s| s.principals = vec!["deploy"], "other accounts"),
+            (|s| s.principals = vec!["shell:root@web-1"], "other accounts"),
+            (|s| s.principals = vec!["shell:deploy@web-2"], "other accounts"),
+            (|s| s.principals = vec!["shell+agent:deploy@web-1"], "other accounts"),
+            (|s| s.principals = vec!["sftp:deploy@web-1"], "other accounts"),
+            (|s| s.principals = vec!["shell:deploy@web-1", "shell:root@web-1"], "other accounts"),
             (|s| s.window = (NOW - 60, NOW), "expired"),
             (|s| s.window = (NOW + 61, NOW + 90), "not valid yet"),
             (|s| s.window = (NOW - 60, NOW + 1861), "longer than asked"),
             (|s| s.window = (NOW - 86_400, NOW + 1800), "more than a day"),
             (|s| s.force = Some("id"), "another command"),
             // The login-style authority speaks for devices only.
-            (|s| s.signer = key(4), "another account"),
+            (|s| s.signer = key(4), "other accounts"),
         ];
         assert_eq!(checked(&spec(), Mode::Shell, None), Ok(()));
         for (at, (change, why)) in table.iter().enumerate() {
@@ -272,13 +321,61 @@ mod tests {
     }
 
     #[test]
-    fn group_and_login_style_hosts() {
-        let group = Spec { principals: vec!["shell:deploy@group/web"], ..spec() };
-        assert_eq!(checked(&group, Mode::Shell, None), Ok(()));
-        let device = Spec { principals: vec!["deploy"], signer: key(4), ..spec() };
-        assert_eq!(checked(&device, Mode::Shell, None), Ok(()));
-        let other = Spec { principals: vec!["root"], signer: key(4), ..spec() };
-        assert!(checked(&other, Mode::Shell, None).is_err());
+    fn several_hosts_and_groups_of_hosts() {
+        let web: (&str, &[&str]) = ("deploy@group/web", &["web-1", "web-2"]);
+        let certificate = |principals: &[&'static str]| Spec { principals: principals.to_vec(), ..spec() };
+        for (accounts, members, principals, good) in [
+            (
+                &["deploy@web-1", "deploy@web-2"][..],
+                &[][..],
+                &["shell:deploy@web-1", "shell:deploy@web-2"][..],
+                true,
+            ),
+            (&["deploy@web-1", "deploy@web-2"], &[], &["shell:deploy@web-1"], false),
+            (&["deploy@web-1"], &[], &["shell:deploy@web-1", "shell:deploy@web-2"], false),
+            (&["deploy@web-1"], &[], &["shell:deploy@group/web"], false),
+            // Whatever the CA says is in it, it was not asked for.
+            (&["deploy@web-1"], &[web], &["shell:deploy@group/web"], false),
+            (&["deploy@web-1"], &[web], &["shell:deploy@web-1", "shell:deploy@web-2"], false),
+            (&["deploy@group/web"], &[web], &["shell:deploy@group/web"], true),
+            (&["deploy@group/web"], &[web], &["shell:deploy@web-1", "shell:deploy@web-2"], true),
+            (&["deploy@group/web"], &[web], &["shell:deploy@web-1"], false),
+            (&["deploy@group/web"], &[web], &["shell:deploy@group/web", "shell:deploy@web-3"], false),
+            (&["deploy@group/web"], &[web], &["shell:deploy@group/web", "shell:deploy@group/prod"], false),
+            (&["deploy@group/web"], &[web], &["shell:root@group/web"], false),
+            (&["deploy@group/web"], &[web], &["sftp:deploy@group/web"], false),
+            (&["deploy@group/web"], &[("deploy@group/web", &[])], &["shell:deploy@group/web"], false),
+            (&["deploy@group/web"], &[], &["shell:deploy@group/web"], false),
+            (&["deploy@group/web", "deploy@web-1"], &[web], &["shell:deploy@group/web"], true),
+            (&["deploy@group/web", "root@web-1"], &[web], &["shell:deploy@group/web"], false),
+            (
+                &["deploy@group/web", "root@web-1"],
+                &[web],
+                &["shell:deploy@group/web", "shell:root@web-1"],
+                true,
+            ),
+        ] {
+            let checked = asked(&certificate(principals), accounts, members, Mode::Shell, None);
+            assert_eq!(checked.is_ok(), good, "{accounts:?} {principals:?}: {checked:?}");
+        }
+    }
+
+    #[test]
+    fn devices_that_match_plain_logins() {
+        let device =
+            |principals: &[&'static str]| Spec { principals: principals.to_vec(), signer: key(4), ..spec() };
+        for (accounts, principals, good) in [
+            (&["deploy@web-1"][..], &["deploy"][..], true),
+            (&["deploy@web-1", "deploy@web-2"], &["deploy"], true),
+            (&["deploy@web-1", "root@web-2"], &["deploy", "root"], true),
+            (&["deploy@web-1"], &["root"], false),
+            (&["deploy@web-1"], &["deploy", "root"], false),
+            (&["deploy@web-1", "root@web-1"], &["deploy"], false),
+            (&["deploy@web-1"], &["shell:deploy@web-1"], false),
+        ] {
+            let checked = asked(&device(principals), accounts, &[], Mode::Shell, None);
+            assert_eq!(checked.is_ok(), good, "{accounts:?} {principals:?}: {checked:?}");
+        }
     }
 
     #[test]

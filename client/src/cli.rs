@@ -25,12 +25,16 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Trust a CA: show its keys and identity providers, and pin them
     Setup(SetupArgs),
-    /// Open a session and, with LOGIN@HOST, get a certificate in the same step
+    /// Open a session and, with LOGIN@HOST or LOGIN@group/NAME, get a certificate in the same step
     Login(LoginArgs),
     /// Show who you are to the CA
     Whoami(JsonArgs),
     /// End the session and remove every certificate from disk and agent
     Logout,
+    /// Say what a request would come to, why, and what would change the answer; nothing is asked for
+    Explain(ExplainArgs),
+    /// List the accounts that policy lets you reach now, and what each takes
+    Ls(LsArgs),
     /// Get a certificate if none at hand fits, and connect with ssh
     Ssh(SshArgs),
     /// Show the CA, the session and the certificates at hand, without a network
@@ -66,13 +70,13 @@ pub(crate) struct SetupArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
-    /// The account to get a certificate for
+    /// The accounts to get one certificate for: LOGIN@HOST, or LOGIN@group/NAME for every host of a group
     #[arg(value_name = "LOGIN@HOST")]
-    pub(crate) account: Option<Account>,
+    pub(crate) accounts: Vec<Account>,
     #[command(flatten)]
     pub(crate) access: AccessArgs,
     #[command(flatten)]
-    pub(crate) browser: BrowserArgs,
+    pub(crate) how: HowArgs,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -94,7 +98,7 @@ pub(crate) struct AccessArgs {
     #[arg(long, value_name = "COMMAND")]
     pub(crate) command: Option<Line>,
     /// What for: shell, exec, sftp, forward or jump
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, value_name = "MODE", visible_alias = "action")]
     pub(crate) mode: Option<Mode>,
     /// What shell or exec may add: agent, forward, x11
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -103,13 +107,55 @@ pub(crate) struct AccessArgs {
 
 /// How to log in, if it comes to that.
 #[derive(Debug, Args)]
-pub(crate) struct BrowserArgs {
-    /// The identity provider, where the CA has several
+pub(crate) struct HowArgs {
+    /// The identity provider, where the CA has several; without it, the one that was used last
     #[arg(long, value_name = "NAME")]
     pub(crate) issuer: Option<String>,
     /// Only print the address to open, open no browser
     #[arg(long)]
     pub(crate) no_browser: bool,
+    /// Log in with a browser on any machine, and paste the address at which it ends up
+    #[arg(long, group = "way")]
+    pub(crate) paste: bool,
+    /// Log in by typing a code into a browser on any machine, where the identity provider's entry allows it
+    #[arg(long, group = "way")]
+    pub(crate) device: bool,
+    /// Log in as a workload, with the token in this file (- for standard input), read anew each time
+    #[arg(long, value_name = "FILE", group = "way")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Log in as a workload, with the token in this environment variable
+    #[arg(long, value_name = "VARIABLE", group = "way")]
+    pub(crate) token_env: Option<String>,
+    /// Log in as a job of GitHub Actions, which is asked for the token
+    #[arg(long, group = "way")]
+    pub(crate) github: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The accounts: LOGIN@HOST, or LOGIN@group/NAME for every host of a group
+    #[arg(value_name = "LOGIN@HOST", required = true)]
+    pub(crate) accounts: Vec<Account>,
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+    /// As though under break-glass
+    #[arg(long)]
+    pub(crate) break_glass: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// Only these: the beginning of a host's name, or a name with * in it; LOGIN@ before it for one login
+    pub(crate) pattern: Option<String>,
+    /// The most accounts
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    pub(crate) limit: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -120,7 +166,7 @@ pub(crate) struct SshArgs {
     #[command(flatten)]
     pub(crate) access: AccessArgs,
     #[command(flatten)]
-    pub(crate) browser: BrowserArgs,
+    pub(crate) how: HowArgs,
     /// Options and command for ssh (for sftp with mode sftp)
     #[arg(last = true, value_name = "SSH ARGS")]
     pub(crate) args: Vec<std::ffi::OsString>,

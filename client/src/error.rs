@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+use jit_ssh_proto::explanation::{Advice, NearMiss};
 use jit_ssh_proto::{Blame, Problem};
 
 use crate::output::escape;
@@ -34,6 +35,9 @@ pub(crate) enum Error {
     /// The request waits for somebody's approval.
     #[error("{0}")]
     Pending(String),
+    /// The answer was asked for and is told: only the exit code is left to say it.
+    #[error("this was the answer")]
+    Told(Exit),
     /// The CA says no, with a code that is known here.
     #[error("{}", problem_text(.0))]
     Ca(Box<Problem>),
@@ -93,6 +97,7 @@ impl Error {
             Self::NotLoggedIn(_) => Exit::NotLoggedIn,
             Self::Unreachable(_) => Exit::Unreachable,
             Self::Pending(_) => Exit::Pending,
+            Self::Told(exit) => *exit,
             Self::Ca(problem) => match problem.code.blame() {
                 Blame::Caller | Blame::Provider => Exit::Failed,
                 Blame::Login => Exit::NotLoggedIn,
@@ -113,6 +118,18 @@ impl Error {
         self.exit() == Exit::NotLoggedIn
     }
 
+    /// Whether the CA says that a fresh login would change its answer, with nothing else for the caller to do. What
+    /// others then have to approve is theirs.
+    pub(crate) fn wants_fresh_login(&self) -> bool {
+        let Self::Ca(problem) = self else { return false };
+        let fresh = |advice: &Advice| matches!(advice, Advice::LoginAgain);
+        let others = |advice: &Advice| matches!(advice, Advice::WithApproval(_));
+        let enough = |near: &NearMiss| {
+            near.with.iter().any(fresh) && near.with.iter().all(|advice| fresh(advice) || others(advice))
+        };
+        problem.code.blame() == Blame::Denied && problem.advice.iter().any(enough)
+    }
+
     /// A failure to read or write something here.
     pub(crate) fn io(what: &str, path: &std::path::Path, error: &std::io::Error) -> Self {
         Self::Local(format!(
@@ -124,13 +141,49 @@ impl Error {
 
 fn problem_text(problem: &Problem) -> String {
     let detail = if problem.detail.trim().is_empty() { &problem.title } else { &problem.detail };
-    format!("{} ({})", escape(detail.trim_end().trim_end_matches('.')), problem.code)
+    // A command stands on a line of its own, so that it can be taken from there.
+    let command = if problem.advice.is_empty() { None } else { detail.split_once(" Run: ") };
+    let (detail, command) = command.map_or((detail.as_str(), None), |(detail, run)| (detail, Some(run)));
+    let text = format!("{} ({})", escape(detail.trim_end().trim_end_matches('.')), problem.code);
+    command.map_or(text.clone(), |command| format!("{text}\nRun: {}", escape(command)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use jit_ssh_proto::Code;
+
+    #[test]
+    fn a_fresh_login_is_made_only_where_it_is_all_that_is_missing() {
+        let fresh = r#"{"do":"login_again"}"#;
+        let reason = r#"{"do":"give_reason"}"#;
+        let approval = r#"{"do":"with_approval","count":1,"group":"leads"}"#;
+        let later = r#"{"do":"dance"}"#;
+        for (code, ways, wanted) in [
+            (Code::NoAccess, &[&[fresh][..]][..], true),
+            (Code::DurationDenied, &[&[reason], &[fresh]], true),
+            (Code::NoAccess, &[&[fresh, approval]], true),
+            (Code::NoAccess, &[&[fresh, reason]], false),
+            (Code::NoAccess, &[&[fresh, later]], false),
+            (Code::NoAccess, &[&[approval]], false),
+            (Code::NoAccess, &[&[later]], false),
+            (Code::NoAccess, &[&[]], false),
+            (Code::NoAccess, &[], false),
+            // Advice where none can be: not a denial at all.
+            (Code::Internal, &[&[fresh]], false),
+            (Code::SessionEnded, &[&[fresh]], false),
+        ] {
+            let terms = r#"{"duration":"30m"}"#;
+            let ways: Vec<String> = ways
+                .iter()
+                .map(|with| format!(r#"{{"with":[{}],"terms":{terms}}}"#, with.join(",")))
+                .collect();
+            let advice = serde_json::from_str(&format!("[{}]", ways.join(","))).unwrap();
+            let error = Error::Ca(Box::new(Problem::new(code, "No.").advising(advice)));
+            assert_eq!(error.wants_fresh_login(), wanted, "{code} {ways:?}");
+        }
+        assert!(!Error::NotLoggedIn(String::new()).wants_fresh_login());
+    }
 
     #[test]
     fn each_blame_has_its_exit_code() {
@@ -162,5 +215,14 @@ mod tests {
     fn what_the_ca_wrote_is_shown_escaped() {
         let error = Error::Ca(Box::new(Problem::new(Code::Forbidden, "no\u{1b}[2J\nway.")));
         assert_eq!(error.to_string(), "no\\u{1b}[2J\\nway (forbidden)");
+        let near: NearMiss =
+            serde_json::from_str(r#"{"with":[{"do":"give_reason"}],"terms":{"duration":"1h"}}"#).unwrap();
+        let problem =
+            Problem::new(Code::NoAccess, "Not so. It would be with a reason. Run: jit-ssh x '…'\nid");
+        let error = Error::Ca(Box::new(problem.advising(vec![near])));
+        assert_eq!(
+            error.to_string(),
+            "Not so. It would be with a reason (no_access)\nRun: jit-ssh x '…'\\nid"
+        );
     }
 }

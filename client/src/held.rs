@@ -1,11 +1,12 @@
 //! The certificates held on this machine: a public record and certificate file each, and the private key where no
 //! agent took it. What has expired is removed, on every invocation and by a process that waits for it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jit_ssh_proto::{Account, CaId, Command, Mode, Modifier, Timestamp};
+use jit_ssh_proto::{Account, CaId, Command, Mode, Modifier, Place, Timestamp};
 use serde::{Deserialize, Serialize};
 use ssh_key::{Certificate, LineEnding, PrivateKey};
 
@@ -20,8 +21,8 @@ use crate::paths::{self, Paths};
 pub(crate) struct Purpose {
     /// The CA.
     pub(crate) ca_id: CaId,
-    /// The account.
-    pub(crate) account: Account,
+    /// The accounts, in the order asked.
+    pub(crate) accounts: Vec<Account>,
     /// The mode.
     pub(crate) mode: Mode,
     /// Its modifiers, in order.
@@ -36,9 +37,12 @@ pub(crate) struct Purpose {
 struct Record {
     purpose: Purpose,
     grant: String,
-    /// How the host is reached, `ADDRESS[:PORT]`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    address: Option<String>,
+    /// How each host is reached, `ADDRESS[:PORT]`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    addresses: BTreeMap<String, String>,
+    /// The hosts of each group of hosts, as the CA said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    members: BTreeMap<String, Vec<String>>,
     in_agent: bool,
     certificate: String,
 }
@@ -51,14 +55,27 @@ pub(crate) struct Held {
     certificate: Certificate,
 }
 
+/// Accounts in a sentence or a cell: the first ones, and how many more.
+pub(crate) fn named(accounts: &[Account]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<String> = accounts.iter().take(SHOWN).map(ToString::to_string).collect();
+    let shown = shown.join(" ");
+    match accounts.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// A checked certificate on its way in.
 pub(crate) struct Incoming<'a> {
     /// What it was asked for.
     pub(crate) purpose: Purpose,
     /// `grt_…`, checked to be one.
     pub(crate) grant: String,
-    /// How the host is reached.
-    pub(crate) address: Option<String>,
+    /// How each host is reached.
+    pub(crate) addresses: BTreeMap<String, String>,
+    /// The hosts of each group of hosts.
+    pub(crate) members: BTreeMap<String, Vec<String>>,
     /// The certificate.
     pub(crate) certificate: Certificate,
     /// Its key.
@@ -81,9 +98,36 @@ impl Held {
         &self.record.grant
     }
 
-    /// How the host is reached, `ADDRESS[:PORT]`.
-    pub(crate) fn address(&self) -> Option<&str> {
-        self.record.address.as_deref()
+    /// How a host is reached, `ADDRESS[:PORT]`.
+    pub(crate) fn address(&self, host: &str) -> Option<&str> {
+        self.record.addresses.get(host).map(String::as_str)
+    }
+
+    /// How each host is reached, where the CA knows.
+    pub(crate) fn addresses(&self) -> &BTreeMap<String, String> {
+        &self.record.addresses
+    }
+
+    /// The hosts of each group of hosts.
+    pub(crate) fn members(&self) -> &BTreeMap<String, Vec<String>> {
+        &self.record.members
+    }
+
+    /// Every account of a host that it is good for: those asked for, and those of the members of groups.
+    pub(crate) fn accounts(&self) -> Vec<Account> {
+        let mut accounts = Vec::new();
+        for asked in &self.record.purpose.accounts {
+            match &asked.place {
+                Place::Host(_) => accounts.push(asked.clone()),
+                Place::Group(_) => {
+                    let hosts = self.record.members.get(&asked.to_string()).into_iter().flatten();
+                    let hosts = hosts.filter_map(|host| host.parse().ok());
+                    let place = |host| Account { login: asked.login.clone(), place: Place::Host(host) };
+                    accounts.extend(hosts.map(place));
+                }
+            }
+        }
+        accounts
     }
 
     /// Its end.
@@ -155,7 +199,8 @@ pub(crate) fn store(
     let record = Record {
         purpose: incoming.purpose,
         grant: incoming.grant,
-        address: incoming.address,
+        addresses: incoming.addresses,
+        members: incoming.members,
         in_agent,
         certificate: line.clone(),
     };
@@ -261,13 +306,14 @@ mod tests {
         let incoming = Incoming {
             purpose: Purpose {
                 ca_id: CA,
-                account: "deploy@web-1".parse().unwrap(),
+                accounts: vec!["deploy@web-1".parse().unwrap()],
                 mode: Mode::Shell,
                 modifiers: vec![Modifier::Agent],
                 command: None,
             },
             grant: "grt_x".into(),
-            address: Some("127.0.0.1:22".into()),
+            addresses: BTreeMap::from([("web-1".into(), "127.0.0.1:22".into())]),
+            members: BTreeMap::new(),
             certificate: builder.sign(&key(1)).unwrap(),
             key: &key(2),
         };

@@ -17,8 +17,11 @@ mod ledger;
 mod oidc;
 mod output;
 mod paths;
+mod presented;
+mod prove;
 mod session;
 mod sweeper;
+mod terminal;
 #[cfg(test)]
 mod testing;
 mod when;
@@ -30,6 +33,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     match commands::run(cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error::Error::Told(exit)) => exit.into(),
         Err(error) => {
             output::complain(&error);
             error.exit().into()

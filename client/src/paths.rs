@@ -143,6 +143,25 @@ fn check_folder(path: &Path, uid: u32, forbidden: u32) -> std::result::Result<()
 
 /// Writes a file in one step: a reader sees the old one or the new one, and nobody else can read it.
 pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<()> {
+    write_beside(path, contents, |temporary| fs::rename(temporary, path))
+}
+
+/// The same where there is no such file yet; whether it was written. Of several at once one is the first.
+pub(crate) fn write_new(path: &Path, contents: &[u8]) -> Result<bool> {
+    let mut first = true;
+    write_beside(path, contents, |temporary| {
+        let linked = fs::hard_link(temporary, path);
+        first = linked.is_ok();
+        match linked {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+            Ok(()) | Err(_) => fs::remove_file(temporary),
+        }
+    })?;
+    Ok(first)
+}
+
+/// Writes a whole file beside the one that is meant, and then puts it in its place.
+fn write_beside(path: &Path, contents: &[u8], place: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
     let fail = |e: &io::Error| Error::io("write", path, e);
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
         return Err(fail(&io::ErrorKind::InvalidInput.into()));
@@ -154,7 +173,7 @@ pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<()> {
         .mode(0o600)
         .open(&temporary)
         .and_then(|mut file| file.write_all(contents).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
+        .and_then(|()| place(&temporary));
     written.map_err(|e| {
         // Leave nothing half-written behind; the first error is the one to tell.
         let _ = fs::remove_file(&temporary);
@@ -301,5 +320,9 @@ mod tests {
         fs::write(&path, vec![b'x'; 1024 * 1024 + 1]).unwrap();
         assert!(read(&path, 0).is_err());
         assert!(write(&folder.path().join("no/such/folder"), b"x").is_err());
+        fs::remove_file(&path).unwrap();
+        assert!(write_new(&path, b"first").unwrap() && !write_new(&path, b"second").unwrap());
+        assert_eq!(read(&path, 0o077).unwrap().unwrap().as_slice(), b"first");
+        assert!(write_new(&folder.path().join("no/such/folder"), b"x").is_err());
     }
 }

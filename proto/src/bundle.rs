@@ -66,6 +66,9 @@ pub struct IssuerEntry {
     /// The non-confidential secret that some providers demand of native apps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<String>,
+    /// The audience that its tokens must name, if that is not the client id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
     /// `user` or `workload`.
     pub kind: String,
     /// `code`, …
@@ -76,6 +79,14 @@ pub struct IssuerEntry {
     /// token is handed to it.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub revalidate: bool,
+}
+
+impl IssuerEntry {
+    /// The audience that its tokens must name: what a workload asks its platform for.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        self.audience.as_deref().unwrap_or(&self.client_id)
+    }
 }
 
 /// Why a bundle is refused.

@@ -9,6 +9,7 @@ mod filter;
 mod identity;
 mod operation;
 mod reading;
+mod rules;
 mod summary;
 
 pub use filter::FilterError;
@@ -16,10 +17,11 @@ pub use identity::{
     EndReason, IdentityDisabled, IdentityEnabled, IssuerBound, LoginReleased, SessionRevalidated,
 };
 pub use operation::{
-    CertificateRevoked, ConfigChanged, EventErased, KeyUsed, LogExported, LogFilter, SerialJump, StoreMoved,
-    StoreRestored,
+    CertificateRevoked, ConfigChanged, EventErased, KeyAdded, KeyUsed, LogExported, LogFilter, SerialJump,
+    StoreMoved, StoreRestored,
 };
 pub use reading::{Common, Reading, Unreadable};
+pub use rules::{Ruled, RulesChange};
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -115,6 +117,9 @@ pub enum What {
     /// A certificate is no longer good.
     #[serde(rename = "certificate.revoked")]
     CertificateRevoked(CertificateRevoked),
+    /// An authority has come: the CA has another key that signs certificates.
+    #[serde(rename = "key.added")]
+    KeyAdded(KeyAdded),
     /// A key that is no authority's signed something.
     #[serde(rename = "key.used")]
     KeyUsed(KeyUsed),
@@ -137,7 +142,7 @@ pub enum What {
 
 impl What {
     /// Every `type` there is.
-    pub const KINDS: [&str; 19] = [
+    pub const KINDS: [&str; 20] = [
         "ca.initialised",
         "policy.loaded",
         "session.opened",
@@ -151,6 +156,7 @@ impl What {
         "request.decided",
         "certificate.issued",
         "certificate.revoked",
+        "key.added",
         "key.used",
         "config.changed",
         "log.exported",
@@ -176,6 +182,7 @@ impl What {
             Self::RequestDecided(_) => "request.decided",
             Self::CertificateIssued(_) => "certificate.issued",
             Self::CertificateRevoked(_) => "certificate.revoked",
+            Self::KeyAdded(_) => "key.added",
             Self::KeyUsed(_) => "key.used",
             Self::ConfigChanged(_) => "config.changed",
             Self::LogExported(_) => "log.exported",
@@ -207,6 +214,10 @@ pub struct PolicyLoaded {
     /// The digest that was in force before, if the ledger knows one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
+    /// What differs from the set before, if the process that loaded this one had it. Kinds without a difference are
+    /// left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<RulesChange>,
 }
 
 /// `session.opened`
@@ -273,9 +284,21 @@ pub struct RequestDecided {
     pub asked: Asked,
     /// The digest of the policies and inventory that decided.
     pub policy_digest: String,
+    /// The hosts that each group of hosts came to, if the request was granted: all of them, at the moment of deciding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Members>,
     /// What was decided.
     #[serde(flatten)]
     pub outcome: Outcome,
+}
+
+/// What an account of a group of hosts came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    /// The account, as asked.
+    pub account: Account,
+    /// The hosts that were in the group, by name.
+    pub hosts: Vec<Name>,
 }
 
 /// What was asked, in parsed form.

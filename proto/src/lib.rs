@@ -7,6 +7,7 @@ extern crate alloc;
 mod bundle;
 mod command;
 pub mod event;
+pub mod explanation;
 mod flow;
 mod host_files;
 mod id;

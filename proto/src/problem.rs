@@ -1,9 +1,12 @@
 //! Every way in which the CA says no: one enum of codes, carried in RFC 9457 problem documents.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::explanation::NearMiss;
 
 /// Whose move it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +179,10 @@ codes! {
     ApprovalRequired = "approval_required", 403, Denied, "Approval is required";
     /// Policy allows it, but not for that long.
     DurationDenied = "duration_denied", 403, Denied, "Not for that long";
+    /// Policy allows it, but one certificate cannot say so many hosts; `detail` says what to ask for instead.
+    TooManyHosts = "too_many_hosts", 422, Caller, "Too many hosts in one request";
+    /// Policy allows it, but hosts of several authorities are in it: each needs a certificate of its own.
+    AskSeparately = "ask_separately", 422, Caller, "These hosts need separate requests";
 
     /// The database does not answer.
     StoreUnavailable = "store_unavailable", 503, Server, "The store is unavailable";
@@ -217,6 +224,9 @@ pub struct Problem {
     pub code: Code,
     /// What is wrong here and what to do next.
     pub detail: String,
+    /// What would change the answer, the easiest first: for what policy denies, where anything is known to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<NearMiss>,
 }
 
 impl Problem {
@@ -229,7 +239,14 @@ impl Problem {
             status: code.status(),
             code,
             detail: detail.into(),
+            advice: Vec::new(),
         }
+    }
+
+    /// The same problem with what would change the answer.
+    #[must_use]
+    pub fn advising(self, advice: Vec<NearMiss>) -> Self {
+        Self { advice, ..self }
     }
 }
 

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::explanation::{Advice, Terms};
 use crate::{Flow, Mode, Modifier, Timestamp};
 
 /// `POST /v1/sessions`: opens a session, and asks for access in the same round trip if `request` is there.
@@ -43,7 +44,7 @@ fn is_code(flow: &Flow) -> bool {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AccessRequestBody {
-    /// The accounts, as `LOGIN@HOST`; at least one.
+    /// The accounts, as `LOGIN@HOST` or `LOGIN@group/NAME` for every host of a group; at least one.
     pub accounts: Vec<String>,
     /// The mode of the certificate.
     pub mode: Mode,
@@ -66,6 +67,70 @@ pub struct AccessRequestBody {
     pub key: String,
     /// Proof of possession of that key: a binary SSHSIG in unpadded base64url, namespace `possession@jit-ssh`.
     pub proof: String,
+}
+
+/// `POST /v1/explain`: a request that is not made, to learn what it would come to. As `POST /v1/requests`, without a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ExplainBody {
+    /// The accounts, as `LOGIN@HOST`; at least one.
+    pub accounts: Vec<String>,
+    /// The mode of the certificate.
+    pub mode: Mode,
+    /// What `shell` or `exec` is to add.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modifiers: Vec<Modifier>,
+    /// The command, for `exec` and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// How long. Without it, as long as the policy that allows it gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The ticket.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ticket: String,
+    /// Whether under break-glass.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub break_glass: bool,
+    /// How long from now it is to start. Without it, at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_in: Option<String>,
+}
+
+/// An account that the caller may get to now (`GET /v1/accounts`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReachableAccount {
+    /// `LOGIN@HOST`
+    pub account: String,
+    /// Where the host is reached, if the inventory says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// What for, and on which terms.
+    pub modes: Vec<ReachableMode>,
+}
+
+/// A mode that an account is to be had for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReachableMode {
+    /// The mode.
+    pub mode: Mode,
+    /// What may be added on the same terms or shorter ones, each on its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modifiers: Vec<Modifier>,
+    /// For `exec`: a command that would be allowed, if not every one would be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The longest, and what it takes of others.
+    pub terms: Terms,
+    /// What it takes of the caller.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Advice>,
 }
 
 /// Answer to `POST /v1/sessions`.
@@ -143,6 +208,9 @@ pub struct Issued {
     /// How to reach each host whose address the inventory knows: host name → `ADDRESS[:PORT]`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<String, String>,
+    /// The hosts that each group of hosts came to: account as asked → host names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub members: BTreeMap<String, Vec<String>>,
 }
 
 /// The proof that the ledger holds a certificate's event, for the one it was issued to: nothing in it is news to them.

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use jit_ssh_proto::event::{
     Actor, Asked, CaInitialised, CertificateIssued, CertificateRevoked, ConfigChanged, EVENT_VERSION,
-    EndReason, Event, EventErased, IdentityDisabled, IdentityEnabled, IssuerBound, KeyUsed, LogExported,
-    LogFilter, LoginReleased, Outcome, PolicyLoaded, Reading, RequestDecided, SerialJump, SessionEnded,
-    SessionOpened, SessionRefused, SessionRevalidated, StoreMoved, StoreRestored, What,
+    EndReason, Event, EventErased, IdentityDisabled, IdentityEnabled, IssuerBound, KeyAdded, KeyUsed,
+    LogExported, LogFilter, LoginReleased, Members, Outcome, PolicyLoaded, Reading, RequestDecided, Ruled,
+    RulesChange, SerialJump, SessionEnded, SessionOpened, SessionRefused, SessionRevalidated, StoreMoved,
+    StoreRestored, What,
 };
 use jit_ssh_proto::{Code, Command, Mode, Modifier, Salt, Span, Text, Timestamp};
 use sha2::{Digest, Sha256};
@@ -53,7 +54,32 @@ fn time(seconds: u64) -> Timestamp {
 
 fn policy_loaded(previous: Option<&str>) -> What {
     let previous = previous.map(str::to_owned);
-    What::PolicyLoaded(PolicyLoaded { digest: RULES.into(), policies: 4, hosts: 1, previous })
+    let changes = Vec::new();
+    What::PolicyLoaded(PolicyLoaded { digest: RULES.into(), policies: 4, hosts: 1, previous, changes })
+}
+
+fn policy_reloaded() -> What {
+    let What::PolicyLoaded(loaded) = policy_loaded(Some(TOKEN)) else { unreachable!() };
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    let changes = vec![
+        RulesChange {
+            of: Ruled::Policies,
+            added: 1,
+            removed: 1,
+            changed: 1,
+            names: names(&["+oncall", "-old.cedar:3", "~sre"]),
+        },
+        RulesChange {
+            of: Ruled::Hosts,
+            added: 2,
+            removed: 0,
+            changed: 0,
+            names: names(&["+web-2", "+web-3"]),
+        },
+        RulesChange { of: Ruled::Groups, added: 0, removed: 0, changed: 1, names: names(&["~web"]) },
+        RulesChange { of: Ruled::Guests, added: 0, removed: 1, changed: 0, names: names(&["-corp/eve"]) },
+    ];
+    What::PolicyLoaded(PolicyLoaded { changes, ..loaded })
 }
 
 fn session_opened(login: Option<&str>, email: Option<&str>, claims: Option<&str>) -> What {
@@ -120,7 +146,25 @@ fn bound(url: &str, previous: Option<&str>) -> What {
 
 fn decided(asked: Asked, outcome: Outcome) -> What {
     let (request, session) = (parse(REQUEST), parse(SESSION));
-    What::RequestDecided(RequestDecided { request, session, asked, policy_digest: RULES.into(), outcome })
+    What::RequestDecided(RequestDecided {
+        request,
+        session,
+        asked,
+        policy_digest: RULES.into(),
+        members: Vec::new(),
+        outcome,
+    })
+}
+
+/// Every host of a group, and one more.
+fn decided_group() -> What {
+    let asked = Asked { accounts: vec![parse("deploy@group/web"), parse("deploy@db-1")], ..shell() };
+    let mut what = decided(asked, granted());
+    if let What::RequestDecided(event) = &mut what {
+        let hosts = vec![parse("web-1"), parse("web-2")];
+        event.members = vec![Members { account: parse("deploy@group/web"), hosts }];
+    }
+    what
 }
 
 fn shell() -> Asked {
@@ -246,6 +290,7 @@ fn forms() -> Vec<(&'static str, Event)> {
         ("ca.initialised", by_operator(What::CaInitialised(CaInitialised { ca_id, keys }))),
         ("policy.loaded", by_ca(policy_loaded(None))),
         ("policy.loaded.full", by_ca(policy_loaded(Some(TOKEN)))),
+        ("policy.loaded.changes", by_ca(policy_reloaded())),
         ("session.opened", by_alice(session_opened(None, None, None))),
         ("session.opened.full", by_alice(session_opened(Some("alice"), Some("alice@example.com"), None))),
         ("session.opened.claims", by_alice(session_opened(Some("alice"), None, Some(RULES)))),
@@ -281,6 +326,7 @@ fn forms() -> Vec<(&'static str, Event)> {
         ),
         ("request.decided.granted", by_alice(decided(shell(), granted()))),
         ("request.decided.granted.full", by_alice(decided(exec(), granted()))),
+        ("request.decided.granted.group", by_alice(decided_group())),
         ("request.decided.denied", by_alice(decided(shell(), denied(&[])))),
         ("request.decided.denied.full", by_alice(decided(exec(), denied(&["no-root-on-prod"])))),
         ("certificate.issued", by_alice(What::CertificateIssued(Box::new(shell_certificate())))),
@@ -288,6 +334,10 @@ fn forms() -> Vec<(&'static str, Event)> {
         ("certificate.revoked", by_operator(revoked(None, None))),
         ("certificate.revoked.full", by_operator(revoked(Some(format!("dev/alice/{GRANT}")), None))),
         ("certificate.revoked.range", by_operator(revoked(None, Some(1_048_593)))),
+        (
+            "key.added",
+            by_ca(What::KeyAdded(KeyAdded { name: parse("user-switches"), key: ED25519.to_owned() })),
+        ),
         (
             "key.used",
             by_ca(What::KeyUsed(KeyUsed {

@@ -71,6 +71,9 @@ impl Callers {
                 serde_json::to_vec(&access_body(&self.site.ca, &holder.key, &self.key, signing.id).unwrap())
                     .unwrap()
             }
+            ("POST", "/v1/explain") => {
+                br#"{"accounts":["deploy@web-1"],"mode":"shell","reason":"OPS-7"}"#.to_vec()
+            }
             ("POST", "/v1/sessions") => self.site.login_call("dave", &new, None).body,
             // Whoever brings the provider's token speaks for it, whatever else is sent along.
             ("POST", "/v1/backchannel-logout/{issuer}") => return idle_logout(&self.site),

@@ -68,6 +68,8 @@ fn the_readme_leads_from_a_bare_machine_to_a_shell_and_to_the_record_of_it() {
             ["jit-ssh-ca", "init", ..] => vec!["Made a CA", "trust key"],
             ["jit-ssh", "setup", ..] => vec!["Trust key", "corp", "Pinned"],
             ["jit-ssh", "ssh", ..] => vec!["in-42"],
+            ["jit-ssh", "ls", ..] => vec![&account, "shell"],
+            ["jit-ssh", "explain", ..] => vec!["allowed", "by sre"],
             ["jit-ssh", "status", ..] => vec!["alice", &account],
             ["jit-ssh", "inspect", ..] => vec![&in_words],
             ["jit-ssh-ca", "log", "show", ..] => {
@@ -120,9 +122,13 @@ fn a_host_is_set_up_seen_to_hold_and_taken_back_as_its_document_says() {
     }
     assert!(said.contains("forcecommand none") && said.contains("allowstreamlocalforwarding no"), "{said}");
 
+    let said = section(&mut scene, document, "Devices that match plain logins").concat();
+    assert!(said.contains("user-switches  SHA256:") && said.contains("plain logins"), "{said}");
+
     section(&mut scene, document, "Taking it back");
     assert_eq!(scene.attempt(&ssh).code, Some(255), "a host that was taken back trusts nobody");
-    let run = ["Setting a host up", "Seeing that it holds", "Taking it back"];
+    let run =
+        ["Setting a host up", "Seeing that it holds", "Devices that match plain logins", "Taking it back"];
     for line in lines::of(document) {
         assert!(
             run.contains(&line.section.as_str()),
@@ -211,7 +217,8 @@ fn policies_are_checked_tested_changed_and_compared_as_their_document_says() {
     let written = std::fs::read_to_string(scene.root().join("home/schema.cedarschema")).unwrap();
     let of_init = std::fs::read_to_string(scene.root().join("var/lib/jit-ssh/schema.cedarschema")).unwrap();
     assert_eq!(written, of_init);
-    let run = ["One rule", "Changing a rule", "format, schema"];
+    // The last of these is run by the test below.
+    let run = ["One rule", "Changing a rule", "format, schema", EXPLAINED];
     for line in lines::of(document) {
         assert!(
             run.contains(&line.section.as_str()),
@@ -219,6 +226,17 @@ fn policies_are_checked_tested_changed_and_compared_as_their_document_says() {
             line.section
         );
     }
+}
+
+/// The section of POLICY.md that is about those who ask.
+const EXPLAINED: &str = "Why not, and what would do";
+
+#[test]
+fn policy_explains_itself_as_its_document_says() {
+    let mut scene = Scene::after("jit-ssh login");
+    let said = section(&mut scene, "docs/POLICY.md", EXPLAINED);
+    assert!(said[0].contains("allowed") && said[0].contains("by sre"), "{said:?}");
+    assert!(said[1].contains("ACCOUNT") && said[1].contains("@web-1"), "{said:?}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ when { context.reason != "" };
 "#;
 
 /// A CA whose people come from `url`, and who may be `login` on web-1 at `address`.
-fn setup(url: &str, login: &str, address: &str) -> Setup {
+pub(crate) fn setup(url: &str, login: &str, address: &str) -> Setup {
     let mut corp = ca::Issuer::new("corp", url, &["sre", "dev"]);
     corp.lines =
         "scopes = [\"openid\", \"profile\", \"email\", \"groups\"]\nallowed_domains = [\"example.com\"]"
@@ -42,7 +42,7 @@ fn setup(url: &str, login: &str, address: &str) -> Setup {
 }
 
 /// A host web-1 in the group web that trusts a CA's user authority, with the files of `jit-ssh-host files`.
-fn host(data: &Data) -> Sshd {
+pub(crate) fn host(data: &Data) -> Sshd {
     let place = SshdFolder::new().unwrap();
     let etc = place.path().join("etc");
     fs::create_dir(&etc).unwrap();
@@ -62,7 +62,7 @@ fn host(data: &Data) -> Sshd {
 }
 
 /// How a person connects: nothing of theirs is read or written, and the host's key is known under its name.
-fn options(sshd: &Sshd) -> Vec<String> {
+pub(crate) fn options(sshd: &Sshd) -> Vec<String> {
     let folder = sshd.place().path();
     let known = fs::read_to_string(folder.join("known_hosts")).unwrap();
     let key = known.split_once(' ').unwrap().1;
@@ -123,9 +123,24 @@ fn from_a_login_at_the_provider_to_a_command_on_the_host_and_to_nothing_else() {
     // sshd of web-1 does not answer to a certificate for web-2, whatever its address.
     let elsewhere = connect(&alice, &format!("{login}@web-2"), &arguments, &["echo in"]);
     assert_eq!((elsewhere.code, elsewhere.out.as_str()), (Some(255), ""), "{}", elsewhere.err);
-    // No policy without a reason.
+    // One certificate for every host of the group, and ssh takes it for each of them: nothing more is asked for.
+    let group = format!("{login}@group/web");
+    let granted = alice.run(["login", &group, "--reason", reason]).unwrap().ok().unwrap();
+    assert!(granted.err.contains("Good for 2 hosts"), "{}", granted.err);
+    let before = sshd.log().matches("Accepted publickey for").count();
+    let ran = connect(&alice, &account, &[], &["echo from-$((40 + 3))"]).ok().unwrap();
+    assert_eq!(ran.out, "from-43\n", "{}", ran.err);
+    let ran = connect(&alice, &format!("{login}@web-2"), &[], &["echo from-$((40 + 4))"]).ok().unwrap();
+    assert_eq!(ran.out, "from-44\n", "it stands for web-1 too: {}", ran.err);
+    assert_eq!(sshd.log().matches("Accepted publickey for").count(), before + 2);
+    let words = alice.run(["inspect"]).unwrap().ok().unwrap().out;
+    assert!(words.contains(&format!("a shell as {login} on web-2")), "{words}");
+
+    // No policy without a reason, which is what alice is told and bob below is not.
     let denied = connect(&alice, &account, &["--mode", "sftp"], &[]).code(3).unwrap();
-    assert!(denied.err.contains("access policies"), "{}", denied.err);
+    let way_out = format!("\nRun: jit-ssh login {account} --mode sftp --reason '…'\n");
+    assert!(denied.err.contains("It would be allowed with a reason"), "{}", denied.err);
+    assert!(denied.err.ends_with(&way_out), "{}", denied.err);
 
     // Others are who they are.
     let bob = Person::new().unwrap();
@@ -149,10 +164,10 @@ fn from_a_login_at_the_provider_to_a_command_on_the_host_and_to_nothing_else() {
     let kinds: Vec<String> =
         ca.data().events().unwrap().iter().map(|e| e["event"]["type"].as_str().unwrap().to_owned()).collect();
     let count = |kind: &str| kinds.iter().filter(|k| *k == kind).count();
-    // Alice was given a shell, a command, and web-2; she and bob logged in; two requests were denied.
+    // Alice was given a shell, a command, web-2, and the group; she and bob logged in; two requests were denied.
     assert_eq!(
         (count("session.opened"), count("certificate.issued"), count("request.decided")),
-        (2, 3, 5),
+        (2, 4, 6),
         "{kinds:?}"
     );
     assert_eq!(count("session.ended"), 1, "{kinds:?}");
@@ -298,7 +313,7 @@ fn get(ca: &Ca, path: &str) -> Answer {
     send(address(ca), &Call::plain("GET", path)).unwrap()
 }
 
-fn address(ca: &Ca) -> std::net::SocketAddr {
+pub(crate) fn address(ca: &Ca) -> std::net::SocketAddr {
     ca.url().trim_start_matches("http://").parse().unwrap()
 }
 

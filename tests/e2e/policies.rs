@@ -135,7 +135,7 @@ fn folders_of_a_checkout_are_named_one_by_one() {
         said.out
     );
     for (words, says) in [
-        (&["policy", "check"][..], "--policies"),
+        (&["policy", "check"][..], "<DIR>"),
         (&["policy", "check", &at(""), "--policies", &policies], "cannot be used with"),
         (&["policy", "check", "--policies", "/not/there"], "no such folder"),
         (&["policy", "check", &at("nowhere")], "no such folder"),
@@ -180,7 +180,7 @@ fn format_lays_out_all_or_nothing_and_changes_no_meaning() {
     assert!(said.out.contains("p.cedar") && said.err.contains("1 file laid out otherwise"), "{said:?}");
     assert_eq!(read("policies/p.cedar"), untidy);
     folder.policy("format", &[]).ok().unwrap();
-    let tidy = "// first\n@id(\"a\")\npermit (principal, action == Action::\"shell\", resource)\nwhen { context.reason != \"\" };\n";
+    let tidy = "// first\n@id(\"a\")\npermit (\n    principal,\n    action == Action::\"shell\",\n    resource\n)\nwhen { context.reason != \"\" };\n";
     assert_eq!(read("policies/p.cedar"), tidy);
     assert_eq!(folder.policy("format", &["--check"]).ok().unwrap().out, "");
 }

@@ -240,6 +240,7 @@ impl Site {
             | What::RequestDecided(_)
             | What::CertificateRevoked(_)
             | What::KeyUsed(_)
+            | What::KeyAdded(_)
             | What::ConfigChanged(_)
             | What::LogExported(_)
             | What::EventErased(_)
@@ -378,6 +379,11 @@ impl Server {
     /// Lets it go on.
     pub(crate) fn resume(&self) {
         self.process.resume().unwrap();
+    }
+
+    /// Sends it SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.process.hang_up().unwrap();
     }
 
     /// What it has written so far.

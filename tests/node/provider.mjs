@@ -2,10 +2,13 @@
 // at start. Prints one line of JSON, {"issuer": URL}, on stdout; everything else goes to stderr. Ends with its stdin,
 // so that it never outlives the test that started it.
 //
-// Any password is taken; the login has to be one of PEOPLE. For tests only, beside the provider's own paths:
+// Any password is taken; the login has to be one of PEOPLE. JOBS are workloads: each gets a JWT for the audience that it
+// names (`resource`) with its own secret. For tests only, beside the provider's own paths:
 //   POST /test/rotate   new keys, the old ones are gone      POST /test/away   answers 503 to everything
 //   GET  /test/asked    how often which path was asked       POST /test/back   answers again
 //   POST /test/change?JSON   what becomes of people: { alice: { groups: [] } }, { bob: { gone: true } }
+//   POST /test/age      everybody logged in an hour ago      POST /test/deaf   hears neither prompt nor max_age
+//   POST /test/brief    tokens of jobs end after 2 seconds
 import { createServer } from 'node:http';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 
@@ -19,6 +22,32 @@ const PEOPLE = {
   dave: { name: 'Dave Diaz', groups: [] },
   eve: { name: 'Eve Unverified', groups: ['sre'], email_verified: false },
 };
+
+const JOBS = {
+  deploy: { repository: 'acme/shop', ref: 'refs/heads/main' },
+  nightly: { repository: 'acme/shop', ref: 'refs/heads/dev' },
+};
+const JOB_SECRET = 'of-a-job-that-is-none';
+
+/// What the provider remembers, all in one place, so that it can be made older.
+const remembered = new Map();
+class Store {
+  constructor(model) { this.model = model; }
+  key(id) { return `${this.model} ${id}`; }
+  by(name, value) {
+    const own = [...remembered].filter(([key]) => key.startsWith(`${this.model} `));
+    return own.find(([, payload]) => payload[name] === value)?.[1];
+  }
+  async upsert(id, payload) { remembered.set(this.key(id), { ...payload }); }
+  async find(id) { return remembered.get(this.key(id)); }
+  async findByUid(uid) { return this.by('uid', uid); }
+  async findByUserCode(code) { return this.by('userCode', code); }
+  async consume(id) { remembered.get(this.key(id)).consumed = Math.floor(Date.now() / 1000); }
+  async destroy(id) { remembered.delete(this.key(id)); }
+  async revokeByGrantId(grantId) {
+    for (const [key, payload] of remembered) if (payload.grantId === grantId) remembered.delete(key);
+  }
+}
 
 const cookieKey = randomBytes(32).toString('base64url');
 
@@ -47,6 +76,21 @@ function client(id, alg) {
   };
 }
 
+function withDevices(client) {
+  const grant_types = [...client.grant_types, 'urn:ietf:params:oauth:grant-type:device_code'];
+  return { ...client, client_id: `${client.client_id}-device`, grant_types, subject_type: 'public' };
+}
+
+function job(name) {
+  return {
+    client_id: name,
+    client_secret: JOB_SECRET,
+    grant_types: ['client_credentials'],
+    response_types: [],
+    redirect_uris: [],
+  };
+}
+
 function newProvider(issuer) {
   return new Provider(issuer, {
     jwks: { keys: newKeys() },
@@ -54,7 +98,26 @@ function newProvider(issuer) {
     scopes: ['openid', 'offline_access'],
     // As many providers have it: each refresh token is good once.
     rotateRefreshToken: true,
-    clients: [client('jit-ssh', 'ES256'), client('jit-ssh-rs256', 'RS256')],
+    adapter: Store,
+    clients: [
+      client('jit-ssh', 'ES256'),
+      client('jit-ssh-rs256', 'RS256'),
+      withDevices(client('jit-ssh', 'ES256')),
+      ...Object.keys(JOBS).map(job),
+    ],
+    features: {
+      clientCredentials: { enabled: true },
+      deviceFlow: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: (_ctx, audience) => ({
+          audience, scope: '', accessTokenFormat: 'jwt', accessTokenTTL: jobTokenTTL, jwt: { sign: { alg: 'ES256' } },
+        }),
+      },
+    },
+    extraTokenClaims: (_ctx, token) => JOBS[token.clientId],
+    // Platforms give their jobs plain JWTs, not access tokens by RFC 9068.
+    formats: { customizers: { jwt: (_ctx, _token, jwt) => { jwt.header = { ...jwt.header, typ: 'JWT' }; } } },
     claims: {
       openid: ['sub'],
       profile: ['name', 'preferred_username'],
@@ -62,10 +125,11 @@ function newProvider(issuer) {
       groups: ['groups'],
     },
     conformIdTokenClaims: false,
-    enabledJWA: { idTokenSigningAlgValues: ['ES256', 'RS256'] },
-    // `sub` is never the login, because nothing may take it for one.
-    subjectTypes: ['pairwise'],
+    // `sub` is not the login, because nothing may take it for one. With the device grant this provider gives public
+    // subjects only, so the client for that has them.
+    subjectTypes: ['pairwise', 'public'],
     pairwiseIdentifier: (_ctx, login) => `panva-${login}`,
+    enabledJWA: { idTokenSigningAlgValues: ['ES256', 'RS256'] },
     pkce: { required: () => true },
     ttl: {
       AccessToken: 300, AuthorizationCode: 60, IdToken: 300, Interaction: 600, Session: 3600, Grant: 3600,
@@ -94,6 +158,8 @@ const asked = {};
 // What became of people since the start: claims, or { gone: true }.
 const changed = {};
 let away = false;
+let deaf = false;
+let jobTokenTTL = 300;
 let handle;
 let issuer;
 
@@ -116,10 +182,24 @@ const server = createServer((request, response) => {
     case 'POST /test/change':
       Object.assign(changed, JSON.parse(decodeURIComponent(new URL(request.url, issuer).search.slice(1))));
       return say(200, {});
+    case 'POST /test/age':
+      for (const payload of remembered.values()) if (payload.loginTs) payload.loginTs -= 3600;
+      return say(200, {});
+    case 'POST /test/brief':
+      jobTokenTTL = 2;
+      return say(200, {});
+    case 'POST /test/deaf':
+      deaf = true;
+      return say(200, {});
     case 'GET /test/asked':
       return say(200, asked);
     default:
       asked[path] = (asked[path] ?? 0) + 1;
+      if (deaf && path === '/auth') {
+        const url = new URL(request.url, issuer);
+        for (const name of ['prompt', 'max_age']) url.searchParams.delete(name);
+        request.url = url.pathname + url.search;
+      }
       return away ? say(503, { error: 'temporarily_unavailable' }) : handle(request, response);
   }
 });

@@ -16,21 +16,27 @@ const MAX_STEPS: usize = 20;
 /// If a step fails, a page cannot be understood, or the provider sends an error to the callback (which is delivered
 /// there first).
 pub fn log_in(authorize_url: &str, person: &str) -> Result<()> {
-    let mut browser = Browser::new();
-    let start = Url::parse(authorize_url).context("the authorization URL is not a URL")?;
-    let mut page = browser.get(&start)?;
-    for _ in 0..MAX_STEPS {
-        page = match page {
-            Page::Moved(to) if is_callback(&start, &to) => return browser.arrive(&to),
-            Page::Moved(to) => browser.get(&to)?,
-            Page::Html(at, html) => {
-                let form = Form::find(&html)
-                    .with_context(|| format!("{} has no form: {}", at.path(), text_of(&html)))?;
-                browser.submit(&at, &form, person)?
-            }
-        };
+    Browser::new().log_in(authorize_url, person)
+}
+
+/// Agrees to the code of a device as `person`: `address` has the code in it.
+///
+/// # Errors
+/// If a step fails, or the last page does not say that it worked.
+pub fn approve(address: &str, person: &str) -> Result<()> {
+    match Browser::new().walk(address, person, None)? {
+        End::Callback(to) => bail!("a device's login ends at {to}"),
+        End::Said(text) if text.contains("Success") => Ok(()),
+        End::Said(text) => bail!("the login ended with: {text}"),
     }
-    bail!("the login did not end after {MAX_STEPS} steps")
+}
+
+/// How a walk through a provider's pages ended.
+enum End {
+    /// At the client's callback, not yet visited.
+    Callback(Url),
+    /// With a page that has nothing to fill in.
+    Said(String),
 }
 
 /// The client's callback is the first place that is not the provider's.
@@ -51,20 +57,78 @@ struct Cookie {
     value: String,
 }
 
-struct Browser {
+/// A browser of somebody's own: who has logged in at a provider with it is known there.
+#[derive(Debug)]
+pub struct Browser {
     agent: Agent,
     cookies: Vec<Cookie>,
+    /// How many forms with a password it has sent.
+    passwords: usize,
+}
+
+impl Default for Browser {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Browser {
-    fn new() -> Self {
+    /// One that nobody has used.
+    #[must_use]
+    pub fn new() -> Self {
         let config = Agent::config_builder()
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
             .timeout_global(Some(std::time::Duration::from_secs(30)))
             .build();
-        Self { agent: config.into(), cookies: Vec::new() }
+        Self { agent: config.into(), cookies: Vec::new(), passwords: 0 }
+    }
+
+    /// Like [`log_in`], as whoever has used this browser before.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn log_in(&mut self, authorize_url: &str, person: &str) -> Result<()> {
+        let callback = self.redirected(authorize_url, person)?;
+        self.arrive(&callback)
+    }
+
+    /// Goes as far as the address of the callback and does not open it: it is on another machine.
+    ///
+    /// # Errors
+    /// If a step fails, or there is no such address.
+    pub fn redirected(&mut self, authorize_url: &str, person: &str) -> Result<Url> {
+        let start = Url::parse(authorize_url).context("the authorization URL is not a URL")?;
+        match self.walk(authorize_url, person, Some(&start))? {
+            End::Callback(to) => Ok(to),
+            End::Said(text) => bail!("the page has no form: {text}"),
+        }
+    }
+
+    /// How often it was asked for a password.
+    #[must_use]
+    pub fn passwords(&self) -> usize {
+        self.passwords
+    }
+
+    /// Through sign-in, consent and person pages, to the callback of `provider` or to a page with nothing to fill in.
+    fn walk(&mut self, start: &str, person: &str, provider: Option<&Url>) -> Result<End> {
+        let start = Url::parse(start).context("the address is not a URL")?;
+        let mut page = self.get(&start)?;
+        for _ in 0..MAX_STEPS {
+            page = match page {
+                Page::Moved(to) if provider.is_some_and(|provider| is_callback(provider, &to)) => {
+                    return Ok(End::Callback(to));
+                }
+                Page::Moved(to) => self.get(&to)?,
+                Page::Html(at, html) => match Form::find(&html) {
+                    Some(form) => self.submit(&at, &form, person)?,
+                    None => return Ok(End::Said(format!("{}: {}", at.path(), text_of(&html)))),
+                },
+            };
+        }
+        bail!("the login did not end after {MAX_STEPS} steps")
     }
 
     fn get(&mut self, url: &Url) -> Result<Page> {
@@ -76,6 +140,7 @@ impl Browser {
     fn submit(&mut self, at: &Url, form: &Form, person: &str) -> Result<Page> {
         let url = at.join(&form.action).context("a form goes nowhere")?;
         let fields = form.filled_for(person)?;
+        self.passwords += usize::from(form.fields.iter().any(|field| field.kind == "password"));
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = self
             .agent

@@ -33,13 +33,15 @@ pub struct Setup {
     pub environment: Vec<(String, String)>,
 }
 
-/// An `[[issuer]]` of `ca.toml`, for the client `jit-ssh`, with groups in `groups` and names in `preferred_username`.
+/// An `[[issuer]]` of `ca.toml`, for the client `jit-ssh` unless a test says otherwise, with groups in `groups` and names in `preferred_username`.
 #[derive(Clone, Debug)]
 pub struct Issuer {
     /// The alias.
     pub name: String,
     /// The issuer's URL.
     pub url: String,
+    /// Our client there.
+    pub client: String,
     /// Theirs and ours.
     pub groups: Vec<(String, String)>,
     /// More lines, `algorithms = ["ES256"]` for one.
@@ -51,12 +53,18 @@ impl Issuer {
     #[must_use]
     pub fn new(name: &str, url: &str, groups: &[&str]) -> Self {
         let groups = groups.iter().map(|group| ((*group).to_owned(), (*group).to_owned())).collect();
-        Self { name: name.to_owned(), url: url.to_owned(), groups, lines: String::new() }
+        Self {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            client: "jit-ssh".to_owned(),
+            groups,
+            lines: String::new(),
+        }
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        let Self { name, url, groups, lines } = self;
-        writeln!(out, "[[issuer]]\nname = {name:?}\nurl = {url:?}\nclient_id = \"jit-ssh\"")?;
+        let Self { name, url, client, groups, lines } = self;
+        writeln!(out, "[[issuer]]\nname = {name:?}\nurl = {url:?}\nclient_id = {client:?}")?;
         writeln!(
             out,
             "username = \"preferred_username\"\ngroups = \"groups\"\n{lines}\n[issuer.groups_map]"

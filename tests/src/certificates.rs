@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use data_encoding::BASE64;
 use jit_ssh_core::authority::{Authority, CertKind};
 use jit_ssh_core::cert::{Issuance, Statement, encode_tbs, profile};
+use jit_ssh_core::places::Places;
 use jit_ssh_proto::event::CertificateIssued;
 use jit_ssh_proto::{
     Account, Command as ExactCommand, GrantId, Mode, Modifiers, Name, Principal, Salt, SessionId, Span,
@@ -89,11 +90,19 @@ impl TestAuthority {
     /// # Errors
     /// When the key cannot be written.
     pub fn new(folder: &Path, name: &str) -> Result<Self> {
+        Self::named(folder, name, "user")
+    }
+
+    /// The same with a name of its own, `user-NAME`: its principals are plain logins.
+    ///
+    /// # Errors
+    /// When the key cannot be written.
+    pub fn named(folder: &Path, name: &str, authority: &str) -> Result<Self> {
         let key = random_key()?;
         let file = folder.join(name);
         write_key(&file, &key)?;
         let public = UserKey::new(key.public_key())?;
-        let authority = Authority::new("user".parse::<Name>()?, CertKind::User, public);
+        let authority = Authority::new(authority.parse::<Name>()?, CertKind::User, public);
         Ok(Self { key, file, authority })
     }
 
@@ -132,12 +141,13 @@ impl TestAuthority {
         let nonce: [u8; 32] = rand::random();
         let life = Span::from_seconds(60);
         let (issuer, name): (Name, Name) = ("corp".parse()?, "alice".parse()?);
+        let places = Places::as_written(asked.accounts.clone(), self.authority.name().clone());
         let statement = Statement {
             grant: GrantId::from_parts(asked.now.seconds().saturating_mul(1000), rand::random()),
             session: SessionId::from_parts(asked.now.seconds().saturating_mul(1000), rand::random()),
             issuer: &issuer,
             name: &name,
-            accounts: &asked.accounts,
+            places: &places,
             mode: asked.mode,
             modifiers: asked.modifiers,
             command: asked.command.as_ref(),

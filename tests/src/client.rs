@@ -75,6 +75,22 @@ impl Person {
         process.wait()
     }
 
+    /// `jit-ssh login … --device`, the browser being a function that gets the address with the code in it.
+    ///
+    /// # Errors
+    /// When no address is shown, the browser fails, or the login does not end.
+    pub fn login_by_code<I: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = I>,
+        browser: impl FnOnce(&str) -> Result<()>,
+    ) -> Result<Output> {
+        let mut command = self.command(["login", "--device"])?;
+        let process = Process::start(command.args(arguments))?;
+        let url = process.line(Stream::Err, "an address with a code", code_address)?;
+        browser(&url)?;
+        process.wait()
+    }
+
     /// Runs `jit-ssh` to its end.
     ///
     /// # Errors
@@ -112,6 +128,12 @@ pub fn address(line: &str) -> Option<String> {
         .filter(|word| word.starts_with("http://") || word.starts_with("https://"))
         .find(|word| word.contains("?") && word.contains("redirect_uri="))
         .map(str::to_owned)
+}
+
+/// The address with a device's code in it, as `jit-ssh login --device` shows it: the second of two, on a line of its own.
+fn code_address(line: &str) -> Option<String> {
+    let line = line.trim();
+    (line.starts_with("http") && line.contains("code=")).then(|| line.to_owned())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod ca;
 pub mod certificates;
 pub mod client;
 pub mod database;
+pub mod glewlwyd;
 pub mod http;
 pub mod ledger;
 pub mod process;

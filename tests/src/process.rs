@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -127,7 +127,21 @@ impl Process {
     /// # Errors
     /// When it cannot be started.
     pub fn start(command: &mut Command) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        Self::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// Starts it, with its standard input.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_typing(command: &mut Command) -> Result<(Self, ChildStdin)> {
+        let mut process = Self::spawn(command.stdin(Stdio::piped()))?;
+        let input = process.child.stdin.take().context("no stdin")?;
+        Ok((process, input))
+    }
+
+    fn spawn(command: &mut Command) -> Result<Self> {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command
             .spawn()
             .with_context(|| format!("{} cannot be started", command.get_program().display()))?;
@@ -233,6 +247,14 @@ impl Process {
     /// When there is no such process any more.
     pub fn terminate(&self) -> Result<()> {
         Ok(kill_process(Pid::from_child(&self.child), Signal::TERM)?)
+    }
+
+    /// Sends it SIGHUP.
+    ///
+    /// # Errors
+    /// When there is no such process any more.
+    pub fn hang_up(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::HUP)?)
     }
 
     /// Asks it to end, and whatever it has started.

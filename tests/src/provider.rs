@@ -9,8 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
+/// What its jobs know; not a secret of anybody's.
+const JOB_SECRET: &str = "of-a-job-that-is-none";
+
 /// A running provider. Its people are alice (sre, sre-leads), bob (dev), carol (contractors), dave (no groups) and eve
-/// (sre, `email_verified` false); its clients `jit-ssh` (ES256) and `jit-ssh-rs256`.
+/// (sre, `email_verified` false); its clients `jit-ssh` (ES256), `jit-ssh-rs256`, and
+/// `jit-ssh-device`, which may use the device grant too.
 #[derive(Debug)]
 pub struct NodeProvider {
     issuer: String,
@@ -86,6 +90,43 @@ impl NodeProvider {
     /// If it does not answer.
     pub fn back(&self) -> Result<()> {
         self.tell("back")
+    }
+
+    /// From now on everybody who is logged in there did so an hour earlier.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn age(&self) -> Result<()> {
+        self.tell("age")
+    }
+
+    /// From now on it hears neither `prompt` nor `max_age`.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn deaf(&self) -> Result<()> {
+        self.tell("deaf")
+    }
+
+    /// From now on the tokens of jobs end after two seconds.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn brief(&self) -> Result<()> {
+        self.tell("brief")
+    }
+
+    /// The token that it gives to a job, `deploy` (acme/shop, refs/heads/main) or `nightly` (refs/heads/dev).
+    ///
+    /// # Errors
+    /// If it gives none.
+    pub fn job_token(&self, job: &str, audience: &str) -> Result<String> {
+        let secret = data_encoding::BASE64.encode(format!("{job}:{JOB_SECRET}").as_bytes());
+        let mut answer = ureq::post(format!("{}/token", self.issuer))
+            .header("authorization", format!("Basic {secret}"))
+            .send_form([("grant_type", "client_credentials"), ("resource", audience)])?;
+        let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string()?)?;
+        Ok(answer.get("access_token").and_then(Value::as_str).context("no token")?.to_owned())
     }
 
     /// How often `path` was asked for.

@@ -5,6 +5,9 @@ use jit_ssh_proto::{Name, UserKey};
 use signature::Verifier;
 use ssh_key::Signature;
 
+/// The authority of hosts that have files of ours, and the beginning of the names of all others that sign for people.
+pub const USER: &str = "user";
+
 /// The kind of certificate that an authority signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertKind {
@@ -68,6 +71,18 @@ impl Authority {
     #[must_use]
     pub fn key(&self) -> &UserKey {
         &self.key
+    }
+
+    /// The host or the group of hosts of an authority that signs plain logins: NAME of `user-NAME`.
+    #[must_use]
+    pub fn device_of(name: &Name) -> Option<&str> {
+        name.as_str().strip_prefix(USER)?.strip_prefix('-').filter(|device| !device.is_empty())
+    }
+
+    /// The same of this one.
+    #[must_use]
+    pub fn device(&self) -> Option<&str> {
+        Self::device_of(&self.name)
     }
 
     /// Whether this is the authority's signature over these bytes.

@@ -8,6 +8,7 @@ use core::net::IpAddr;
 use jit_ssh_proto::event::Outcome;
 use jit_ssh_proto::{GrantId, Name, RequestId, SessionId, Span, Timestamp};
 
+use crate::places::Places;
 use crate::policy::Allowed;
 use crate::request::AccessRequest;
 
@@ -45,6 +46,7 @@ struct Granted {
     issuer: Name,
     name: Name,
     asked: AccessRequest,
+    places: Arc<Places>,
     not_before: Timestamp,
     not_after: Timestamp,
     source_address: Option<IpAddr>,
@@ -61,7 +63,7 @@ impl Grant {
         let length = allowed.duration().min(facts.max);
         let source_address = allowed.pin_source().then_some(facts.source);
         let verify_required = allowed.verify_required();
-        let (issuer, name, asked, policies, policy_digest) = allowed.into_parts();
+        let (issuer, name, asked, places, policies, policy_digest) = allowed.into_parts();
         Self(Arc::new(Granted {
             id: facts.id,
             request: facts.request,
@@ -69,6 +71,7 @@ impl Grant {
             issuer,
             name,
             asked,
+            places,
             not_before: facts.decided.minus(CLOCK_SKEW),
             not_after: facts.decided.plus(length).min(facts.session_ends),
             source_address,
@@ -112,6 +115,12 @@ impl Grant {
     #[must_use]
     pub fn asked(&self) -> &AccessRequest {
         &self.0.asked
+    }
+
+    /// Where it leads: the hosts that the accounts came to, and what certificates call them.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.0.places
     }
 
     /// Its first second.

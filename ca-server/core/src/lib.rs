@@ -12,5 +12,6 @@ pub mod grant;
 pub mod identity;
 pub mod inventory;
 pub mod place;
+pub mod places;
 pub mod policy;
 pub mod request;

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::wire::AccessRequestBody;
-use jit_ssh_proto::{Account, Action, Code, Command, Mode, Modifiers, Place, Problem, Span, SpanError, Text};
+use jit_ssh_proto::{
+    Account, Action, Code, Command, Mode, Modifier, Modifiers, Problem, Span, SpanError, Text,
+};
 
 /// What the CA never goes beyond, whatever policy says.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,25 @@ pub struct AccessRequest {
     ticket: Text,
     starts_in: Span,
     break_glass: bool,
+}
+
+/// What [`AccessRequest::supposing`] changes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Otherwise {
+    /// Other accounts.
+    pub(crate) accounts: Option<Vec<Account>>,
+    /// Another mode, never `exec`: that needs a command.
+    pub(crate) mode: Option<Mode>,
+    /// A modifier less.
+    pub(crate) without: Option<Modifier>,
+    /// Another duration.
+    pub(crate) duration: Option<Span>,
+    /// Another reason.
+    pub(crate) reason: Option<Text>,
+    /// Another ticket.
+    pub(crate) ticket: Option<Text>,
+    /// Under break-glass too.
+    pub(crate) break_glass: bool,
 }
 
 impl AccessRequest {
@@ -81,6 +102,47 @@ impl AccessRequest {
     #[must_use]
     pub fn under_break_glass(self, break_glass: bool) -> Self {
         Self { break_glass, ..self }
+    }
+
+    /// A request of nothing but one account, a mode, and the command that `exec` needs: for questions about what would be.
+    #[must_use]
+    pub(crate) fn of(account: Account, mode: Mode, command: Option<Command>) -> Self {
+        Self {
+            accounts: Vec::from([account]),
+            mode,
+            modifiers: Modifiers::default(),
+            command,
+            duration: None,
+            reason: Text::default(),
+            ticket: Text::default(),
+            starts_in: Span::default(),
+            break_glass: false,
+        }
+    }
+
+    /// The same request with some of it otherwise: for questions about what would be.
+    #[must_use]
+    pub(crate) fn supposing(&self, otherwise: Otherwise) -> Self {
+        let mut request = self.clone();
+        let Otherwise { accounts, mode, without, duration, reason, ticket, break_glass } = otherwise;
+        if let Some(accounts) = accounts {
+            request.accounts = accounts;
+        }
+        if let Some(mode) = mode {
+            request.mode = mode;
+            request.command = None;
+            if !mode.takes_modifiers() {
+                request.modifiers = Modifiers::default();
+            }
+        }
+        if let Some(without) = without {
+            request.modifiers = request.modifiers.iter().filter(|modifier| *modifier != without).collect();
+        }
+        request.duration = duration.or(request.duration);
+        request.reason = reason.unwrap_or(request.reason);
+        request.ticket = ticket.unwrap_or(request.ticket);
+        request.break_glass |= break_glass;
+        request
     }
 
     /// The accounts: at least one, each once, in the order asked.
@@ -181,12 +243,6 @@ fn accounts(body: &AccessRequestBody, limits: &RequestLimits) -> Result<Vec<Acco
         let account: Account = text
             .parse()
             .map_err(|e| Problem::new(Code::AccountInvalid, format!("accounts: {shown:?} {e}.")))?;
-        if matches!(account.place, Place::Group(_)) {
-            return Err(Problem::new(
-                Code::NotAvailable,
-                "accounts names a group of hosts, which this version does not take: name each host as LOGIN@HOST.",
-            ));
-        }
         if accounts.contains(&account) {
             return Err(Problem::new(
                 Code::AccountInvalid,
@@ -242,8 +298,6 @@ fn duration(body: &AccessRequestBody, limits: &RequestLimits) -> Result<Option<S
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString;
-
-    use jit_ssh_proto::Modifier;
 
     use super::*;
 
@@ -301,7 +355,8 @@ mod tests {
             (&["deploy\0@web-1"], Code::AccountInvalid, "'\\0'"),
             (&["deploy@\u{202e}web"], Code::AccountInvalid, "\\u{202e}"),
             (&["shell:deploy@web-1"], Code::AccountInvalid, "':'"),
-            (&["deploy@web-1", "deploy@group/web"], Code::NotAvailable, "group"),
+            (&["deploy@group/web", "deploy@group/web"], Code::AccountInvalid, "twice"),
+            (&["deploy@group/web/1"], Code::AccountInvalid, "'/'"),
             (&["deploy@group/"], Code::AccountInvalid, "empty"),
         ] {
             let body =

@@ -78,7 +78,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         init::Contents { config: &contents.0, policy: POLICY, cases: None, inventory: &contents.1 };
     init::create(&place.dir, &contents, &passphrase).await?;
     tokio::spawn(provider::serve(idp, SystemClock));
-    let started = start(&Layout::new(&place.dir), &passphrase).await?;
+    let started = start(&Layout::new(&place.dir), &passphrase, None).await?;
     drop(passphrase);
     announce(&args, &started.config, &urls, &started.trust, &place.dir, &logins)?;
     let Started { app, background, .. } = started;

@@ -218,6 +218,7 @@ fn describe(what: &What) -> String {
             Some(through) => format!("{} serials {} to {through}: {}", e.authority, e.serial, e.reason),
             None => format!("{} serial {}: {}", e.authority, e.serial, e.reason),
         },
+        What::KeyAdded(e) => format!("{} {}", e.name, e.key),
         What::KeyUsed(e) => format!("{} for {} ({})", e.key, e.purpose, e.fingerprint),
         What::ConfigChanged(e) => format!("digest {:.16}…", e.after),
         What::LogExported(e) => format!("by {}", e.session),

@@ -23,9 +23,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let began = Instant::now();
     log_to_stderr(args.log);
     let stop = Stop::watch()?;
+    let hangup = signal(SignalKind::hangup())?;
     let layout = Layout::new(&args.data.dir);
     let passphrase = Passphrase::obtain(false)?;
-    let started = start(&layout, &passphrase).await?;
+    let started = start(&layout, &passphrase, Some(hangup)).await?;
     // Nothing needs it any more.
     drop(passphrase);
     let config = &started.config;

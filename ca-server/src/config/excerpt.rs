@@ -113,4 +113,16 @@ mod tests {
             assert!(error.starts_with(says), "{text}: {error}");
         }
     }
+
+    #[test]
+    fn no_line_of_the_file_is_in_an_error() {
+        for text in [
+            "[store]\nurl = postgres://ca:s3cret@db/ca",
+            "[store]\nurl = [\"postgres://ca:s3cret@db/ca\"]",
+            "[store]\nul = \"postgres://ca:s3cret@db/ca\"",
+        ] {
+            let error = Excerpt::parse(text, Path::new("ca.toml")).unwrap_err().to_string();
+            assert!(error.starts_with("ca.toml:2:") && !error.contains("s3cret"), "{error}");
+        }
+    }
 }

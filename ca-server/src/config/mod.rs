@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use jiff::tz::TimeZone;
 use jit_ssh_core::cert::HARD_MAX;
+use jit_ssh_core::places::PlaceLimits;
 use jit_ssh_core::request::RequestLimits;
-use jit_ssh_proto::Span;
+use jit_ssh_proto::{MAX_PRINCIPALS, Span};
 use sha2::{Digest, Sha256};
 use url::Url;
 
@@ -22,8 +23,8 @@ pub(crate) use caret::shown;
 pub use excerpt::Excerpt;
 pub use raw::RawConfig;
 pub use rules::load_rules;
-pub(crate) use rules::{file_name, read_all};
-pub(crate) use toml_error::{closest, explain, position};
+pub(crate) use rules::{file_name, read_all, rule_files};
+pub(crate) use toml_error::{closest, explain, explain_shown, position};
 
 use crate::oidc::IssuerConfig;
 use crate::witness::WitnessConfig;
@@ -48,7 +49,7 @@ pub enum ConfigError {
         place: String,
         /// What is wrong there.
         what: String,
-        /// The place in the file, for people; empty if it is not known.
+        /// The place in the file, for people; empty if it is not known or not to be shown.
         shown: String,
     },
     /// A value is wrong.
@@ -180,6 +181,8 @@ pub struct Limits {
     pub ttl: Span,
     /// The most accounts in one request.
     pub accounts: usize,
+    /// How far one request may reach.
+    pub places: PlaceLimits,
     /// How often a session may be refused in a minute.
     pub refused: u32,
 }
@@ -315,6 +318,11 @@ fn limits(raw: &raw::RawLimits) -> Result<Limits, (&'static str, String)> {
         duration: span("limits.duration", &raw.duration, Span::from_seconds(8 * 3600))?,
         ttl: span("limits.ttl", &raw.ttl, Span::from_seconds(30 * 60))?,
         accounts: raw.accounts.unwrap_or(32),
+        places: PlaceLimits {
+            group_members: raw.group_members.unwrap_or(1000),
+            // Whoever may name so many hosts gets them by name.
+            host_principals: raw.host_principals.or(raw.accounts).unwrap_or(32),
+        },
         refused: raw.refused.unwrap_or(30),
     };
     if limits.ttl > limits.duration {
@@ -322,6 +330,12 @@ fn limits(raw: &raw::RawLimits) -> Result<Limits, (&'static str, String)> {
     }
     if !(1..=256).contains(&limits.accounts) {
         return Err(("limits.accounts", "is not between 1 and 256".to_owned()));
+    }
+    if !(1..=10_000).contains(&limits.places.group_members) {
+        return Err(("limits.group_members", "is not between 1 and 10000".to_owned()));
+    }
+    if !(1..=MAX_PRINCIPALS).contains(&limits.places.host_principals) {
+        return Err(("limits.host_principals", format!("is not between 1 and {MAX_PRINCIPALS}")));
     }
     if !(1..=10_000).contains(&limits.refused) {
         return Err(("limits.refused", "is not between 1 and 10000".to_owned()));

@@ -64,6 +64,8 @@ pub(super) struct RawLimits {
     pub(super) duration: Option<String>,
     pub(super) ttl: Option<String>,
     pub(super) accounts: Option<usize>,
+    pub(super) group_members: Option<usize>,
+    pub(super) host_principals: Option<usize>,
     pub(super) refused: Option<u32>,
 }
 

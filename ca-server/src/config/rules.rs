@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jit_ssh_core::inventory::{Inventory, InventoryError, InventorySource};
-use jit_ssh_core::policy::{PolicyError, PolicySource, Rules};
+use jit_ssh_core::policy::{Draft, PolicyError, PolicySource, ReadChunk, Rules};
 use jit_ssh_proto::Span;
 use sha2::{Digest, Sha256};
 
@@ -12,11 +12,54 @@ use super::{ConfigError, Layout, shown};
 /// Cedar's parser recurses: it gets a stack that nesting within our cap cannot exhaust.
 const PARSER_STACK_BYTES: usize = 16 << 20;
 
-/// Loads policies and inventory of a data directory.
+/// How many threads read policies: beside those that decide by the set in force.
+const PARSERS: usize = 2;
+
+/// Loads policies and inventory of a data directory, on threads of their own: Cedar's parser recurses.
 ///
 /// # Errors
 /// Everything that is wrong, one line for each error.
 pub fn load_rules(layout: &Layout, default_ttl: Span) -> Result<Rules, ConfigError> {
+    let sources: Vec<PolicySource> = read_all(&layout.policies(), "cedar")?
+        .into_iter()
+        .map(|(path, text)| PolicySource { file: file_name(&path), text })
+        .collect();
+    let draft = Draft::new(&sources, default_ttl);
+    let (inventory, chunks) = std::thread::scope(|scope| {
+        let inventory = spawn(scope, layout, || inventory(layout))?;
+        let chunks: Result<Vec<_>, ConfigError> =
+            draft.chunks(PARSERS).map(|chunk| spawn(scope, layout, || chunk.read())).collect();
+        let chunks = chunks?.into_iter().map(|thread| thread.join().map_err(|_| parser_failed()));
+        let chunks: Result<Vec<ReadChunk>, ConfigError> = chunks.collect();
+        Ok((inventory.join().map_err(|_| parser_failed())?, chunks?))
+    })?;
+    let in_policies = |errors: Vec<PolicyError>| -> Vec<String> {
+        errors.iter().map(|e| format!("policies/{e}{}", place_shown(e, &sources))).collect()
+    };
+    match (draft.policies(chunks).map_err(in_policies), inventory) {
+        (Ok(policies), Ok((inventory, digest))) => Rules::new(policies, inventory, &digest)
+            .map_err(|errors| ConfigError::Rules(in_policies(errors).join("\n"))),
+        (Err(lines), Ok(_)) => Err(ConfigError::Rules(lines.join("\n"))),
+        (Ok(_), Err(error)) => Err(error),
+        (Err(lines), Err(error)) => Err(ConfigError::Rules(format!("{error}\n{}", lines.join("\n")))),
+    }
+}
+
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    layout: &Layout,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<std::thread::ScopedJoinHandle<'scope, T>, ConfigError> {
+    let thread = std::thread::Builder::new().name("policy-parser".to_owned()).stack_size(PARSER_STACK_BYTES);
+    thread.spawn_scoped(scope, work).map_err(|source| ConfigError::Read { path: layout.policies(), source })
+}
+
+fn parser_failed() -> ConfigError {
+    ConfigError::Rules("policies: the parser failed: remove what is deeply nested".to_owned())
+}
+
+/// The inventory and its digest.
+fn inventory(layout: &Layout) -> Result<(Inventory, [u8; 32]), ConfigError> {
     let mut digest = Sha256::new();
     let mut files = Vec::new();
     for (path, text) in read_all(&layout.inventory(), "toml")? {
@@ -32,29 +75,7 @@ pub fn load_rules(layout: &Layout, default_ttl: Span) -> Result<Rules, ConfigErr
             errors.iter().map(|e| format!("inventory/{e}{}", shown(e).unwrap_or_default())).collect();
         ConfigError::Rules(lines.join("\n"))
     })?;
-    let sources: Vec<PolicySource> = read_all(&layout.policies(), "cedar")?
-        .into_iter()
-        .map(|(path, text)| PolicySource { file: file_name(&path), text })
-        .collect();
-    let digest: [u8; 32] = digest.finalize().into();
-    let texts = sources.clone();
-    let load = move || Rules::load(&sources, inventory, &digest, default_ttl);
-    let thread = std::thread::Builder::new()
-        .name("policy-parser".to_owned())
-        .stack_size(PARSER_STACK_BYTES)
-        .spawn(load);
-    let joined = thread.map_err(|source| ConfigError::Read { path: layout.policies(), source })?.join();
-    match joined {
-        Ok(Ok(rules)) => Ok(rules),
-        Ok(Err(errors)) => {
-            let lines: Vec<String> =
-                errors.iter().map(|e| format!("policies/{e}{}", place_shown(e, &texts))).collect();
-            Err(ConfigError::Rules(lines.join("\n")))
-        }
-        Err(_) => {
-            Err(ConfigError::Rules("policies: the parser failed: remove what is deeply nested".to_owned()))
-        }
-    }
+    Ok((inventory, digest.finalize().into()))
 }
 
 /// The place of an error, for people.
@@ -72,27 +93,38 @@ pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// The files that a set is made of, those of the inventory first.
+pub(crate) fn rule_files(layout: &Layout) -> Result<Vec<PathBuf>, ConfigError> {
+    let mut files = list(&layout.inventory(), "toml")?;
+    files.extend(list(&layout.policies(), "cedar")?);
+    Ok(files)
+}
+
 /// The files of a folder with this extension, by name. A folder that is not there has none.
-pub(crate) fn read_all(folder: &Path, extension: &str) -> Result<Vec<(PathBuf, String)>, ConfigError> {
-    let read = |path: &Path, source| ConfigError::Read { path: path.to_path_buf(), source };
+fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, ConfigError> {
+    let read = |source| ConfigError::Read { path: folder.to_path_buf(), source };
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(read(folder, e)),
+        Err(e) => return Err(read(e)),
     };
     let mut paths = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|e| read(folder, e))?.path();
+        let path = entry.map_err(read)?.path();
         let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if path.extension().is_some_and(|e| e == extension) && !hidden {
             paths.push(path);
         }
     }
     paths.sort();
-    paths
-        .into_iter()
-        .map(|path| {
-            std::fs::read_to_string(&path).map(|text| (path.clone(), text)).map_err(|e| read(&path, e))
-        })
-        .collect()
+    Ok(paths)
+}
+
+/// The texts of the files of a folder with this extension, by name.
+pub(crate) fn read_all(folder: &Path, extension: &str) -> Result<Vec<(PathBuf, String)>, ConfigError> {
+    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(source) => Err(ConfigError::Read { path, source }),
+    };
+    list(folder, extension)?.into_iter().map(read).collect()
 }

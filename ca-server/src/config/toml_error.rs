@@ -4,21 +4,28 @@ use std::path::Path;
 
 use super::{ConfigError, caret};
 
-/// Turns an error of the `toml` crate into ours.
+/// Turns an error of the `toml` crate into ours. The line itself is not shown: it may hold the password of a database.
 pub(crate) fn explain(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     explain_after(path, text, 0, error)
 }
 
 /// The same for a text that was read with so many bytes before it.
 pub(super) fn explain_after(path: &Path, text: &str, before: usize, error: &toml::de::Error) -> ConfigError {
-    let (place, shown) = match error.span() {
-        Some(span) => {
-            let (line, column) = position(text, span.start.saturating_sub(before));
-            (format!(":{line}:{column}"), caret::shown(text, line, column))
-        }
-        None => (String::new(), String::new()),
+    let place = error.span().map(|span| position(text, span.start.saturating_sub(before)));
+    let place = place.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+    let (what, shown) = (suggest(error.message()), String::new());
+    ConfigError::Syntax { path: path.to_path_buf(), place, what, shown }
+}
+
+/// The same with the line shown, for files that hold no secrets.
+pub(crate) fn explain_shown(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let explained = explain(path, text, error);
+    let (ConfigError::Syntax { path, place, what, shown: _ }, Some(span)) = (&explained, error.span()) else {
+        return explained;
     };
-    ConfigError::Syntax { path: path.to_path_buf(), place, what: suggest(error.message()), shown }
+    let (line, column) = position(text, span.start);
+    let shown = caret::shown(text, line, column);
+    ConfigError::Syntax { path: path.clone(), place: place.clone(), what: what.clone(), shown }
 }
 
 /// Line and column, both counted from 1, the column in characters.

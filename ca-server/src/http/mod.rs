@@ -1,8 +1,10 @@
 //! HTTP: routes, callers, problems. Handlers turn bytes into a call of a service and its answer into bytes; rules are
 //! elsewhere.
 
+mod accounts;
 mod caller;
 mod events;
+mod explain;
 mod health;
 mod incoming;
 mod log;

@@ -11,7 +11,7 @@ use super::App;
 use super::caller::Anyone;
 use super::incoming::Incoming;
 use super::problem::raw;
-use super::{events, health, log, logout, requests, sessions, trust};
+use super::{accounts, events, explain, health, log, logout, requests, sessions, trust};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +29,8 @@ use super::{events, health, log, logout, requests, sessions, trust};
         requests::create,
         requests::list,
         requests::show,
+        explain::explain,
+        accounts::list,
         events::search,
         logout::log_out,
     )

@@ -113,14 +113,8 @@ impl Fetcher {
         let response = self.answer(self.client().await?.get(address.clone()), &address).await?;
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
         let body = self.body(response, &address).await?;
-        let found: Discovery = serde_json::from_slice(&body)
-            .map_err(|_| invalid(format!("{address} is not an OpenID Connect discovery document")))?;
-        if found.issuer.as_str() != self.issuer {
-            return Err(invalid(format!("{address} names another issuer than the configured `url`")));
-        }
-        acceptable(&issuer, found.jwks_uri.url())
-            .map_err(|why| invalid(format!("the provider's jwks_uri {why}")))?;
-        Ok(Described { jwks_uri: found.jwks_uri, date, body })
+        let jwks_uri = keys_of(&issuer, &self.issuer, &body, address.as_str())?;
+        Ok(Described { jwks_uri, date, body })
     }
 
     /// Refuses an address that this issuer may not send us to.
@@ -291,6 +285,30 @@ impl Fetcher {
     async fn build(&self) -> Result<reqwest::Client, FetchError> {
         let plain = self.issuer.starts_with("http://");
         outgoing::client(plain, self.patience).await.map_err(unreachable)
+    }
+}
+
+/// Where a discovery document says that the keys are, if it is the issuer's own.
+fn keys_of(issuer: &Url, name: &str, body: &[u8], place: &str) -> Result<JsonWebKeySetUrl, FetchError> {
+    let found: Discovery = serde_json::from_slice(body)
+        .map_err(|_| invalid(format!("{place} is not an OpenID Connect discovery document")))?;
+    if found.issuer.as_str() != name {
+        return Err(invalid(format!("{place} names another issuer than the configured `url`")));
+    }
+    acceptable(issuer, found.jwks_uri.url())
+        .map_err(|why| invalid(format!("the provider's jwks_uri {why}")))?;
+    Ok(found.jwks_uri)
+}
+
+/// Reads a discovery document for the fuzz targets.
+///
+/// # Panics
+/// If a public issuer could send us into this machine's own network.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn discovery(body: &[u8], name: &str) {
+    let Ok(issuer) = Url::parse(name) else { return };
+    if let Ok(keys) = keys_of(&issuer, name, body, "the document") {
+        assert!(keys.url().scheme() == "https" && !private(keys.url()), "{}", keys.as_str());
     }
 }
 

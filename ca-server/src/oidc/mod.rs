@@ -8,6 +8,8 @@
 pub mod check;
 mod claims;
 mod fetch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod json;
 mod key;
 mod logout;

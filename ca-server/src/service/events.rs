@@ -112,7 +112,7 @@ impl Service {
         let live = self.session(bearer).await?;
         let now = self.now();
         let at = Circumstances { now, local: self.local(now), source_ip: source };
-        match self.rules.may(live.identity(), Verb::Audit, live.key(), &at) {
+        match self.rules().may(live.identity(), Verb::Audit, live.key(), &at) {
             Leave::Given(_) => Ok(Auditor { live, source }),
             Leave::Denied(denial) => {
                 tracing::info!(name = %live.identity().name(), code = %denial.code, policies = ?denial.policies, "audit denied");

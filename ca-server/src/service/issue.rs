@@ -11,19 +11,20 @@
 //! decide → record → sign → verify → reply: no signature exists without a durable record that determines it.
 
 use data_encoding::BASE64URL_NOPAD;
+use jit_ssh_core::authority::Authority;
 use jit_ssh_core::cert::{Issuance, Prepared};
 use jit_ssh_core::grant::{Grant, GrantFacts};
-use jit_ssh_core::policy::{Circumstances, Decision};
+use jit_ssh_core::policy::{Circumstances, Decision, Rules};
 use jit_ssh_core::request::AccessRequest;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued};
 use jit_ssh_proto::{
-    Code, GrantId, KeyError, Namespace, Place, Problem, RequestId, Timestamp, UserKey, possession_message,
-    verify,
+    Code, GrantId, KeyError, Namespace, Problem, RequestId, Timestamp, UserKey, possession_message, verify,
 };
 
 use super::{Service, Who, refusal};
 use crate::crash;
 use crate::entropy;
+use crate::signer::Signer;
 use crate::store::{CallId, Change, DecideRequest, Decided, IssueCertificate, OpenSession, Outcome};
 
 /// A request whose fields are valid and whose key the caller holds: what steps 1 and 2 leave.
@@ -89,34 +90,41 @@ impl Service {
         // 3. decide
         let at = Circumstances { now, local: self.local(now), source_ip: who.source };
         let id = RequestId::from(entropy::ulid_parts(self.clock.milliseconds()));
-        let (decided, refused) = match self.rules.decide(&who.identity, &request, &key, &at) {
+        let rules = self.rules();
+        let (decided, granted, refused) = match rules.decide(&who.identity, &request, &key, &at) {
             Decision::Denied(denial) => {
-                self.quota.refused(&who.session, now);
                 tracing::info!(request = %id, name = who.identity.name().as_str(), code = %denial.code, policies = ?denial.policies, "denied");
-                (
-                    Decided::Denied { code: denial.code, policies: denial.policies },
-                    Some(Problem::new(denial.code, denial.detail)),
-                )
+                let decided = Decided::Denied { code: denial.code, policies: denial.policies.clone() };
+                (decided, None, Some(self.refusal(&rules, &who, &request, &key, &at, denial)))
             }
-            Decision::Allowed(allowed) => {
-                let facts = GrantFacts {
-                    id: GrantId::from(entropy::ulid_parts(self.clock.milliseconds())),
-                    request: id,
-                    session: who.session,
-                    session_ends: who.expires,
-                    max: self.limits.duration,
-                    decided: now,
-                    source: who.source,
-                };
-                (Decided::Granted(Grant::new(allowed, &facts)), None)
-            }
+            Decision::Allowed(allowed) => match self.signers.get(allowed.places().authority()).cloned() {
+                Some(signer) => {
+                    let facts = GrantFacts {
+                        id: GrantId::from(entropy::ulid_parts(self.clock.milliseconds())),
+                        request: id,
+                        session: who.session,
+                        session_ends: who.expires,
+                        max: self.limits.duration,
+                        decided: now,
+                        source: who.source,
+                    };
+                    let grant = Grant::new(allowed, &facts);
+                    (Decided::Granted(grant.clone()), Some((grant, signer)), None)
+                }
+                None => {
+                    let authority = allowed.places().authority();
+                    tracing::warn!(request = %id, name = who.identity.name().as_str(), %authority, "no key signs for these hosts: make it with `jit-ssh-ca key add {authority}` and restart");
+                    let problem = refusal::no_key();
+                    let policies = allowed.policies().to_vec();
+                    (Decided::Denied { code: problem.code, policies }, None, Some(problem))
+                }
+            },
         };
+        if granted.is_none() {
+            self.quota.refused(&who.session, now);
+        }
 
         // 4. record
-        let granted = match &decided {
-            Decided::Granted(grant) => Some(grant.clone()),
-            Decided::Denied { .. } => None,
-        };
         let mut changes = Vec::with_capacity(3);
         let opens = matches!(opening, Opening::Session(_));
         let call = match opening {
@@ -133,11 +141,11 @@ impl Service {
             source: who.source.to_string(),
             id,
             asked: request,
-            policy_digest: self.rules.digest().to_owned(),
+            policy_digest: rules.digest().to_owned(),
             decided,
         })));
-        if let Some(grant) = &granted {
-            changes.push(self.issuance(&who, grant.clone(), key));
+        if let Some((grant, signer)) = &granted {
+            changes.push(self.issuance(&who, grant.clone(), signer.authority(), key));
         }
         crash::point("before-append");
         let outcomes = self.store.apply(self.clock.now(), changes).await.map_err(refusal::store)?;
@@ -145,12 +153,12 @@ impl Service {
         let mut outcomes = outcomes.into_iter();
         let opened = if opens { Some(refusal::take(&mut outcomes)?) } else { None };
         refusal::take(&mut outcomes)?;
-        let Some(grant) = granted else {
+        let Some((grant, signer)) = granted else {
             let problem = refused.unwrap_or_else(|| refusal::internal("a denial without a reason"));
             return Ok(Answer { opened, issued: Err(problem) });
         };
         let issued = match refusal::take(&mut outcomes) {
-            Ok(outcome) => self.sign(&grant, outcome).await,
+            Ok(outcome) => self.sign(&rules, &grant, signer.as_ref(), outcome).await,
             Err(problem) => Err(problem),
         };
         crash::point("before-reply");
@@ -158,8 +166,8 @@ impl Service {
     }
 
     /// The change that determines a certificate under `grant`.
-    fn issuance(&self, who: &Who, grant: Grant, key: UserKey) -> Change {
-        let authority = self.signer.authority().clone();
+    fn issuance(&self, who: &Who, grant: Grant, authority: &Authority, key: UserKey) -> Change {
+        let authority = authority.clone();
         let (max, nonce) = (self.limits.duration, entropy::salt());
         Change::IssueCertificate(IssueCertificate {
             request: grant.request(),
@@ -177,14 +185,20 @@ impl Service {
     }
 
     /// Steps 5 to 7, for a certificate whose record is durable.
-    async fn sign(&self, grant: &Grant, outcome: Outcome) -> Result<Issued, Problem> {
+    async fn sign(
+        &self,
+        rules: &Rules,
+        grant: &Grant,
+        signer: &dyn Signer,
+        outcome: Outcome,
+    ) -> Result<Issued, Problem> {
         let prepared =
             outcome.prepared.ok_or_else(|| refusal::internal("an issued certificate without its bytes"))?;
         let recorded =
             outcome.recorded.ok_or_else(|| refusal::internal("an issued certificate without its record"))?;
         let (serial, valid_before) = (prepared.record().serial, prepared.record().valid_before);
         // 5. sign
-        let signature = self.signer.sign(&prepared).await.map_err(|e| refusal::signer(&e))?;
+        let signature = signer.sign(&prepared).await.map_err(|e| refusal::signer(&e))?;
         crash::point("after-sign");
         // 6. verify
         let certificate = prepared.finish(&signature).map_err(|e| refusal::bad_signature(&e))?;
@@ -192,12 +206,14 @@ impl Service {
         let receipt = self.receipt(recorded)?;
         let certificate = certificate.to_openssh().map_err(refusal::internal)?;
         tracing::info!(request = %grant.request(), grant = %grant.id(), name = grant.name().as_str(), serial, leaf = outcome.leaf, "certificate issued");
-        let addresses = grant.asked().accounts().iter().filter_map(|account| match &account.place {
-            Place::Host(host) => {
-                Some((host.to_string(), self.rules.inventory().host(host)?.address()?.to_owned()))
-            }
-            Place::Group(_) => None,
-        });
+        let places = grant.places();
+        let addresses = places
+            .hosts()
+            .filter_map(|host| Some((host.to_string(), rules.inventory().host(host)?.address()?.to_owned())));
+        let members = places
+            .members()
+            .into_iter()
+            .map(|group| (group.account.to_string(), group.hosts.iter().map(ToString::to_string).collect()));
         Ok(Issued {
             request: grant.request().to_string(),
             grant: grant.id().to_string(),
@@ -208,6 +224,7 @@ impl Service {
             leaf_index: outcome.leaf,
             receipt: Some(receipt),
             addresses: addresses.collect(),
+            members: members.collect(),
         })
     }
 }

@@ -1,7 +1,9 @@
 //! What the CA does, as numbered steps over the core, the store, the signer and the providers. Knows no HTTP types.
 
+mod accounts;
 mod call;
 mod events;
+mod explain;
 mod issue;
 mod latest;
 mod ledger;
@@ -11,6 +13,7 @@ mod quota;
 mod refusal;
 mod requests;
 mod revalidate;
+mod rules;
 mod session;
 
 use std::net::IpAddr;
@@ -18,10 +21,11 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jit_ssh_core::identity::VerifiedIdentity;
-use jit_ssh_core::policy::{LocalTime, Rules};
+use jit_ssh_core::policy::LocalTime;
 use jit_ssh_proto::event::Actor;
 use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
+pub use accounts::AccountQuery;
 pub use call::{Call, SignedCall};
 pub use events::{Auditor, EventQuery, Export};
 pub use latest::Latest;
@@ -30,12 +34,13 @@ pub(crate) use logout::REFUSED_LOGOUTS;
 pub use logout::VerifiedLogout;
 pub use quota::Quota;
 pub(crate) use quota::WINDOW as QUOTA_WINDOW;
+pub use rules::InForce;
 pub use session::{LiveSession, SessionCache};
 
 use crate::clock::{self, Clock};
 use crate::config::Limits;
 use crate::oidc::Provider;
-use crate::signer::{LedgerSigner, Sealer, Signer};
+use crate::signer::{LedgerSigner, Sealer, Signers};
 use crate::store::Store;
 use crate::witness::Witness;
 
@@ -47,8 +52,8 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     /// The store.
     pub store: Store,
-    /// The user authority's signer.
-    pub signer: Arc<dyn Signer>,
+    /// The signers of the authorities that sign for people.
+    pub signers: Signers,
     /// The ledger key's signer.
     pub ledger: Arc<LedgerSigner>,
     /// Who cosigns checkpoints.
@@ -58,7 +63,7 @@ pub struct Service {
     /// Whether the store was ready when it was asked last.
     pub readiness: Latest<Result<(), Problem>>,
     /// Policies and inventory in force.
-    pub rules: Arc<Rules>,
+    pub rules: InForce,
     /// Identity providers.
     pub providers: Vec<Arc<Provider>>,
     /// Limits.

@@ -1,23 +1,21 @@
 //! The key files of a CA: OpenSSH private keys, encrypted, with their public halves beside them.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use jit_ssh_core::authority::{Authority, CertKind};
+use jit_ssh_core::authority::{Authority, CertKind, USER};
 use jit_ssh_proto::{BundleError, CaId, Name, SignedBundle, TrustBundle, UserKey};
-use rand::rngs::OsRng;
-use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey};
+use ssh_key::{HashAlg, PrivateKey, PublicKey};
 
 use super::{FileSigner, LedgerSigner, Passphrase, Sealer};
-use crate::entropy;
 
 /// The keys of every CA: who they are and what they are for (DESIGN 9).
 pub const KEY_NAMES: [&str; 4] = ["user", "host", "trust", "ledger"];
 
 /// The file that holds the CA's id.
-const CA_ID_FILE: &str = "ca.id";
+pub(super) const CA_ID_FILE: &str = "ca.id";
 
 /// What is wrong with a key file.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +46,14 @@ pub enum KeyError {
     /// The public half is another key's.
     #[error("{0}.pub is not the public half of {0}")]
     Mismatch(PathBuf),
+    /// Two names for one key: what one authority signs would be good where another is trusted.
+    #[error("{0} and {1} are one key: each must be its own; remove the copy")]
+    Shared(PathBuf, PathBuf),
+    /// Not the name of an authority of devices.
+    #[error(
+        "{0} is not the name of a key to add: write user-NAME, NAME being the host or the group that has principals = \"login\""
+    )]
+    Name(String),
 }
 
 /// A CA's keys, opened.
@@ -56,6 +62,8 @@ pub struct Keys {
     pub ca_id: CaId,
     /// Signs user certificates.
     pub user: FileSigner,
+    /// Sign plain logins, each for one host or group of devices: `user-NAME`.
+    pub devices: Vec<FileSigner>,
     /// The host authority's public side; nothing signs with it yet.
     pub host: Authority,
     /// Signs checkpoints.
@@ -72,24 +80,41 @@ impl Keys {
     /// # Errors
     /// Which file is wrong and what to do.
     pub fn open(folder: &Path, passphrase: &Passphrase) -> Result<Self, KeyError> {
+        let devices = device_keys(folder)?;
+        let names: Vec<&str> = KEY_NAMES.into_iter().chain(devices.iter().map(Name::as_str)).collect();
         // Each key has a key derivation of its own, slow on purpose: open them side by side.
-        let [user, host, trust, ledger] = std::thread::scope(|scope| {
-            KEY_NAMES
-                .map(|name| scope.spawn(move || open_key(folder, name, passphrase)))
-                .map(|opening| opening.join())
-        })
-        .map(|opened| opened.unwrap_or_else(|_| Err(KeyError::Malformed(folder.to_path_buf()))));
-        let user = user?;
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let opening: Vec<_> =
+                names.iter().map(|name| scope.spawn(move || open_key(folder, name, passphrase))).collect();
+            opening.into_iter().map(|opening| opening.join()).collect()
+        });
+        let mut keys: BTreeMap<&str, PrivateKey> = BTreeMap::new();
+        for (name, opened) in names.into_iter().zip(opened) {
+            let key = opened.unwrap_or_else(|_| Err(KeyError::Malformed(folder.join(name))))?;
+            let same = |other: &PrivateKey| other.public_key().key_data() == key.public_key().key_data();
+            if let Some((first, _)) = keys.iter().find(|(_, other)| same(other)) {
+                return Err(KeyError::Shared(folder.join(first), folder.join(name)));
+            }
+            keys.insert(name, key);
+        }
+        let mut take = |name: &str| keys.remove(name).ok_or_else(|| KeyError::Malformed(folder.join(name)));
+        let ledger = take("ledger")?;
+        let signer = |name: &str, key: PrivateKey| {
+            Ok(FileSigner::new(authority(folder, name, CertKind::User, key.public_key())?, key))
+        };
         let ca_id = ca_id(folder)?;
         let malformed = || KeyError::Malformed(folder.join("ledger"));
-        let ledger = ledger?;
         Ok(Self {
             ca_id,
-            user: FileSigner::new(authority(folder, "user", CertKind::User, user.public_key())?, user),
-            host: authority(folder, "host", CertKind::Host, host?.public_key())?,
+            user: signer(USER, take(USER)?)?,
+            host: authority(folder, "host", CertKind::Host, take("host")?.public_key())?,
             sealer: Sealer::derive(&ca_id, &ledger).ok_or_else(malformed)?,
             ledger: LedgerSigner::new(&ca_id, &ledger).ok_or_else(malformed)?,
-            trust: trust?,
+            trust: take("trust")?,
+            devices: devices
+                .iter()
+                .map(|name| signer(name.as_str(), take(name.as_str())?))
+                .collect::<Result<_, KeyError>>()?,
         })
     }
 
@@ -126,7 +151,53 @@ fn open_key(folder: &Path, name: &str, passphrase: &Passphrase) -> Result<Privat
     }
 }
 
-fn open_private(path: &Path, passphrase: &Passphrase) -> Result<PrivateKey, KeyError> {
+/// The names of the keys that sign plain logins, `user-NAME`, by name.
+fn device_keys(folder: &Path) -> Result<Vec<Name>, KeyError> {
+    let io = |source| KeyError::Io { path: folder.to_path_buf(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let file = entry.map_err(io)?.file_name();
+        let name: Option<Name> = file.to_str().and_then(|name| name.parse().ok());
+        found.extend(
+            name.filter(|name| Authority::device_of(name).is_some() && !name.as_str().ends_with(".pub")),
+        );
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// What there is to see of a key without its passphrase.
+#[derive(Clone, Debug)]
+pub struct PublicHalf {
+    /// Its name.
+    pub name: Name,
+    /// `SHA256:…`
+    pub fingerprint: String,
+    /// Its public key line.
+    pub line: String,
+}
+
+/// The public halves of every key of a CA.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn public_halves(folder: &Path) -> Result<Vec<PublicHalf>, KeyError> {
+    let devices = device_keys(folder)?;
+    let names = KEY_NAMES.into_iter().chain(devices.iter().map(Name::as_str));
+    names
+        .map(|name| {
+            let malformed = || KeyError::Malformed(folder.join(format!("{name}.pub")));
+            let key = public(folder, name)?;
+            Ok(PublicHalf {
+                name: name.parse().map_err(|_| malformed())?,
+                fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
+                line: key.to_openssh().map_err(|_| malformed())?,
+            })
+        })
+        .collect()
+}
+
+pub(super) fn open_private(path: &Path, passphrase: &Passphrase) -> Result<PrivateKey, KeyError> {
     let io = |source| KeyError::Io { path: path.to_path_buf(), source };
     let mode = fs::metadata(path).map_err(io)?.permissions().mode();
     if mode & 0o077 != 0 {
@@ -165,48 +236,4 @@ pub fn ca_id(folder: &Path) -> Result<CaId, KeyError> {
 pub fn ledger_key(folder: &Path) -> Result<String, KeyError> {
     let malformed = |_| KeyError::Malformed(folder.join("ledger.pub"));
     public(folder, "ledger")?.to_openssh().map_err(malformed)
-}
-
-/// Makes the keys and the id of a new CA in `folder` and returns their public halves. Overwrites nothing.
-///
-/// # Errors
-/// When something is there already or cannot be written.
-pub fn create_keys(
-    folder: &Path,
-    passphrase: &Passphrase,
-) -> Result<(CaId, Vec<(Name, PublicKey)>), KeyError> {
-    let id = CaId::from_bytes(entropy::bytes());
-    write_new(&folder.join(CA_ID_FILE), &format!("{id}\n"), 0o644)?;
-    let mut made = Vec::new();
-    for name in KEY_NAMES {
-        let path = folder.join(name);
-        let malformed = || KeyError::Malformed(path.clone());
-        let mut key = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(|_| malformed())?;
-        key.set_comment(format!("jit-ssh {name}"));
-        let sealed = key.encrypt(&mut OsRng, passphrase.as_bytes()).map_err(|_| malformed())?;
-        write_new(&path, &sealed.to_openssh(LineEnding::LF).map_err(|_| malformed())?, 0o600)?;
-        let line = key.public_key().to_openssh().map_err(|_| malformed())?;
-        write_new(&folder.join(format!("{name}.pub")), &format!("{line}\n"), 0o644)?;
-        made.push((
-            name.parse().map_err(|_| malformed())?,
-            PublicKey::from(key.public_key().key_data().clone()),
-        ));
-    }
-    Ok((id, made))
-}
-
-/// Creates a file that must not exist yet, durably.
-pub(crate) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
-    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let written = opened.and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|source| {
-        if source.kind() == std::io::ErrorKind::AlreadyExists {
-            KeyError::Exists(path.to_path_buf())
-        } else {
-            KeyError::Io { path: path.to_path_buf(), source }
-        }
-    })
 }

@@ -1,9 +1,11 @@
 //! Signers: the private side of the authorities. A certificate signer signs a prepared certificate and nothing else;
 //! the trust key signs bundles and nothing else (invariant 8).
 
+mod authorities;
 mod file;
 mod keys;
 mod ledger;
+mod make;
 mod passphrase;
 mod seal;
 
@@ -14,9 +16,11 @@ use jit_ssh_core::authority::Authority;
 use jit_ssh_core::cert::Prepared;
 use ssh_key::Signature;
 
+pub use authorities::Signers;
 pub use file::FileSigner;
-pub use keys::{KEY_NAMES, KeyError, Keys, ca_id, create_keys, ledger_key};
+pub use keys::{KEY_NAMES, KeyError, Keys, PublicHalf, ca_id, ledger_key, public_halves};
 pub use ledger::LedgerSigner;
+pub use make::{add_key, create_keys};
 pub use passphrase::{Passphrase, PassphraseError};
 pub use seal::Sealer;
 

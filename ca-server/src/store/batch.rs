@@ -258,16 +258,16 @@ impl Batch {
         if self.facts.taken.contains(&id) {
             return Err(internal());
         }
-        let (outcome, refused, grant) = match decide.decided {
+        let (outcome, members, refused, grant) = match decide.decided {
             Decided::Granted(grant) => {
                 if grant.request() != decide.id || grant.session() != decide.session {
                     return Err(internal());
                 }
                 let window = (grant.id().to_string(), grant.not_before(), grant.not_after());
-                (grant.outcome(), None, Some(window))
+                (grant.outcome(), grant.places().members(), None, Some(window))
             }
             Decided::Denied { code, policies } => {
-                (Decision::Denied { code, policies }, Some(code.as_str()), None)
+                (Decision::Denied { code, policies }, Vec::new(), Some(code.as_str()), None)
             }
         };
         let asked = decide.asked.asked();
@@ -277,6 +277,7 @@ impl Batch {
             session: decide.session,
             asked,
             policy_digest: decide.policy_digest.clone(),
+            members,
             outcome,
         });
         let event = self.event(time, decide.actor, Some(decide.source), what)?;

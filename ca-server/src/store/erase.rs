@@ -62,6 +62,7 @@ pub(super) fn erasable(
         | What::PolicyLoaded(_)
         | What::ConfigChanged(_)
         | What::KeyUsed(_)
+        | What::KeyAdded(_)
         | What::EventErased(_)
         | What::IdentityDisabled(_)
         | What::IdentityEnabled(_)

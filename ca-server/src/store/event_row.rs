@@ -62,6 +62,7 @@ impl Index {
             | What::PolicyLoaded(_)
             | What::SessionRefused(_)
             | What::KeyUsed(_)
+            | What::KeyAdded(_)
             | What::ConfigChanged(_)
             | What::EventErased(_)
             | What::IdentityDisabled(_)

@@ -86,9 +86,12 @@ fn describe(
         CertType::Host => "host certificate",
     };
     let mut rows = vec![("Kind", format!("{kind}, {}", certificate.algorithm()))];
+    let authority = config.and_then(|c| authority(certificate, &c.bundle).map(|a| (a, c)));
+    let device = authority.is_some_and(|(a, _)| a.name.starts_with("user-"));
     for principal in certificate.valid_principals() {
         let text = match principal.parse::<Principal>() {
             Ok(known) => words(&known),
+            Err(_) if device => format!("to log in as {} on what trusts this authority", escape(principal)),
             Err(_) => format!("principal {}", escape(principal)),
         };
         rows.push(("Allows", text));
@@ -108,7 +111,7 @@ fn describe(
     rows.extend(options.chain(extensions));
     rows.push(("Key", certificate.public_key().fingerprint(HashAlg::Sha256).to_string()));
     let signer = certificate.signature_key().fingerprint(HashAlg::Sha256);
-    let whose = match config.and_then(|c| authority(certificate, &c.bundle).map(|a| (a, c))) {
+    let whose = match authority {
         Some((authority, config)) => format!("authority {} of {}", escape(&authority.name), config.pin.url),
         None => "not an authority that is pinned here".into(),
     };

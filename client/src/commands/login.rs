@@ -1,5 +1,8 @@
-//! `jit-ssh login [LOGIN@HOST]`
+//! `jit-ssh login [LOGIN@HOST | LOGIN@group/NAME]…`
 
+use std::collections::BTreeSet;
+
+use jit_ssh_proto::Account;
 use serde_json::json;
 
 use super::{connect, to_json, what};
@@ -7,11 +10,12 @@ use crate::access::{self, Wanted};
 use crate::cli::LoginArgs;
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::held::Held;
+use crate::held::{Held, named};
+use crate::oidc::Freshness;
 use crate::output::{escape, left, local_time, note, print_json};
 
 pub(super) fn run(args: &LoginArgs) -> Result<()> {
-    let Some(account) = &args.account else {
+    if args.accounts.is_empty() {
         let asks = &args.access;
         let stray = asks.duration.is_some()
             || asks.reason.is_some()
@@ -25,10 +29,10 @@ pub(super) fn run(args: &LoginArgs) -> Result<()> {
             ));
         }
         return session_only(args);
-    };
-    let wanted = Wanted::new(account, &args.access)?;
+    }
+    let wanted = Wanted::new(&args.accounts, &args.access)?;
     let mut client = Client::load()?;
-    let held = access::obtain(&mut client, &args.browser, &wanted)?;
+    let held = access::obtain(&mut client, &args.how, &wanted)?;
     if args.json {
         let session = client.session()?.map(|s| s.info);
         return print_json(&json!({ "session": session, "certificate": to_json(&held) }));
@@ -39,7 +43,7 @@ pub(super) fn run(args: &LoginArgs) -> Result<()> {
 
 fn session_only(args: &LoginArgs) -> Result<()> {
     let mut client = Client::load()?;
-    let (session, _) = access::log_in(&mut client, &args.browser, None)?;
+    let (session, _) = access::log_in(&mut client, &args.how, Freshness::AsItIs, None)?;
     if args.json {
         return print_json(&json!({ "session": session.info, "certificate": null }));
     }
@@ -55,12 +59,23 @@ fn session_only(args: &LoginArgs) -> Result<()> {
 
 fn granted(client: &Client, held: &Held) -> String {
     let place = if held.in_agent() { "in the ssh-agent" } else { "in a private file that is removed then" };
-    format!(
-        "Granted: {} on {} until {} ({}); the key is {place}.\nConnect with: {}",
+    let accounts = held.accounts();
+    let mut said = format!(
+        "Granted: {} on {} until {} ({}); the key is {place}.",
         what(held.purpose()),
-        held.purpose().account,
+        named(&held.purpose().accounts),
         local_time(held.valid_before()),
         left(held.valid_before(), client.now()),
-        connect(held.purpose())
-    )
+    );
+    if accounts.len() > 1 {
+        said.push_str(&format!("\nGood for {} hosts: {}.", hosts(&accounts), named(&accounts)));
+    }
+    if let Some(first) = accounts.first() {
+        said.push_str(&format!("\nConnect with: {}", connect(held.purpose(), first)));
+    }
+    said
+}
+
+fn hosts(accounts: &[Account]) -> usize {
+    accounts.iter().map(|account| &account.place).collect::<BTreeSet<_>>().len()
 }

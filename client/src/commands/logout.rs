@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::held;
 use crate::output::{Waiting, note};
 use crate::paths::Paths;
+use crate::presented;
 use crate::session::Session;
 
 pub(super) fn run() -> Result<()> {
@@ -24,6 +25,7 @@ pub(super) fn run() -> Result<()> {
         }
     }
     Session::forget(&paths)?;
+    presented::forget(&paths, None)?;
     let certificates = match removed {
         0 => "no certificates were held".to_owned(),
         1 => "one certificate removed".to_owned(),

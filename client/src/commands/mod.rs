@@ -1,16 +1,18 @@
 //! One file a command.
 
 mod completions;
+mod explain;
 mod inspect;
 mod log;
 mod login;
 mod logout;
+mod ls;
 mod setup;
 mod ssh;
 mod status;
 mod whoami;
 
-use jit_ssh_proto::Mode;
+use jit_ssh_proto::{Account, Mode, Place};
 use serde_json::{Value, json};
 
 use crate::cli::{Cli, Command};
@@ -32,6 +34,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Login(_)
         | Command::Whoami(_)
         | Command::Logout
+        | Command::Explain(_)
+        | Command::Ls(_)
         | Command::Ssh(_)
         | Command::Status(_)
         | Command::Log(_)
@@ -42,6 +46,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Login(args) => login::run(&args),
         Command::Whoami(args) => whoami::run(&args),
         Command::Logout => logout::run(),
+        Command::Explain(args) => explain::run(&args),
+        Command::Ls(args) => ls::run(&args),
         Command::Ssh(args) => ssh::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Inspect(args) => inspect::run(&args),
@@ -54,7 +60,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
 fn row(held: &Held) -> Vec<String> {
     let purpose = held.purpose();
     vec![
-        purpose.account.to_string(),
+        held::named(&purpose.accounts),
         what(purpose),
         local_time(held.valid_before()),
         left(held.valid_before(), clock::now()),
@@ -78,8 +84,8 @@ fn what(purpose: &Purpose) -> String {
 
 /// The `jit-ssh ssh …` that finds exactly this certificate again, for a POSIX shell: another mode or other modifiers
 /// would be another certificate.
-fn connect(purpose: &Purpose) -> String {
-    let mut line = format!("jit-ssh ssh {}", purpose.account);
+fn connect(purpose: &Purpose, account: &Account) -> String {
+    let mut line = format!("jit-ssh ssh {account}");
     match (purpose.mode, &purpose.command) {
         (Mode::Exec, Some(command)) => {
             line.push_str(&format!(" --command '{}'", command.as_str().replace('\'', r"'\''")));
@@ -102,7 +108,10 @@ const HEADINGS: [&str; 6] = ["ACCOUNT", "MODE", "UNTIL", "LEFT", "KEY", "GRANT"]
 fn to_json(held: &Held) -> Value {
     let purpose = held.purpose();
     json!({
-        "account": purpose.account,
+        // The first of them: all there is, but for those who ask for several at once.
+        "account": purpose.accounts.first(),
+        "accounts": purpose.accounts,
+        "members": held.members(),
         "mode": purpose.mode,
         "modifiers": purpose.modifiers,
         "command": purpose.command,
@@ -111,7 +120,11 @@ fn to_json(held: &Held) -> Value {
         "grant": held.grant(),
         "valid_after": held.certificate().valid_after(),
         "valid_before": held.certificate().valid_before(),
-        "address": held.address(),
+        "address": held.accounts().first().and_then(|account| match &account.place {
+            Place::Host(host) => held.address(host.as_str()),
+            Place::Group(_) => None,
+        }),
+        "addresses": held.addresses(),
         "in_agent": held.in_agent(),
         "certificate_file": held.certificate_file(),
         "key_file": held.key_file(),
@@ -138,17 +151,21 @@ mod tests {
             let purpose = |args: &[&str]| {
                 let cli = Cli::try_parse_from([&["jit-ssh", "ssh", "deploy@web-1"], args].concat()).unwrap();
                 let Command::Ssh(ssh) = cli.command else { panic!("another command") };
-                Wanted::new(&ssh.account, &ssh.access).unwrap().purpose(CA)
+                Wanted::new(std::slice::from_ref(&ssh.account), &ssh.access).unwrap().purpose(CA)
             };
             let purpose = purpose(args);
             assert_eq!(what(&purpose), named);
             // A shell takes the line apart as it will when it is pasted.
-            let told = connect(&purpose).replacen("jit-ssh", "printf '%s\\n'", 1);
+            let told = connect(&purpose, &purpose.accounts[0]).replacen("jit-ssh", "printf '%s\\n'", 1);
             let words = std::process::Command::new("sh").args(["-c", &told]).output().unwrap();
             let words = String::from_utf8(words.stdout).unwrap();
             let cli = Cli::try_parse_from(std::iter::once("jit-ssh").chain(words.lines())).unwrap();
             let Command::Ssh(ssh) = cli.command else { panic!("another command") };
-            assert_eq!(Wanted::new(&ssh.account, &ssh.access).unwrap().purpose(CA), purpose, "{told}");
+            assert_eq!(
+                Wanted::new(std::slice::from_ref(&ssh.account), &ssh.access).unwrap().purpose(CA),
+                purpose,
+                "{told}"
+            );
         }
     }
 }

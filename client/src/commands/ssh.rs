@@ -1,30 +1,49 @@
 //! `jit-ssh ssh LOGIN@HOST [-- ssh args]`: a fitting certificate, then the system's ssh in our place.
 
 use std::ffi::OsString;
+use std::io::{IsTerminal, stdin};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use jit_ssh_proto::{Mode, Modifier, Place, Timestamp};
+use jit_ssh_proto::{Account, Mode, Modifier, Name, Place, Timestamp};
 
 use crate::access::{self, Wanted};
 use crate::cli::SshArgs;
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::held::{self, Held};
+use crate::held::{self, Held, Purpose};
+use crate::oidc::{GITHUB_VARIABLES, How, Source, Way};
+use crate::prove;
 
 /// A certificate with less time left than this is not worth starting with.
 const LEAST_LEFT: u64 = 60;
 
 pub(super) fn run(args: &SshArgs) -> Result<()> {
-    let wanted = Wanted::new(&args.account, &args.access)?;
-    let mut client = Client::load()?;
-    let held = match fitting(&client, &wanted)? {
-        Some(held) => held,
-        None => access::obtain(&mut client, &args.browser, &wanted)?,
+    let Place::Host(host) = &args.account.place else {
+        return Err(Error::Usage("ssh goes to one host: name it, as LOGIN@HOST".into()));
     };
-    let (program, arguments) = command_line(&wanted, &Connection::of(&held)?, &args.args);
-    let error = Command::new(program).args(arguments).exec();
+    let wanted = Wanted::new(std::slice::from_ref(&args.account), &args.access)?;
+    let how = prove::how(&args.how);
+    if !stdin().is_terminal() && matches!(how, How::Person(Way::Paste) | How::Workload(Source::Stdin)) {
+        return Err(Error::Usage(
+            "standard input is for ssh here, which has no terminal: run jit-ssh login first, with the same options"
+                .into(),
+        ));
+    }
+    let mut client = Client::load()?;
+    let held = match fitting(&client, &args.account, &wanted)? {
+        Some(held) => held,
+        None => access::obtain(&mut client, &args.how, &wanted)?,
+    };
+    let (program, arguments) =
+        command_line(&args.account, &wanted, &Connection::of(&held, host)?, &args.args);
+    let mut command = Command::new(program);
+    command.args(arguments);
+    for variable in secrets(&how) {
+        command.env_remove(variable);
+    }
+    let error = command.exec();
     Err(if error.kind() == std::io::ErrorKind::NotFound {
         Error::Local(format!("{program} is not found on PATH: install OpenSSH's client"))
     } else {
@@ -32,15 +51,28 @@ pub(super) fn run(args: &SshArgs) -> Result<()> {
     })
 }
 
-/// A held certificate for exactly this, with enough time left.
-fn fitting(client: &Client, wanted: &Wanted) -> Result<Option<Held>> {
+/// Variables with which somebody could log in as this workload: ssh can send any to a host (`SendEnv`).
+fn secrets(how: &How) -> Vec<&str> {
+    match how {
+        How::Workload(Source::Variable(name)) => vec![name],
+        How::Workload(Source::GitHub) => GITHUB_VARIABLES.to_vec(),
+        How::Workload(Source::File(_) | Source::Stdin) | How::Person(_) => vec![],
+    }
+}
+
+/// A held certificate that is good for this, alone or among other accounts, with enough time left.
+fn fitting(client: &Client, account: &Account, wanted: &Wanted) -> Result<Option<Held>> {
     let purpose = wanted.purpose(client.config.pin.ca_id);
     let enough = Timestamp::from_seconds(client.now().seconds().saturating_add(LEAST_LEFT));
     let held = held::list(&client.paths, client.now())?;
     Ok(held
         .into_iter()
         .rev()
-        .find(|held| *held.purpose() == purpose && held.valid_before() >= enough && held.usable()))
+        .filter(|held| held.valid_before() >= enough && held.accounts().contains(account))
+        .find(|held| {
+            Purpose { accounts: purpose.accounts.clone(), ..held.purpose().clone() } == purpose
+                && held.usable()
+        }))
 }
 
 /// How to reach the host with a certificate.
@@ -51,12 +83,9 @@ struct Connection {
 }
 
 impl Connection {
-    fn of(held: &Held) -> Result<Self> {
-        let address = held.address().map(split_address).transpose().map_err(|why| {
-            Error::Untrusted(format!(
-                "the address that the CA gave for {} {why}: tell its operator",
-                held.purpose().account
-            ))
+    fn of(held: &Held, host: &Name) -> Result<Self> {
+        let address = held.address(host.as_str()).map(split_address).transpose().map_err(|why| {
+            Error::Untrusted(format!("the address that the CA gave for {host} {why}: tell its operator"))
         })?;
         Ok(Self { identity: identity(&held.certificate_file(), held.key_file().as_deref()), address })
     }
@@ -123,11 +152,11 @@ fn split_address(text: &str) -> std::result::Result<(String, Option<u16>), &'sta
 
 /// The program and its arguments. Ours come first: ssh takes the first value that it is given.
 fn command_line(
+    account: &Account,
     wanted: &Wanted,
     connection: &Connection,
     extra: &[OsString],
 ) -> (&'static str, Vec<OsString>) {
-    let account = wanted.account();
     let host = match &account.place {
         Place::Host(name) | Place::Group(name) => name,
     };
@@ -219,12 +248,12 @@ mod tests {
     fn line(args: &[&str], address: Option<&str>) -> String {
         let cli = crate::cli::Cli::try_parse_from([&["jit-ssh", "ssh"], args].concat()).unwrap();
         let crate::cli::Command::Ssh(args) = cli.command else { panic!("another command") };
-        let wanted = Wanted::new(&args.account, &args.access).unwrap();
+        let wanted = Wanted::new(std::slice::from_ref(&args.account), &args.access).unwrap();
         let connection = Connection {
             identity: identity(Path::new("/c"), None),
             address: address.map(|a| split_address(a).unwrap()),
         };
-        let (program, arguments) = command_line(&wanted, &connection, &args.args);
+        let (program, arguments) = command_line(&args.account, &wanted, &connection, &args.args);
         let words: Vec<String> = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
         format!("{program} {}", words.join(" ")).replace(
             "-o IdentityFile=\"/c\" -o IdentityAgent=SSH_AUTH_SOCK -o IdentitiesOnly=yes -o AddKeysToAgent=no ",

@@ -5,31 +5,18 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use url::form_urlencoded;
-
+use super::answer::{Answer, Expected};
 use crate::error::{Error, Result};
 
 /// A request line with headers is at most this long.
 const MAX_REQUEST: usize = 16 * 1024;
+/// Where the provider sends the browser back to.
+pub(super) const PATH: &str = "/callback";
 /// How long one connection may take to say what it wants.
 const SLOWEST: Duration = Duration::from_secs(10);
-
-/// What came back from the provider.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Callback {
-    /// The authorization code.
-    Code(String),
-    /// The provider's refusal.
-    Refused {
-        /// OAuth's error code.
-        error: String,
-        /// What the provider says of it.
-        description: String,
-    },
-}
 
 /// A port of ours on 127.0.0.1.
 pub(super) struct Listener {
@@ -48,59 +35,56 @@ impl Listener {
 
     /// `http://127.0.0.1:PORT/callback`
     pub(super) fn redirect_uri(&self) -> String {
-        format!("http://{}/callback", self.address)
+        format!("http://{}{PATH}", self.address)
     }
 
-    /// Waits for the callback with this state until `deadline`; none if it does not come. Browsers open connections
+    /// The port's address, `127.0.0.1:PORT`.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sends the first answer that is one to `sender`, for as long as this program runs. Browsers open connections
     /// ahead of need, so each is served on a thread of its own.
-    pub(super) fn wait(self, state: &str, issuer: &str, deadline: Instant) -> Option<Callback> {
-        let (sender, receiver) = channel();
-        let expected = Expected {
-            host: self.address.to_string(),
-            state: state.to_owned(),
-            issuer: issuer.to_owned(),
-            taken: Arc::default(),
-        };
-        std::thread::spawn(move || accept(&self.listener, &expected, &sender));
-        receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
+    pub(super) fn listen(self, expected: Expected, sender: Sender<Answer>) {
+        let port = Port { host: self.address.to_string(), expected, taken: Arc::default() };
+        std::thread::spawn(move || accept(&self.listener, &port, &sender));
     }
 }
 
-/// What a callback must carry.
+/// What is known to each connection.
 #[derive(Clone)]
-struct Expected {
+struct Port {
     host: String,
-    state: String,
-    issuer: String,
-    /// Set by the first callback that is taken: there is no second.
+    expected: Expected,
+    /// Set by the first answer that is taken: there is no second.
     taken: Arc<AtomicBool>,
 }
 
-fn accept(listener: &TcpListener, expected: &Expected, sender: &Sender<Callback>) {
+fn accept(listener: &TcpListener, port: &Port, sender: &Sender<Answer>) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
-        let (expected, sender) = (expected.clone(), sender.clone());
-        std::thread::spawn(move || serve(stream, &expected, &sender));
+        let (port, sender) = (port.clone(), sender.clone());
+        std::thread::spawn(move || serve(stream, &port, &sender));
     }
 }
 
-fn serve(mut stream: TcpStream, expected: &Expected, sender: &Sender<Callback>) {
+fn serve(mut stream: TcpStream, port: &Port, sender: &Sender<Answer>) {
     let Some(head) = read_head(&mut stream) else { return };
-    let judged = judge(&head, expected).and_then(|callback| {
-        let first = !expected.taken.swap(true, Ordering::SeqCst);
-        if first { Ok(callback) } else { Err((BAD, "This answer has come before.")) }
+    let judged = judge(&head, &port.host, &port.expected).and_then(|answer| {
+        let first = !port.taken.swap(true, Ordering::SeqCst);
+        if first { Ok(answer) } else { Err((BAD, "This answer has come before.")) }
     });
-    let (status, page, callback) = match judged {
-        Ok(callback) => {
-            let page = match &callback {
-                Callback::Code(_) => {
+    let (status, page, answer) = match judged {
+        Ok(answer) => {
+            let page = match &answer {
+                Answer::Code(_) => {
                     "Your answer has reached jit-ssh. Close this window and go back to the terminal.".into()
                 }
-                Callback::Refused { error, description } => {
+                Answer::Refused { error, description } => {
                     format!("The login was refused: {error}. {description}")
                 }
             };
-            ("200 OK", page, Some(callback))
+            ("200 OK", page, Some(answer))
         }
         Err((status, why)) => (status, why.to_owned(), None),
     };
@@ -114,8 +98,8 @@ fn serve(mut stream: TcpStream, expected: &Expected, sender: &Sender<Callback>) 
         html.len()
     )
     .and_then(|()| stream.flush());
-    if let Some(callback) = callback {
-        let _ = sender.send(callback);
+    if let Some(answer) = answer {
+        let _ = sender.send(answer);
     }
 }
 
@@ -139,7 +123,9 @@ fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
 type Refusal = (&'static str, &'static str);
 const BAD: &str = "400 Bad Request";
 
-fn judge(head: &[u8], expected: &Expected) -> std::result::Result<Callback, Refusal> {
+/// Only a browser that was sent here by itself, as a page of its own, has business here: no script, frame or picture
+/// of another page (their browsers say so, Fetch Metadata), and no name that a page made resolve to this machine.
+fn judge(head: &[u8], host: &str, expected: &Expected) -> std::result::Result<Answer, Refusal> {
     let head = std::str::from_utf8(head).map_err(|_| (BAD, "This is not a request."))?;
     let mut lines = head.split("\r\n");
     let mut words = lines.next().unwrap_or_default().split(' ');
@@ -148,46 +134,29 @@ fn judge(head: &[u8], expected: &Expected) -> std::result::Result<Callback, Refu
     else {
         return Err((BAD, "This is not a request."));
     };
-    // A page that made its own name resolve to this machine must not get through.
-    let hosts: Vec<&str> = lines
-        .filter_map(|line| line.split_once(':'))
-        .filter(|(name, _)| name.eq_ignore_ascii_case("host"))
-        .map(|(_, value)| value.trim())
-        .collect();
-    if hosts != [expected.host.as_str()] {
+    let headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(':')).collect();
+    let header = |wanted: &str| -> Vec<&str> {
+        let named = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        named.map(|(_, value)| value.trim()).collect()
+    };
+    if header("host") != [host] {
         return Err((BAD, "This address is for jit-ssh only."));
     }
+    let is_none_or = |name: &str, only: &str| header(name).iter().all(|value| *value == only);
+    if !is_none_or("sec-fetch-mode", "navigate")
+        || !is_none_or("sec-fetch-dest", "document")
+        || !header("origin").is_empty()
+    {
+        return Err(("403 Forbidden", "Another page has no business here."));
+    }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    if path != "/callback" {
+    if path != PATH {
         return Err(("404 Not Found", "There is nothing here."));
     }
     if method != "GET" {
         return Err(("405 Method Not Allowed", "Only GET is understood here."));
     }
-    let one = |name: &str| -> std::result::Result<Option<String>, Refusal> {
-        let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(n, _)| n == name).map(|(_, v)| v);
-        match (values.next(), values.next()) {
-            (value, None) => Ok(value.map(std::borrow::Cow::into_owned)),
-            (_, Some(_)) => Err((BAD, "A parameter is there twice.")),
-        }
-    };
-    if one("state")?.as_deref() != Some(expected.state.as_str()) {
-        return Err((BAD, "This answer belongs to another login. Start again from the terminal."));
-    }
-    // RFC 9207: a provider that names itself must be the one that was asked.
-    if one("iss")?.is_some_and(|iss| iss != expected.issuer) {
-        return Err((
-            BAD,
-            "This answer comes from another identity provider. Start again from the terminal.",
-        ));
-    }
-    match (one("code")?, one("error")?) {
-        (Some(code), None) if !code.is_empty() => Ok(Callback::Code(code)),
-        (None, Some(error)) => {
-            Ok(Callback::Refused { error, description: one("error_description")?.unwrap_or_default() })
-        }
-        (Some(_) | None, Some(_) | None) => Err((BAD, "This answer has neither a code nor an error.")),
-    }
+    expected.read(query).map_err(|wrong| (BAD, wrong))
 }
 
 fn page_html(text: &str) -> String {
@@ -209,60 +178,68 @@ fn page_html(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::super::answer::tests::expected;
     use super::*;
 
-    fn expected() -> Expected {
-        Expected {
-            host: "127.0.0.1:9".into(),
-            state: "s1".into(),
-            issuer: "https://op".into(),
-            taken: Arc::default(),
-        }
-    }
+    const HOST: &str = "127.0.0.1:9";
 
     #[test]
     fn what_is_refused() {
         let host = "Host: 127.0.0.1:9";
+        let good = "GET /callback?code=c&state=s1 HTTP/1.1";
+        let with = |more: &str| format!("{host}\r\n{more}");
         for (line, headers, status) in [
             ("GET /callback?code=c&state=s2 HTTP/1.1", host, 400),
             ("GET /callback?code=c HTTP/1.1", host, 400),
-            ("GET /callback?code=c&state=s1&state=s1 HTTP/1.1", host, 400),
-            ("GET /callback?code=c&state=s1&state=s2 HTTP/1.1", host, 400),
-            ("GET /callback?code=c&code=d&state=s1 HTTP/1.1", host, 400),
-            ("GET /callback?code=c&error=e&state=s1 HTTP/1.1", host, 400),
-            ("GET /callback?code=&state=s1 HTTP/1.1", host, 400),
             ("GET /callback?state=s1 HTTP/1.1", host, 400),
             ("GET /callback?code=c&state=s1&iss=https%3A%2F%2Fother HTTP/1.1", host, 400),
-            ("GET /callback?error=e&state=s2 HTTP/1.1", host, 400),
+            ("GET /callback#code=c&state=s1 HTTP/1.1", host, 404),
             ("GET /?code=c&state=s1 HTTP/1.1", host, 404),
             ("GET /callback/?code=c&state=s1 HTTP/1.1", host, 404),
+            ("GET //callback?code=c&state=s1 HTTP/1.1", host, 404),
+            ("GET http://127.0.0.1:9/callback?code=c&state=s1 HTTP/1.1", host, 404),
             ("GET /favicon.ico HTTP/1.1", host, 404),
             ("POST /callback?code=c&state=s1 HTTP/1.1", host, 405),
-            ("GET /callback?code=c&state=s1 HTTP/1.1", "Host: evil.example:9", 400),
-            ("GET /callback?code=c&state=s1 HTTP/1.1", "Host: 127.0.0.1:9\r\nhost: evil", 400),
-            ("GET /callback?code=c&state=s1 HTTP/1.1", "X: y", 400),
+            ("HEAD /callback?code=c&state=s1 HTTP/1.1", host, 405),
+            ("OPTIONS /callback?code=c&state=s1 HTTP/1.1", host, 405),
+            // A name that a page made resolve to this machine.
+            (good, "Host: evil.example:9", 400),
+            (good, "Host: 127.0.0.1:9\r\nhost: evil", 400),
+            (good, "Host: localhost:9", 400),
+            (good, "X: y", 400),
             ("GET /callback?code=c&state=s1", host, 400),
+            ("GET  /callback?code=c&state=s1 HTTP/1.1", host, 400),
+            ("GET /callback?code=c&state=s1 HTTP/2", host, 400),
             ("", host, 400),
+            // Another page: its script, its picture, its frame, its form.
+            (good, &with("Origin: https://evil.example"), 403),
+            (good, &with("Origin: null"), 403),
+            (good, &with("Origin: http://127.0.0.1:9"), 403),
+            (good, &with("Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty"), 403),
+            (good, &with("Sec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image"), 403),
+            (good, &with("Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe"), 403),
+            (good, &with("Sec-Fetch-Mode: navigate\r\nSec-Fetch-Mode: cors"), 403),
+            ("POST /callback?code=c&state=s1 HTTP/1.1", &with("Origin: https://evil.example"), 403),
         ] {
             let head = format!("{line}\r\n{headers}\r\n\r\n");
-            let (got, _) = judge(head.as_bytes(), &expected()).unwrap_err();
+            let (got, _) = judge(head.as_bytes(), HOST, &expected()).unwrap_err();
             assert!(got.starts_with(&status.to_string()), "{head}: {got}");
         }
-        assert!(judge(b"\xff\xff\r\n\r\n", &expected()).is_err());
+        assert!(judge(b"\xff\xff\r\n\r\n", HOST, &expected()).is_err());
     }
 
     #[test]
     fn what_is_taken() {
-        let taken = |query: &str| {
-            let head = format!("GET /callback?{query} HTTP/1.1\r\nhost: 127.0.0.1:9\r\n\r\n");
-            judge(head.as_bytes(), &expected()).unwrap()
-        };
-        assert_eq!(taken("code=a%2Fb&state=s1"), Callback::Code("a/b".into()));
-        assert_eq!(taken("state=s1&iss=https%3A%2F%2Fop&code=c"), Callback::Code("c".into()));
-        assert_eq!(
-            taken("error=access_denied&error_description=no+way&state=s1"),
-            Callback::Refused { error: "access_denied".into(), description: "no way".into() }
-        );
+        for more in [
+            "",
+            "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n",
+            "Referer: https://op/\r\nCookie: a=b\r\n",
+        ] {
+            let head = format!("GET /callback?code=a%2Fb&state=s1 HTTP/1.1\r\nhost: {HOST}\r\n{more}\r\n");
+            assert!(judge(head.as_bytes(), HOST, &expected()).unwrap() == Answer::Code("a/b".into()));
+        }
     }
 
     #[test]
@@ -282,23 +259,56 @@ mod tests {
     #[test]
     fn wrong_answers_do_not_end_the_wait_and_idle_connections_do_not_block_it() {
         let listener = Listener::bind().unwrap();
-        let address = listener.address;
-        let browser = std::thread::spawn(move || {
-            let _idle = TcpStream::connect(address).unwrap();
-            assert!(get(address, "/callback?code=stolen&state=guess").starts_with("HTTP/1.1 400"));
-            assert!(get(address, "/favicon.ico").starts_with("HTTP/1.1 404"));
-            let page = get(address, "/callback?code=secret-code&state=s1");
-            assert!(page.starts_with("HTTP/1.1 200") && !page.contains("secret-code"), "{page}");
-        });
-        let callback = listener.wait("s1", "https://op", Instant::now() + Duration::from_secs(60));
-        assert_eq!(callback, Some(Callback::Code("secret-code".into())));
-        browser.join().unwrap();
-        // The port is still ours, and takes no second answer.
-        assert!(get(address, "/callback?code=secret-code&state=s1").starts_with("HTTP/1.1 400"));
+        let address = listener.address();
+        let (sender, answers) = channel();
+        listener.listen(expected(), sender);
+        let _idle = TcpStream::connect(address).unwrap();
+        // Whoever else is on this machine may try: without the state it is nobody's answer.
+        for (target, status) in [
+            ("/callback?code=stolen&state=guess", "400"),
+            ("/callback?error=access_denied&state=guess", "400"),
+            ("/favicon.ico", "404"),
+        ] {
+            let page = get(address, target);
+            assert!(page.starts_with(&format!("HTTP/1.1 {status}")), "{page}");
+            assert!(!page.contains("s1") && !page.contains("stolen"), "{page}");
+        }
+        assert!(answers.try_recv().is_err());
+        let page = get(address, "/callback?code=secret-code&state=s1");
+        assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+        for secret in ["secret-code", "s1"] {
+            assert!(!page.contains(secret), "{page}");
+        }
+        let kept_away = "cache-control: no-store\r\ncontent-security-policy: default-src 'none'\r\nreferrer-policy: no-referrer";
+        assert!(page.contains(kept_away), "{page}");
+        assert!(answers.recv().unwrap() == Answer::Code("secret-code".into()));
+        // The port is still ours, and takes no second answer, not even another one.
+        for target in ["/callback?code=secret-code&state=s1", "/callback?error=e&state=s1"] {
+            assert!(get(address, target).starts_with("HTTP/1.1 400"));
+        }
+        assert!(answers.try_recv().is_err());
     }
 
     #[test]
-    fn nobody_comes() {
-        assert_eq!(Listener::bind().unwrap().wait("s", "i", Instant::now()), None);
+    fn a_refusal_is_shown_escaped_and_ends_the_wait() {
+        let listener = Listener::bind().unwrap();
+        let address = listener.address();
+        let (sender, answers) = channel();
+        listener.listen(expected(), sender);
+        let page = get(address, "/callback?error=%3Cscript%3E&error_description=%26%22%27&state=s1");
+        assert!(page.contains("refused: &lt;script&gt;. &amp;&quot;&#39;</p>"), "{page}");
+        assert!(
+            answers.recv().unwrap()
+                == Answer::Refused { error: "<script>".into(), description: "&\"'".into() }
+        );
+    }
+
+    #[test]
+    fn a_port_that_another_program_has_is_not_ours() {
+        let theirs = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let ours = Listener::bind().unwrap();
+        assert_ne!(ours.address().port(), theirs.local_addr().unwrap().port());
+        // Nor can another program have ours while we listen.
+        assert!(TcpListener::bind(ours.address()).is_err());
     }
 }

@@ -1,282 +1,258 @@
-//! Logging in at an OpenID Connect provider: discovery, authorization code with PKCE over a loopback redirect
-//! (RFC 8252), and the ID token as it came. The CA verifies the token; here only the nonce is compared, so that a
-//! provider that drops it is named early.
+//! Logging in at an OpenID Connect provider, in every way there is: in a browser, by a pasted address, by a code on
+//! another machine, by a token that a platform gave. What comes out is a token as it came. The CA verifies it; here is
+//! only looked at what would be a pity to find out later: another login's nonce, a login that is not a fresh one.
 
+mod answer;
 mod callback;
+mod choose;
+mod code;
+mod complaint;
+mod device;
+mod discovery;
 mod response;
+mod workload;
 
-use std::time::{Duration, Instant};
+use std::ffi::OsString;
+use std::time::Instant;
 
-use jit_ssh_proto::IssuerEntry;
-use openidconnect::core::{
-    CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreClientAuthMethod, CoreErrorResponseType,
-    CoreGenderClaim, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreProviderMetadata,
-    CoreRevocableToken, CoreRevocationErrorResponse, CoreTokenIntrospectionResponse,
-};
-use openidconnect::{
-    AuthType, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyAdditionalClaims,
-    EndpointNotSet, HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge,
-    RedirectUrl, RequestTokenError, Scope, StandardErrorResponse,
-};
+use jit_ssh_proto::{Flow, IssuerEntry};
 use serde::Deserialize;
+use serde_json::Value;
 use url::Url;
+use zeroize::Zeroizing;
 
-use crate::error::{Error, Result};
-use crate::http::{FetchError, Http, check_address};
-use crate::output::{Waiting, escape, escape_short, note};
-use callback::{Callback, Listener};
-use response::RawTokenResponse;
+use crate::cli::HowArgs;
+use crate::error::Result;
+use crate::http::{Http, check_address};
+use crate::output::{Waiting, escape, length, note};
+use code::Browser;
+use discovery::Provider;
 
-/// How long a person may take in the browser.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) use choose::{choose, last, of_platform, of_token, remember};
+pub(crate) use workload::{Environment, GITHUB, GITHUB_VARIABLES, Source, at_hand, from_github};
 
-/// `CoreClient` with a token response that keeps the ID token as text.
-type OidcClient = Client<
-    EmptyAdditionalClaims,
-    CoreAuthDisplay,
-    CoreGenderClaim,
-    CoreJweContentEncryptionAlgorithm,
-    CoreJsonWebKey,
-    CoreAuthPrompt,
-    StandardErrorResponse<CoreErrorResponseType>,
-    RawTokenResponse,
-    CoreTokenIntrospectionResponse,
-    CoreRevocableToken,
-    CoreRevocationErrorResponse,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
->;
+/// How far a provider's clocks may be apart from each other.
+const LEEWAY: u64 = 60;
 
-/// What a login at a provider brings. Tokens are secrets: it cannot be printed.
-pub(crate) struct LoggedIn {
-    /// The ID token, as it came.
-    pub(crate) id_token: String,
-    /// The refresh token, where the CA wants one and the provider gave it.
-    pub(crate) refresh_token: Option<String>,
+/// How people log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// In a browser on this machine.
+    Browser {
+        /// Whether we open it.
+        open: bool,
+    },
+    /// In a browser anywhere; the address at which it ends up is pasted.
+    Paste,
+    /// With a code, in a browser anywhere.
+    Device,
 }
 
-/// Logs in at `issuer` and returns the ID token, which carries `nonce`.
-pub(crate) fn log_in(http: &Http, issuer: &IssuerEntry, nonce: &str, open_browser: bool) -> Result<LoggedIn> {
+impl Way {
+    /// The word for it on the wire.
+    pub(crate) fn flow(self) -> Flow {
+        match self {
+            Self::Browser { .. } | Self::Paste => Flow::Code,
+            Self::Device => Flow::Device,
+        }
+    }
+}
+
+/// Who logs in, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// A person.
+    Person(Way),
+    /// A workload, with a token that is there.
+    Workload(Source),
+}
+
+impl How {
+    /// As the command line says, or the environment where it says nothing.
+    pub(crate) fn of(args: &HowArgs, environment: Environment<'_>) -> Self {
+        let set = |name: &str| environment(name).filter(|value: &OsString| !value.is_empty());
+        if let Some(path) = &args.token_file {
+            Self::Workload(workload::file(path))
+        } else if let Some(name) = &args.token_env {
+            Self::Workload(Source::Variable(name.clone()))
+        } else if args.github {
+            Self::Workload(Source::GitHub)
+        } else if args.device {
+            Self::Person(Way::Device)
+        } else if args.paste {
+            Self::Person(Way::Paste)
+        } else if args.no_browser {
+            Self::Person(Way::Browser { open: false })
+        } else if let Some(path) = set("JIT_SSH_TOKEN_FILE") {
+            Self::Workload(Source::File(path.into()))
+        } else {
+            Self::Person(Way::Browser { open: true })
+        }
+    }
+}
+
+/// Whether any login will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// Whoever is logged in at the provider already need not log in there again.
+    AsItIs,
+    /// The provider is to ask for the login anew.
+    Anew,
+}
+
+/// A token, and what it says of itself. Nothing of that is verified.
+pub(crate) struct Proof {
+    /// The token, a compact JWS.
+    pub(crate) token: Zeroizing<String>,
+    nonce: Option<String>,
+    /// Whom it says it is from.
+    pub(crate) issuer: Option<String>,
+    /// When it says it ends.
+    pub(crate) expires: Option<u64>,
+    issued: Option<u64>,
+    /// When the person logged in at the provider.
+    authenticated: Option<u64>,
+    /// The refresh token that came with it, where the CA wants one.
+    pub(crate) refresh: Option<Zeroizing<String>>,
+}
+
+impl Proof {
+    /// Reads a token's payload.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub(crate) fn read(token: impl Into<Zeroizing<String>>) -> std::result::Result<Self, &'static str> {
+        #[derive(Deserialize)]
+        struct Payload {
+            nonce: Option<String>,
+            // Whatever shape these have, the CA is their judge.
+            iss: Option<Value>,
+            exp: Option<Value>,
+            iat: Option<Value>,
+            auth_time: Option<Value>,
+        }
+        let token = token.into();
+        let payload =
+            token.split('.').nth(1).and_then(|p| data_encoding::BASE64URL_NOPAD.decode(p.as_bytes()).ok());
+        let payload: Payload = payload
+            .and_then(|p| serde_json::from_slice(&p).ok())
+            .ok_or("its ID token is not a signed JWT")?;
+        let number = |value: Option<Value>| value.and_then(|v| v.as_u64());
+        Ok(Self {
+            token,
+            nonce: payload.nonce,
+            issuer: payload.iss.and_then(|v| v.as_str().map(str::to_owned)),
+            expires: number(payload.exp),
+            issued: number(payload.iat),
+            authenticated: number(payload.auth_time),
+            refresh: None,
+        })
+    }
+
+    /// The same with the refresh token that came with it, which is kept only where the CA asks with it.
+    fn with_refresh(self, issuer: &IssuerEntry, token: Option<String>) -> Self {
+        Self { refresh: token.filter(|_| issuer.revalidate).map(Zeroizing::new), ..self }
+    }
+
+    /// The same, if it carries this nonce, so that a provider that drops it is named early.
+    fn with_nonce(self, nonce: &str) -> std::result::Result<Self, &'static str> {
+        match &self.nonce {
+            None => Err("its ID token has no nonce, without which it is bound to nothing"),
+            Some(found) if found == nonce => Ok(self),
+            Some(_) => Err("its ID token has the nonce of another login"),
+        }
+    }
+
+    /// Why this is not the token of a login that took so many seconds, if it is not: by the provider's own clock.
+    fn stale(&self, took: u64) -> Option<String> {
+        match (self.authenticated, self.issued) {
+            (None, _) | (_, None) => Some("does not say when you logged in there".to_owned()),
+            (Some(then), Some(now)) => {
+                let age = now.saturating_sub(then);
+                (age > took.saturating_add(LEEWAY)).then(|| {
+                    format!(
+                        "did not ask for it: you logged in there {} ago",
+                        length(jit_ssh_proto::Span::from_seconds(age))
+                    )
+                })
+            }
+        }
+    }
+}
+
+/// A person's login at a provider. The token carries `nonce` if the way has one.
+pub(crate) fn log_in(
+    http: &Http,
+    issuer: &IssuerEntry,
+    nonce: &str,
+    way: Way,
+    freshness: Freshness,
+) -> Result<Proof> {
     let provider = {
         let _waiting = Waiting::for_(format!("asking {} how to log in", escape(&issuer.url)));
-        discover(http, issuer)?
+        Provider::discover(http, issuer)?
     };
-    let listener = Listener::bind()?;
-    let redirect = RedirectUrl::new(listener.redirect_uri())
-        .map_err(|e| Error::Local(format!("cannot make a redirect address: {e}")))?;
-    let token_endpoint = provider
-        .token_endpoint()
-        .cloned()
-        .ok_or_else(|| lying(issuer, "its discovery document names no token endpoint"))?;
-    for endpoint in [provider.authorization_endpoint().url(), token_endpoint.url()] {
-        check_address(endpoint)
-            .map_err(|e| lying(issuer, &format!("its endpoint {} {e}", escape(endpoint.as_str()))))?;
-    }
-    let secret = issuer.client_secret.clone().map(ClientSecret::new);
-    let client = OidcClient::new(
-        ClientId::new(issuer.client_id.clone()),
-        provider.issuer().clone(),
-        provider.jwks().clone(),
-    );
-    let client = match secret {
-        Some(secret) => client.set_client_secret(secret),
-        None => client,
-    };
-    let client = client
-        .set_auth_uri(provider.authorization_endpoint().clone())
-        .set_token_uri(token_endpoint)
-        .set_redirect_uri(redirect)
-        .set_auth_type(auth_type(&provider));
-
-    let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-    let committed = Nonce::new(nonce.to_owned());
-    let mut request =
-        client.authorize_url(CoreAuthenticationFlow::AuthorizationCode, CsrfToken::new_random, move || {
-            committed.clone()
-        });
-    for scope in issuer.scopes.iter().filter(|s| s.as_str() != "openid") {
-        request = request.add_scope(Scope::new(scope.clone()));
-    }
-    if issuer.scopes.iter().any(|scope| scope == "offline_access") {
-        // Without it providers leave out the refresh token (OpenID Connect Core 1.0, 11).
-        request = request.add_prompt(CoreAuthPrompt::Consent);
-    }
-    let (url, state, _) = request.set_pkce_challenge(challenge).url();
-
-    note(&format!(
-        "To log in at {}, open this address in a browser on this machine:\n\n  {url}\n",
-        escape(&issuer.name)
-    ));
-    if open_browser && let Err(e) = webbrowser::open(url.as_str()) {
-        note(&format!("(no browser could be opened: {e})"));
-    }
-    let callback = {
-        let _waiting =
-            Waiting::for_(format!("waiting for your login at {} in the browser", escape(&issuer.name)));
-        listener.wait(state.secret(), &issuer.url, Instant::now() + PATIENCE)
-    };
-    let code = match callback {
-        Some(Callback::Code(code)) => AuthorizationCode::new(code),
-        Some(Callback::Refused { error, description }) => return Err(refused(issuer, &error, &description)),
-        None => {
-            return Err(Error::Provider(format!(
-                "nobody logged in at {} within {} minutes: run the command again",
-                escape(&issuer.name),
-                PATIENCE.as_secs() / 60
-            )));
+    let begun = Instant::now();
+    let proof = match way {
+        Way::Browser { open } => {
+            let far = Far::of(&|name| std::env::var_os(name));
+            if let Some(hint) = far.hint(issuer) {
+                note(&hint);
+            }
+            // What opens there is at best a browser inside this terminal.
+            let browser = if open && far != Far::WithoutScreen { Browser::Opened } else { Browser::ByHand };
+            code::log_in(http, &provider, nonce, browser, freshness)?
         }
+        Way::Paste => code::log_in(http, &provider, nonce, Browser::Elsewhere, freshness)?,
+        Way::Device => device::log_in(http, &provider, nonce, freshness)?,
     };
-    let _waiting = Waiting::for_(format!("fetching the ID token from {}", escape(&issuer.name)));
-    let answer = client
-        .exchange_code(code)
-        .set_pkce_verifier(verifier)
-        .request(&|request: HttpRequest| exchange(http, request))
-        .map_err(|e| token_error(issuer, &e))?;
-    let _ = answer.access_token();
-    let (token, refresh_token) = answer.into_tokens();
-    let id_token = token.ok_or_else(|| lying(issuer, "its token endpoint sent no ID token"))?;
-    check_nonce(&id_token, nonce).map_err(|why| lying(issuer, why))?;
-    Ok(LoggedIn { id_token, refresh_token: refresh_token.filter(|_| issuer.revalidate) })
-}
-
-/// OpenID Connect Discovery 1.0, 4. The issuer inside must be the one asked for, to the letter.
-fn discover(http: &Http, issuer: &IssuerEntry) -> Result<CoreProviderMetadata> {
-    let expected = IssuerUrl::new(issuer.url.clone())
-        .map_err(|_| lying(issuer, "its address in the CA's trust bundle is no URL"))?;
-    let url = format!("{}/.well-known/openid-configuration", issuer.url.trim_end_matches('/'));
-    let request = openidconnect::http::Request::get(&url)
-        .header("accept", "application/json")
-        .body(Vec::new())
-        .map_err(|_| lying(issuer, "its address in the CA's trust bundle is no URL"))?;
-    let answer = http.call(request).map_err(|e| fetch_error(issuer, &e))?;
-    if answer.status != 200 {
-        return Err(lying(
-            issuer,
-            &format!("its discovery document is answered with status {}", answer.status),
+    if freshness == Freshness::Anew
+        && let Some(why) = proof.stale(begun.elapsed().as_secs())
+    {
+        note(&format!(
+            "A fresh login was asked for, and {} {why}. What needs a fresh login stays closed: ask the operator of the \
+             CA whether this provider can do that.",
+            escape(&issuer.name)
         ));
     }
-    read_metadata(issuer, &expected, &answer.body)
+    Ok(proof)
 }
 
-fn read_metadata(issuer: &IssuerEntry, expected: &IssuerUrl, body: &[u8]) -> Result<CoreProviderMetadata> {
-    let metadata: CoreProviderMetadata = serde_json::from_slice(body).map_err(|e| {
-        lying(
-            issuer,
-            &format!("its discovery document is not understood ({})", escape_short(&e.to_string(), 200)),
-        )
-    })?;
-    if metadata.issuer() != expected {
-        return Err(lying(
-            issuer,
-            &format!(
-                "it calls itself {} in its discovery document",
-                escape_short(metadata.issuer().as_str(), 200)
-            ),
-        ));
-    }
-    Ok(metadata)
+/// Where the person is who types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Far {
+    /// At this machine.
+    Here,
+    /// At another one, whose screen this machine can use.
+    WithScreen,
+    /// At another one.
+    WithoutScreen,
 }
 
-/// OpenID Connect Core, 9: `client_secret_basic` unless the provider says that it takes only the other.
-fn auth_type(provider: &CoreProviderMetadata) -> AuthType {
-    match provider.token_endpoint_auth_methods_supported() {
-        Some(methods)
-            if methods.contains(&CoreClientAuthMethod::ClientSecretPost)
-                && !methods.contains(&CoreClientAuthMethod::ClientSecretBasic) =>
-        {
-            AuthType::RequestBody
-        }
-        Some(_) | None => AuthType::BasicAuth,
-    }
-}
-
-/// One exchange for `openidconnect`, on our HTTP client and its bounds.
-fn exchange(http: &Http, request: HttpRequest) -> std::result::Result<HttpResponse, FetchError> {
-    let answer = http.call(request)?;
-    openidconnect::http::Response::builder()
-        .status(answer.status)
-        .header("content-type", answer.media_type)
-        .body(answer.body)
-        .map_err(|_| FetchError::Answer("the answer has a malformed header".into()))
-}
-
-/// The nonce in the token's payload, read without verifying anything.
-fn check_nonce(token: &str, nonce: &str) -> std::result::Result<(), &'static str> {
-    #[derive(Deserialize)]
-    struct Payload {
-        nonce: Option<String>,
-    }
-    let payload =
-        token.split('.').nth(1).and_then(|p| data_encoding::BASE64URL_NOPAD.decode(p.as_bytes()).ok());
-    let payload: Option<Payload> = payload.and_then(|p| serde_json::from_slice(&p).ok());
-    match payload.map(|p| p.nonce) {
-        None => Err("its ID token is not a signed JWT"),
-        Some(None) => Err("its ID token has no nonce, without which it is bound to nothing"),
-        Some(Some(found)) if found == nonce => Ok(()),
-        Some(Some(_)) => Err("its ID token has the nonce of another login"),
-    }
-}
-
-fn lying(issuer: &IssuerEntry, what: &str) -> Error {
-    Error::Provider(format!(
-        "the identity provider {} ({}) cannot be used: {what}; ask the operator of the CA to check this issuer",
-        escape(&issuer.name),
-        escape(&issuer.url)
-    ))
-}
-
-fn fetch_error(issuer: &IssuerEntry, error: &FetchError) -> Error {
-    Error::Provider(format!("the identity provider {}: {error}", escape(&issuer.name)))
-}
-
-fn refused(issuer: &IssuerEntry, error: &str, description: &str) -> Error {
-    let more =
-        if description.is_empty() { String::new() } else { format!(": {}", escape_short(description, 500)) };
-    Error::Provider(format!(
-        "the identity provider {} refused the login ({}{more}); log in again, or ask the operator of the provider",
-        escape(&issuer.name),
-        escape_short(error, 100)
-    ))
-}
-
-type TokenError = RequestTokenError<FetchError, StandardErrorResponse<CoreErrorResponseType>>;
-
-fn token_error(issuer: &IssuerEntry, error: &TokenError) -> Error {
-    match error {
-        RequestTokenError::ServerResponse(response) => refused(
-            issuer,
-            response.error().as_ref(),
-            response.error_description().map_or("", String::as_str),
-        ),
-        RequestTokenError::Request(e) => fetch_error(issuer, e),
-        RequestTokenError::Parse(e, _) => lying(
-            issuer,
-            &format!("its token endpoint's answer is not understood ({})", escape_short(&e.to_string(), 200)),
-        ),
-        RequestTokenError::Other(e) => {
-            lying(issuer, &format!("its token endpoint: {}", escape_short(e, 200)))
+impl Far {
+    fn of(environment: Environment<'_>) -> Self {
+        let any = |names: &[&str]| names.iter().any(|name| environment(name).is_some_and(|v| !v.is_empty()));
+        match (any(&["SSH_CONNECTION", "SSH_TTY"]), any(&["DISPLAY", "WAYLAND_DISPLAY"])) {
+            (false, _) => Self::Here,
+            (true, true) => Self::WithScreen,
+            (true, false) => Self::WithoutScreen,
         }
     }
-}
 
-/// Chooses the provider: the named one, or the only one that people log in at with a browser.
-pub(crate) fn choose<'a>(issuers: &'a [IssuerEntry], name: Option<&str>) -> Result<&'a IssuerEntry> {
-    let usable: Vec<&IssuerEntry> =
-        issuers.iter().filter(|i| i.kind == "user" && i.flows.iter().any(|f| f == "code")).collect();
-    let names = || usable.iter().map(|i| escape(&i.name)).collect::<Vec<_>>().join(", ");
-    match (name, usable.as_slice()) {
-        (_, []) => Err(Error::Local(
-            "the CA has no identity provider that people log in at with a browser: ask its operator to add one".into(),
-        )),
-        (None, [only]) => Ok(only),
-        (None, _) => Err(Error::Usage(format!("say which identity provider with --issuer NAME: {}", names()))),
-        (Some(name), usable) => usable.iter().find(|i| i.name == name).copied().ok_or_else(|| {
-            Error::Usage(format!("--issuer {} is no identity provider of this CA: use {}", escape(name), names()))
-        }),
+    /// What somebody should know whose browser cannot come back to this machine.
+    fn hint(self, issuer: &IssuerEntry) -> Option<String> {
+        let device = if issuer.flows.iter().any(|flow| flow == Flow::Device.as_str()) {
+            ", or with --device to type in a code there"
+        } else {
+            ""
+        };
+        match self {
+            Self::Here | Self::WithScreen => None,
+            Self::WithoutScreen => Some(format!(
+                "You are on another machine over ssh. If your browser is not on this one, stop this and run the command \
+                 with --paste{device}."
+            )),
+        }
     }
 }
 
@@ -286,15 +262,18 @@ pub(crate) fn check_issuer(issuer: &IssuerEntry) -> std::result::Result<(), Stri
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use clap::Parser;
+
     use super::*;
 
-    fn issuer(name: &str, kind: &str, flow: &str) -> IssuerEntry {
+    pub(crate) fn issuer(name: &str, kind: &str, flow: &str) -> IssuerEntry {
         IssuerEntry {
             name: name.into(),
             url: format!("https://{name}.example.com"),
             client_id: "jit-ssh".into(),
             client_secret: None,
+            audience: None,
             kind: kind.into(),
             flows: vec![flow.into()],
             scopes: vec!["openid".into()],
@@ -302,29 +281,15 @@ mod tests {
         }
     }
 
-    #[test]
-    fn which_provider() {
-        let (a, b) = (issuer("a", "user", "code"), issuer("b", "user", "code"));
-        let (ci, device) = (issuer("ci", "workload", "token"), issuer("tv", "user", "device"));
-        for (issuers, name, chosen) in [
-            (vec![], None, Err(1)),
-            (vec![ci.clone(), device.clone()], None, Err(1)),
-            (vec![a.clone(), ci.clone()], None, Ok("a")),
-            (vec![a.clone(), b.clone()], None, Err(2)),
-            (vec![a.clone(), b.clone()], Some("b"), Ok("b")),
-            (vec![a.clone(), ci.clone()], Some("ci"), Err(2)),
-            (vec![a, b], Some("c"), Err(2)),
-        ] {
-            let result = choose(&issuers, name).map(|i| i.name.as_str()).map_err(|e| e.exit().code());
-            assert_eq!(result, chosen, "{name:?}");
-        }
+    fn token(payload: &str) -> String {
+        format!("e30.{}.c2ln", data_encoding::BASE64URL_NOPAD.encode(payload.as_bytes()))
     }
 
     #[test]
     fn nonces() {
-        let token =
-            |payload: &str| format!("e30.{}.c2ln", data_encoding::BASE64URL_NOPAD.encode(payload.as_bytes()));
-        assert_eq!(check_nonce(&token(r#"{"nonce":"n","groups":"x"}"#), "n"), Ok(()));
+        let check =
+            |token: &str| Proof::read(token.to_owned()).and_then(|proof| proof.with_nonce("n")).map(drop);
+        assert_eq!(check(&token(r#"{"nonce":"n","groups":"x","iat":"odd"}"#)), Ok(()));
         for (bad, why) in [
             (token(r#"{"nonce":"m"}"#), "another login"),
             (token("{}"), "no nonce"),
@@ -334,35 +299,85 @@ mod tests {
             ("x".into(), "not a signed JWT"),
             ("a.b.c.d.e".into(), "not a signed JWT"),
         ] {
-            assert!(check_nonce(&bad, "n").unwrap_err().contains(why), "{bad}");
+            assert!(check(&bad).unwrap_err().contains(why), "{bad}");
         }
     }
 
     #[test]
-    fn discovery_documents_that_are_refused() {
-        let a = issuer("a", "user", "code");
-        let expected = IssuerUrl::new(a.url.clone()).unwrap();
-        let document = |issuer: &str| {
-            format!(
-                r#"{{"issuer":"{issuer}","authorization_endpoint":"https://x/a","token_endpoint":"https://x/t","jwks_uri":"https://x/k",
-                "response_types_supported":["code"],"subject_types_supported":["public"],"id_token_signing_alg_values_supported":["ES256"]}}"#
-            )
-        };
-        assert!(read_metadata(&a, &expected, document("https://a.example.com").as_bytes()).is_ok());
-        for (bad, why) in [
-            (document("https://b.example.com"), "calls itself https://b"),
-            (document("https://a.example.com/"), "calls itself"),
-            ("{}".into(), "not understood"),
-            ("<html>".into(), "not understood"),
+    fn what_is_no_fresh_login_is_said() {
+        let stale = |payload: &str| Proof::read(token(payload)).unwrap().stale(30);
+        assert_eq!(stale(r#"{"iat":1000,"auth_time":990}"#), None);
+        assert_eq!(stale(r#"{"iat":1000,"auth_time":910}"#), None);
+        // A clock of one of its machines that is ahead is no reason.
+        assert_eq!(stale(r#"{"iat":1000,"auth_time":1001}"#), None);
+        for (old, why) in [
+            (r#"{"iat":1000,"auth_time":909}"#, "1m 31s ago"),
+            (r#"{"iat":10000,"auth_time":0}"#, "2h 46m ago"),
+            (r#"{"iat":1000}"#, "does not say"),
+            (r#"{"auth_time":1000}"#, "does not say"),
+            (r#"{"iat":1000,"auth_time":"1000"}"#, "does not say"),
+            (r#"{"iat":1000,"auth_time":null}"#, "does not say"),
+            (r#"{"iat":1000,"auth_time":-1}"#, "does not say"),
         ] {
-            let error = read_metadata(&a, &expected, bad.as_bytes()).unwrap_err();
-            assert!(error.to_string().contains(why), "{error}");
+            assert!(stale(old).unwrap().contains(why), "{old}");
         }
     }
 
     #[test]
-    fn what_a_provider_says_is_escaped() {
-        let error = refused(&issuer("a", "user", "code"), "access_denied", "no\u{1b}[2J\n");
-        assert!(error.to_string().contains("(access_denied: no\\u{1b}[2J\\n)"), "{error}");
+    fn how_to_log_in_is_said_once() {
+        let parse = |args: &[&str]| crate::cli::Cli::try_parse_from([&["jit-ssh", "login"], args].concat());
+        let how = |args: &[&str], environment: Environment<'_>| {
+            let crate::cli::Command::Login(args) = parse(args).unwrap().command else {
+                panic!("another command")
+            };
+            How::of(&args.how, environment)
+        };
+        let nothing = |_: &str| None;
+        let file = |name: &str| (name == "JIT_SSH_TOKEN_FILE").then(|| OsString::from("/run/token"));
+        let empty = |_: &str| Some(OsString::new());
+        let browser = |open| How::Person(Way::Browser { open });
+        let workload = How::Workload;
+        for (args, expected) in [
+            (&[][..], browser(true)),
+            (&["--no-browser"], browser(false)),
+            (&["--paste"], How::Person(Way::Paste)),
+            (&["--paste", "--no-browser"], How::Person(Way::Paste)),
+            (&["--device", "--issuer", "tv"], How::Person(Way::Device)),
+            (&["--token-file", "/t"], workload(Source::File("/t".into()))),
+            (&["--token-file", "-"], workload(Source::Stdin)),
+            (&["--token-env", "T"], workload(Source::Variable("T".into()))),
+            (&["--github"], workload(Source::GitHub)),
+        ] {
+            assert_eq!(how(args, &nothing), expected, "{args:?}");
+            assert_eq!(how(args, &empty), expected, "{args:?}");
+            let expected =
+                if args.is_empty() { workload(Source::File("/run/token".into())) } else { expected };
+            assert_eq!(how(args, &file), expected, "what is said counts for more than what is set: {args:?}");
+        }
+        for bad in [
+            &["--device", "--paste"][..],
+            &["--device", "--token-file", "x"],
+            &["--token-file", "x", "--token-env", "Y"],
+            &["--github", "--token-env", "Y"],
+            &["--token-file"],
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_far_away_is_told() {
+        let far = |set: &[&str]| Far::of(&|name| set.contains(&name).then(|| OsString::from("x")));
+        assert_eq!(far(&[]), Far::Here);
+        assert_eq!(far(&["DISPLAY"]), Far::Here);
+        assert_eq!(far(&["SSH_CONNECTION", "DISPLAY"]), Far::WithScreen);
+        assert_eq!(far(&["SSH_TTY", "WAYLAND_DISPLAY"]), Far::WithScreen);
+        assert_eq!(far(&["SSH_CONNECTION"]), Far::WithoutScreen);
+        assert_eq!(Far::of(&|_| Some(OsString::new())), Far::Here);
+        let mut both = issuer("b", "user", "code");
+        assert!(Far::WithoutScreen.hint(&both).unwrap().ends_with("with --paste."));
+        both.flows.push("device".into());
+        assert!(Far::WithoutScreen.hint(&both).unwrap().contains("--paste, or with --device"));
+        assert!(Far::Here.hint(&both).is_none() && Far::WithScreen.hint(&both).is_none());
     }
 }

@@ -10,10 +10,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use data_encoding::BASE64URL_NOPAD;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued, OpenSession, SessionInfo, SessionOpened};
 use jit_ssh_proto::{
-    AuthorityEntry, CaId, Code, GrantId, IssuerEntry, Namespace, Problem, RequestSignature, Salt, SessionId,
-    SignedBundle, SignedRequest, Timestamp, TrustBundle, UserKey, oidc_nonce, possession_message,
+    AuthorityEntry, CaId, Code, Flow, GrantId, IssuerEntry, Namespace, Problem, RequestSignature, Salt,
+    SessionId, SignedBundle, SignedRequest, Timestamp, TrustBundle, UserKey, oidc_nonce, possession_message,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use ssh_key::PrivateKey;
 use ssh_key::certificate::{Builder, CertType};
 use ssh_key::private::Ed25519Keypair;
@@ -36,7 +36,7 @@ pub(crate) fn key(number: u8) -> PrivateKey {
 pub(crate) struct Spec {
     pub(crate) signer: PrivateKey,
     pub(crate) subject: UserKey,
-    pub(crate) principal: String,
+    pub(crate) principals: Vec<String>,
     pub(crate) seconds: u64,
     pub(crate) force: Option<String>,
     pub(crate) serial: u64,
@@ -48,6 +48,8 @@ pub(crate) struct State {
     pub(crate) issued: u64,
     /// Method and path of each call.
     pub(crate) log: Vec<String>,
+    /// What is answered to calls by method and path, whatever they say.
+    pub(crate) answers: BTreeMap<String, String>,
     /// Answers to the next requests for access.
     pub(crate) refuse: Vec<Problem>,
     pub(crate) change: fn(&mut Spec),
@@ -57,6 +59,16 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     /// The number of the ledger key in the bundle.
     pub(crate) ledger_key: u8,
+    /// What the device endpoint answers; there is none without.
+    pub(crate) device: Option<Value>,
+    /// What the token endpoint answers to a device, one after the other.
+    pub(crate) polled: Vec<Value>,
+    /// Identity providers beside corp.
+    pub(crate) issuers: Vec<IssuerEntry>,
+    /// The session keys that came, in order.
+    pub(crate) presented: Vec<String>,
+    /// Whether the answer to the next login is lost on the way.
+    pub(crate) lose_reply: bool,
     session: Option<(SessionId, UserKey)>,
     serial: u64,
     opened: u64,
@@ -76,6 +88,7 @@ impl Fake {
             trust: key(1),
             issued: now(),
             log: vec![],
+            answers: BTreeMap::new(),
             refuse: vec![],
             change: |_| {},
             change_nonce: |nonce| nonce,
@@ -83,6 +96,11 @@ impl Fake {
             pkce: BTreeMap::new(),
             ledger: Ledger::new(),
             ledger_key: 4,
+            device: None,
+            polled: vec![],
+            issuers: vec![],
+            presented: vec![],
+            lose_reply: false,
             session: None,
             serial: 0,
             opened: 0,
@@ -152,6 +170,9 @@ impl Fake {
                 }
             }
         };
+        if path == "/v1/sessions" && std::mem::take(&mut self.state.lock().unwrap().lose_reply) {
+            return;
+        }
         let kind = if status < 300 { "application/json" } else { "application/problem+json" };
         let date = self.state.lock().unwrap().date.map_or_else(String::new, |d| format!("date: {d}\r\n"));
         let _ = write!(
@@ -183,19 +204,32 @@ impl Fake {
             state.session.clone().filter(|(id, _)| id.to_string() == token)
         };
         let ended = || problem(&Problem::new(Code::SessionEnded, "The session was ended: log in again."));
+        if let Some(answer) = state.answers.get(&format!("{method} {path}")) {
+            return (200, answer.clone());
+        }
         match (method, path) {
             ("GET", "/.well-known/jit-ssh") => (200, self.bundle(state)),
             ("GET", "/op/.well-known/openid-configuration") => {
                 let op = format!("{}/op", self.url);
-                let document = json!({
+                let mut document = json!({
                     "issuer": op, "authorization_endpoint": format!("{op}/authorize"), "token_endpoint": format!("{op}/token"),
                     "jwks_uri": format!("{op}/jwks"), "response_types_supported": ["code"],
                     "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["ES256"],
                 });
+                if state.device.is_some() {
+                    document["device_authorization_endpoint"] = json!(format!("{op}/device"));
+                }
                 (200, document.to_string())
             }
+            ("POST", "/op/device") => (200, state.device.clone().unwrap().to_string()),
             ("POST", "/op/token") => {
                 let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
+                if form["grant_type"] == "urn:ietf:params:oauth:grant-type:device_code" {
+                    assert_eq!((form["device_code"].as_str(), form["client_id"].as_str()), ("dc", "jit-ssh"));
+                    let answer = state.polled.remove(0);
+                    let status = if answer.get("error").is_some() { 400 } else { 200 };
+                    return (status, answer.to_string());
+                }
                 let (challenge, nonce) = state.pkce.remove(&form["code"]).unwrap();
                 let verifier = openidconnect::PkceCodeVerifier::new(form["code_verifier"].clone());
                 let computed = openidconnect::PkceCodeChallenge::from_code_verifier_sha256(&verifier);
@@ -211,8 +245,11 @@ impl Fake {
                 let salt: Salt = open.salt.parse().unwrap();
                 let payload =
                     BASE64URL_NOPAD.decode(open.id_token.split('.').nth(1).unwrap().as_bytes()).unwrap();
-                let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
-                assert_eq!(payload["nonce"], oidc_nonce(&CA, &salt, &key));
+                let payload: Value = serde_json::from_slice(&payload).unwrap();
+                if open.flow == Flow::Code {
+                    assert_eq!(payload["nonce"], oidc_nonce(&CA, &salt, &key));
+                }
+                state.presented.push(open.session_key.clone());
                 state.opened += 1;
                 let id = SessionId::from_parts(now() * 1000, u128::from(state.opened));
                 state.session = Some((id, key.clone()));
@@ -265,16 +302,23 @@ impl Fake {
             issued: Timestamp::from_seconds(state.issued),
             authorities: vec![entry("user", "user", 2), entry("host", "host", 3)],
             ledger_key: key(state.ledger_key).public_key().to_openssh().unwrap(),
-            issuers: vec![IssuerEntry {
+            issuers: std::iter::once(IssuerEntry {
                 name: "corp".into(),
                 url: format!("{}/op", self.url),
                 client_id: "jit-ssh".into(),
                 client_secret: None,
+                audience: None,
                 kind: "user".into(),
-                flows: vec!["code".into()],
+                flows: ["code", "device"]
+                    .iter()
+                    .take(if state.device.is_some() { 2 } else { 1 })
+                    .map(ToString::to_string)
+                    .collect(),
                 scopes: vec!["openid".into(), "email".into()],
                 revalidate: false,
-            }],
+            })
+            .chain(state.issuers.clone())
+            .collect(),
             host_patterns: vec![],
         };
         let signed = SignedBundle::sign(&bundle, state.trust.public_key(), &state.trust).unwrap();
@@ -300,7 +344,7 @@ fn issue(
     let mut spec = Spec {
         signer: key(2),
         subject,
-        principal: format!("{}{modifiers}:{}", body.mode, body.accounts[0]),
+        principals: body.accounts.iter().map(|a| format!("{}{modifiers}:{a}", body.mode)).collect(),
         seconds: 1800,
         force: body.command.clone(),
         serial: state.serial,
@@ -310,11 +354,19 @@ fn issue(
     let end = now() + spec.seconds;
     let mut builder = Builder::new(vec![1; 32], spec.subject.key_data().clone(), now() - 60, end).unwrap();
     builder.cert_type(CertType::User).unwrap().serial(spec.serial).unwrap().key_id("corp/ada/x").unwrap();
-    builder.valid_principal(&spec.principal).unwrap();
+    for principal in &spec.principals {
+        builder.valid_principal(principal).unwrap();
+    }
     if let Some(force) = &spec.force {
         builder.critical_option("force-command", force).unwrap();
     }
-    let host = body.accounts[0].split('@').nth(1).unwrap().to_owned();
+    // Whatever group it is, web-1 and web-2 are in it.
+    let members = body.accounts.iter().filter(|account| account.contains("@group/"));
+    let members: BTreeMap<String, Vec<String>> =
+        members.map(|account| (account.clone(), vec!["web-1".into(), "web-2".into()])).collect();
+    let hosts = body.accounts.iter().filter_map(|account| account.split('@').nth(1));
+    let hosts = hosts.filter(|place| !place.starts_with("group/")).map(str::to_owned);
+    let hosts = hosts.chain(members.values().flatten().cloned());
     let grant = GrantId::from_parts(now() * 1000, u128::from(state.serial));
     let certificate = builder.sign(&spec.signer).unwrap();
     let (leaf_index, receipt) = state.ledger.record(&certificate, grant);
@@ -327,7 +379,8 @@ fn issue(
         policies: vec!["p".into()],
         leaf_index,
         receipt,
-        addresses: BTreeMap::from([(host, "127.0.0.1:2222".to_owned())]),
+        addresses: hosts.map(|host| (host, "127.0.0.1:2222".to_owned())).collect(),
+        members: members.clone(),
     })
 }
 
@@ -341,7 +394,7 @@ fn info(id: &SessionId) -> SessionInfo {
         email: None,
         groups: vec!["sre".into()],
         tags: [].into(),
-        flow: jit_ssh_proto::Flow::Code,
+        flow: Flow::Code,
         auth_time: None,
         opened: Timestamp::from_seconds(now()),
         expires: Timestamp::from_seconds(now() + 3600),

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that is wrong should fail")]
 
 mod browser;
+mod explain;
 mod fake;
+mod flows;
 mod ledger;
 mod log;
 
@@ -250,15 +252,58 @@ fn a_key_in_a_file_is_gone_after_its_end() {
 }
 
 #[test]
+fn one_certificate_for_several_hosts_and_for_a_group_of_them() {
+    let (fake, machine) = (Fake::start(), Machine::new());
+    machine.set_up(&fake);
+    let twice = machine.run(&["login", "deploy@web-1", "deploy@web-1"]);
+    assert!(twice.code == 2 && twice.err.contains("deploy@web-1 is there twice"), "{}", twice.err);
+    let login = machine.browse(&fake, &["login", "deploy@group/web", "deploy@db-1", "root@db-1"]);
+    assert_eq!(login.code, 0, "{}", login.err);
+    for said in [
+        "shell on deploy@group/web deploy@db-1 root@db-1 until",
+        "Good for 3 hosts: deploy@web-1 deploy@web-2 deploy@db-1 and 1 more.",
+        "Connect with: jit-ssh ssh deploy@web-1",
+    ] {
+        assert!(login.err.contains(said), "{said}: {}", login.err);
+    }
+    let status = machine.json(&["status", "--json"]);
+    let held = &status["certificates"][0];
+    assert_eq!(held["accounts"], serde_json::json!(["deploy@group/web", "deploy@db-1", "root@db-1"]));
+    assert_eq!(held["members"], serde_json::json!({ "deploy@group/web": ["web-1", "web-2"] }));
+    assert_eq!(held["addresses"]["web-2"], "127.0.0.1:2222");
+    assert!(machine.run(&["status"]).out.contains("deploy@group/web deploy@db-1 root@db-1"));
+    assert!(machine.run(&["inspect"]).out.contains("a shell as deploy on any host of group web"));
+
+    // Each of these hosts is reached with it, at its own address, and no other account is.
+    for account in ["deploy@web-1", "deploy@web-2", "deploy@db-1", "root@db-1"] {
+        let ssh = machine.run(&["ssh", account]);
+        assert_eq!(ssh.code, 7, "{account}: {}", ssh.err);
+        let host = account.split('@').nth(1).unwrap();
+        assert!(ssh.out.contains(&format!("HostKeyAlias={host}")), "{account}: {}", ssh.out);
+    }
+    assert_eq!(fake.count("POST /v1/requests"), 0);
+    for (args, asked) in [
+        (&["ssh", "root@web-1"][..], 1),
+        (&["ssh", "deploy@web-3"], 2),
+        (&["ssh", "deploy@web-1", "--mode", "sftp"], 3),
+    ] {
+        machine.run(args);
+        assert_eq!(fake.count("POST /v1/requests"), asked, "{args:?}");
+    }
+    let group = machine.run(&["ssh", "deploy@group/web"]);
+    assert!(group.code == 2 && group.err.contains("one host"), "{}", group.err);
+}
+
+#[test]
 fn what_a_lying_ca_sends_is_thrown_away() {
     type Change = fn(&mut fake::Spec);
     let table: &[(Change, &str)] = &[
         (|s| s.signer = key(9), "does not list"),
         (|s| s.signer = key(3), "does not list"),
         (|s| s.subject = key(9).public_key().to_openssh().unwrap().parse().unwrap(), "another key"),
-        (|s| s.principal = "shell:root@web-1".into(), "another account"),
-        (|s| s.principal = "shell+agent:deploy@web-1".into(), "another account"),
-        (|s| s.principal = "deploy".into(), "another account"),
+        (|s| s.principals = vec!["shell:root@web-1".into()], "other accounts"),
+        (|s| s.principals = vec!["shell+agent:deploy@web-1".into()], "other accounts"),
+        (|s| s.principals = vec!["deploy".into()], "other accounts"),
         (|s| s.force = Some("id".into()), "another command"),
         (|s| s.seconds = 7200, "longer than asked"),
         (|s| s.told_serial = 99, "its answer describes"),

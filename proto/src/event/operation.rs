@@ -84,6 +84,15 @@ pub struct ConfigChanged {
     pub after: String,
 }
 
+/// `key.added`: an authority that was not there at `init`. Written at the first start with its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyAdded {
+    /// The authority's name: `user-NAME`.
+    pub name: Name,
+    /// Its public key line.
+    pub key: String,
+}
+
 /// `key.used`: a key other than an authority's signed something.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyUsed {

@@ -16,7 +16,8 @@ impl fmt::Display for What {
         match self {
             Self::CaInitialised(e) => write!(f, "CA {}", e.ca_id),
             Self::PolicyLoaded(e) => {
-                write!(f, "{} policies, {} hosts, digest {:.DIGEST$}…", e.policies, e.hosts, e.digest)
+                write!(f, "{} policies, {} hosts, digest {:.DIGEST$}…", e.policies, e.hosts, e.digest)?;
+                e.changes.iter().try_for_each(|change| write!(f, "; {change}"))
             }
             Self::SessionOpened(e) => write!(f, "{} groups [{}]", e.session, list(&e.groups, " ")),
             Self::SessionRefused(e) => write!(f, "{} for the key {}", e.code, e.key),
@@ -41,6 +42,7 @@ impl fmt::Display for What {
                 e.key_id.iter().try_for_each(|id| write!(f, " {id}"))?;
                 write!(f, ": {}", e.reason)
             }
+            Self::KeyAdded(e) => write!(f, "{} {}", e.name, e.key),
             Self::KeyUsed(e) => write!(f, "{} for {}, {}", e.key, e.purpose, e.fingerprint),
             Self::ConfigChanged(e) => write!(f, "digest {:.DIGEST$}…", e.after),
             Self::LogExported(e) => {
@@ -68,7 +70,11 @@ fn decided(f: &mut fmt::Formatter<'_>, event: &RequestDecided) -> fmt::Result {
     let asked = &event.asked;
     write!(f, "{}", asked.mode)?;
     asked.modifiers.iter().try_for_each(|modifier| write!(f, "+{modifier}"))?;
-    write!(f, " {}", list(&asked.accounts, " "))?;
+    for account in &asked.accounts {
+        write!(f, " {account}")?;
+        let members = event.members.iter().find(|members| members.account == *account);
+        members.iter().try_for_each(|members| write!(f, " ({} hosts)", members.hosts.len()))?;
+    }
     asked.command.iter().try_for_each(|command| write!(f, " {:?}", command.as_str()))?;
     match &event.outcome {
         Outcome::Granted { policies, .. } => {
@@ -121,6 +127,10 @@ mod tests {
             (
                 include_str!("../../golden/events/request.decided.denied.json"),
                 "shell deploy@web-1: denied, forbidden",
+            ),
+            (
+                include_str!("../../golden/events/request.decided.granted.group.json"),
+                "shell deploy@group/web (2 hosts) deploy@db-1: granted by sre-everything",
             ),
             (
                 include_str!("../../golden/events/certificate.issued.json"),

@@ -13,9 +13,10 @@ use jit_ssh_tests::process;
 use super::{Desk, problem};
 use crate::stand::{PASSPHRASE, Server, Site};
 
-/// What an operator reads: the last line, without the log.
+/// What an operator reads: the last line, without the log and without the place that is shown below it.
 fn last_line(said: &str) -> &str {
-    let line = said.lines().last().unwrap_or_default();
+    let is_shown = |line: &&str| line.starts_with("  ") && line.contains(" | ");
+    let line = said.lines().rev().find(|line| !is_shown(line)).unwrap_or_default();
     assert!(line.starts_with("jit-ssh-ca: "), "{said}");
     assert!(!said.contains(PASSPHRASE) && !said.contains("panicked"), "{said}");
     line

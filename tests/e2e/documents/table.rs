@@ -39,6 +39,8 @@ pub(super) const ROWS: &[Row] = &[
     row(&["cargo", "xtask"], OF_XTASK),
     row(&["jit-ssh-ca", "init"], How::Typed(&[PASSPHRASE, PASSPHRASE])),
     row(&["jit-ssh-ca", "serve"], How::Serve),
+    row(&["jit-ssh-ca", "key", "add"], How::Typed(&[PASSPHRASE])),
+    row(&["jit-ssh-ca", "key", "list"], How::Run),
     row(&["jit-ssh-ca", "log", "show"], How::Run),
     row(&["jit-ssh-ca", "log", "verify"], How::Run),
     // Nothing in a scene is old enough to be erased.
@@ -52,6 +54,8 @@ pub(super) const ROWS: &[Row] = &[
     row(&["jit-ssh", "setup"], How::Typed(&["yes"])),
     row(&["jit-ssh", "login"], How::Browser),
     row(&["jit-ssh", "ssh"], How::Shell(&["echo in-$((40 + 2))", "exit"])),
+    row(&["jit-ssh", "ls"], How::Run),
+    row(&["jit-ssh", "explain"], How::Run),
     row(&["jit-ssh", "status"], How::Run),
     row(&["jit-ssh", "inspect"], How::Run),
     row(&["jit-ssh", "log", "verify"], How::Run),

@@ -152,6 +152,7 @@ fn decision(site: &Site, request: &str) -> RequestDecided {
         | What::CertificateIssued(_)
         | What::CertificateRevoked(_)
         | What::KeyUsed(_)
+        | What::KeyAdded(_)
         | What::ConfigChanged(_)
         | What::LogExported(_)
         | What::EventErased(_)

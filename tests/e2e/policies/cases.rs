@@ -46,6 +46,9 @@ fn cases_that_pass() {
         "who = \"sam\"\nlogin = \"deploy\"\nhosts = [\"web-1\", \"web-2\"]\nexpect = \"allow\"",
         "who = \"sam\"\naccounts = [\"deploy@web-1\", \"deploy@web-2\"]\nwith = [\"agent\"]\nexpect = \"allow\"",
         "who = \"sam\"\naccount = \"deploy@web-1\"\nmode = \"shell\"\nfor = \"15m\"\nexpect = \"allow\"\nttl = \"15m\"",
+        // Every host of a group.
+        "who = \"sam\"\naccount = \"deploy@group/prod\"\nexpect = \"allow\"\nttl = \"1h\"",
+        "who = \"sam\"\nlogin = \"deploy\"\nhost = \"group/prod\"\nat = \"2026-11-22T03:00\"\nexpect = \"approval\"",
         // The zone is Europe/Paris.
         "who = \"sam\"\naccount = \"deploy@web-1\"\nat = \"2026-11-22T08:00\"\nexpect = \"allow\"",
         "who = \"sam\"\naccount = \"deploy@web-1\"\nat = \"2026-11-22T07:00Z\"\nexpect = \"allow\"",
@@ -128,6 +131,7 @@ fn a_case_that_is_wrong_fails_whatever_it_expects() {
             good.replace("web-1", "web-9"),
             "the inventory has no deploy@web-9: correct it, or say code = \"no_access\"",
         ),
+        (good.replace("web-1", "group/prd"), "the inventory has no deploy@group/prd"),
         (good.replace("deploy@", "dploy@"), "the inventory has no dploy@web-1"),
         (
             good.replace("\"sam\"", "{ name = \"x\", groups = [\"sree\"] }"),

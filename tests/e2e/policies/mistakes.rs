@@ -13,8 +13,8 @@ fn each_mistake_is_shown_with_carets() {
             "p.cedar:2:1: error[policy]: @tll is not known: did you mean @ttl?\n  2 | @tll(\"1h\")\n    | ^^^^\n",
         ),
         (
-            "permit (principal, action == Action::\"ssh\", resource);",
-            "p.cedar:1:30: error[policy]: for policy `p.cedar:1`, unrecognized action `Action::\"ssh\"` (did you mean `Action::\"sftp\"`?)\n  1 | permit (principal, action == Action::\"ssh\", resource);\n    |                              ^^^^^^^^^^^^^\n",
+            "permit (principal, action == Action::\"shel\", resource);",
+            "p.cedar:1:30: error[policy]: for policy `p.cedar:1`, unrecognized action `Action::\"shel\"` (did you mean `Action::\"shell\"`?)\n  1 | permit (principal, action == Action::\"shel\", resource);\n    |                              ^^^^^^^^^^^^^^\n",
         ),
         (
             "@ttl(\"soon\") permit (principal, action, resource);",

@@ -10,7 +10,7 @@ use crate::steps::Steps;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// What to measure
-    #[arg(value_parser = ["issue", "ledger"])]
+    #[arg(value_parser = ["issue", "ledger", "policy"])]
     name: String,
     /// One object a line: {"figure": NAME, "value": NUMBER, "unit": UNIT}
     #[arg(long)]

@@ -9,6 +9,7 @@ mod bench;
 mod demo;
 #[cfg(test)]
 mod documents;
+mod fuzz;
 mod packages;
 mod shell;
 mod steps;
@@ -30,8 +31,10 @@ enum Task {
     Demo(demo::Options),
     /// Format, lints, licences, and every test on real parts
     Test(test::Options),
-    /// Measure with release builds: `cargo xtask bench issue`, `cargo xtask bench ledger`
+    /// Measure with release builds: `cargo xtask bench issue`, `cargo xtask bench ledger`, `cargo xtask bench policy`
     Bench(bench::Options),
+    /// Look for inputs that break what must hold for any: `cargo xtask fuzz --minutes 60`
+    Fuzz(fuzz::Options),
     /// Format the tree and list the files that have grown too long
     Tidy,
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Tidy => tidy::run(),
     };
     match done {

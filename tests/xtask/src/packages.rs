@@ -13,11 +13,18 @@ use crate::shell;
 pub(crate) struct Package {
     name: &'static str,
     shown_by: &'static str,
+    /// A service that Debian would start with it, and that nobody asked for.
+    unwanted: Option<&'static str>,
 }
 
 impl Package {
     const fn new(name: &'static str, shown_by: &'static str) -> Self {
-        Self { name, shown_by }
+        Self { name, shown_by, unwanted: None }
+    }
+
+    /// The same without its service.
+    const fn without(self, service: &'static str) -> Self {
+        Self { unwanted: Some(service), ..self }
     }
 
     fn is_there(&self) -> bool {
@@ -36,13 +43,15 @@ impl Package {
 pub(crate) const DEMO: &[Package] =
     &[Package::new("openssh-server", "sshd"), Package::new("openssh-client", "ssh-keygen")];
 
-/// What the tests run beside that: a certified OpenID Connect provider on Node, PostgreSQL (only its programs: tests
+/// What the tests run beside that: OpenID Connect providers (a certified one on Node, and glewlwyd, whose service would
+/// listen to everybody with a password that is known), PostgreSQL (only its programs: tests
 /// start servers of their own), and what the documents' commands use (`script` is the terminal at which they ask).
 pub(crate) const TEST: &[Package] = &[
     Package::new("openssh-server", "sshd"),
     Package::new("openssh-client", "ssh-keygen"),
     Package::new("nodejs", "node"),
     Package::new("npm", "npm"),
+    Package::new("glewlwyd", "glewlwyd").without("glewlwyd.service"),
     Package::new("postgresql", "/usr/lib/postgresql/*/bin/initdb"),
     Package::new("curl", "curl"),
     Package::new("bsdutils", "script"),
@@ -61,15 +70,20 @@ enum Power {
 /// # Errors
 /// When some are missing and cannot be installed from here; the error names them and the command.
 pub(crate) fn ensure(packages: &[Package]) -> Result<()> {
-    let missing: Vec<_> = packages.iter().filter(|package| !package.is_there()).map(|p| p.name).collect();
+    let lacking: Vec<_> = packages.iter().filter(|package| !package.is_there()).collect();
+    let missing: Vec<_> = lacking.iter().map(|package| package.name).collect();
     if missing.is_empty() {
         let names: Vec<_> = packages.iter().map(|package| package.name).collect();
         eprintln!("already there: {}", names.join(", "));
         return Ok(());
     }
     let power = if shell::find("apt-get").is_some() { power() } else { Power::None };
+    let unwanted: Vec<_> = lacking.iter().filter_map(|package| package.unwanted).collect();
     if power == Power::None {
-        bail!("{}", by_hand(&missing));
+        bail!("{}", by_hand(&missing, &unwanted));
+    }
+    for service in unwanted {
+        shell::must(&mut mask(&power, service))?;
     }
     shell::must(&mut apt(&power, &["update"]))?;
     shell::must(apt(&power, &["install", "--yes", "--no-install-recommends"]).args(&missing))?;
@@ -80,12 +94,30 @@ pub(crate) fn ensure(packages: &[Package]) -> Result<()> {
     Ok(())
 }
 
-fn by_hand(missing: &[&str]) -> String {
+fn by_hand(missing: &[&str], unwanted: &[&str]) -> String {
     let names = missing.join(" ");
+    let first: String = unwanted.iter().map(|service| format!("sudo systemctl mask {service} && ")).collect();
     format!(
         "these packages are missing and cannot be installed from here: {names}; on Debian or Ubuntu run \
-         `sudo apt-get update && sudo apt-get install --no-install-recommends {names}`, then try again"
+         `{first}sudo apt-get update && sudo apt-get install --no-install-recommends {names}`, then try again"
     )
+}
+
+/// What `systemctl mask` does, also where systemd does not run: nothing starts a service of this name.
+fn mask(power: &Power, service: &str) -> Command {
+    let folder = "/etc/systemd/system";
+    let script =
+        format!("mkdir -p {folder} && [ -e {folder}/{service} ] || ln -s /dev/null {folder}/{service}");
+    let mut command = match power {
+        Power::Sudo => {
+            let mut command = Command::new("sudo");
+            command.arg("sh");
+            command
+        }
+        Power::Root | Power::None => Command::new("sh"),
+    };
+    command.args(["-c", &script]);
+    command
 }
 
 fn power() -> Power {
@@ -144,8 +176,22 @@ mod tests {
 
     #[test]
     fn who_cannot_install_is_told_what_to_type() {
-        let said = by_hand(&["openssh-server", "npm"]);
-        assert!(said.contains("missing") && said.contains("openssh-server npm`"), "{said}");
+        let said = by_hand(&["openssh-server", "npm"], &[]);
+        assert!(said.contains("missing") && said.contains("`sudo apt-get update"), "{said}");
+        assert!(said.contains("openssh-server npm`"), "{said}");
+        let said = by_hand(&["glewlwyd"], &["glewlwyd.service"]);
+        assert!(said.contains("`sudo systemctl mask glewlwyd.service && sudo apt-get update"), "{said}");
+    }
+
+    #[test]
+    fn a_service_that_nobody_asked_for_is_masked_before_it_can_be_installed() {
+        let typed = shell::typed(&mask(&Power::Sudo, "glewlwyd.service"));
+        assert!(
+            typed.starts_with("sudo sh -c") && typed.contains("/etc/systemd/system/glewlwyd.service"),
+            "{typed}"
+        );
+        let services: Vec<_> = TEST.iter().filter_map(|package| package.unwanted).collect();
+        assert_eq!(services, ["glewlwyd.service"]);
     }
 
     #[test]

@@ -10,13 +10,12 @@ use core::net::IpAddr;
 
 use data_encoding::HEXLOWER;
 use jit_ssh_proto::event::CertificateIssued;
-use jit_ssh_proto::{
-    Account, Command, GrantId, Mode, Modifier, Modifiers, Name, Principal, SessionId, Timestamp,
-};
+use jit_ssh_proto::{Command, GrantId, Mode, Modifier, Modifiers, Name, Principal, SessionId, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::{CertError, HARD_MAX, Issuance, encode_tbs};
 use crate::grant::{CLOCK_SKEW, Grant};
+use crate::places::{Named, Places};
 
 /// The critical option that replaces whatever the client asks to run.
 pub const FORCE_COMMAND: &str = "force-command";
@@ -38,8 +37,8 @@ pub struct Statement<'a> {
     pub issuer: &'a Name,
     /// The identity's name, second part of the key ID.
     pub name: &'a Name,
-    /// Where.
-    pub accounts: &'a [Account],
+    /// Where, and by which names.
+    pub places: &'a Places,
     /// What for.
     pub mode: Mode,
     /// What it adds.
@@ -65,7 +64,7 @@ impl<'a> From<&'a Grant> for Statement<'a> {
             session: grant.session(),
             issuer: grant.issuer(),
             name: grant.name(),
-            accounts: grant.asked().accounts(),
+            places: grant.places(),
             mode: grant.asked().mode(),
             modifiers: grant.asked().modifiers(),
             command: grant.asked().command(),
@@ -130,8 +129,11 @@ fn window(statement: &Statement<'_>, issuance: &Issuance<'_>) -> Result<(Timesta
 }
 
 fn principals(statement: &Statement<'_>) -> Result<Vec<String>, CertError> {
-    statement
-        .accounts
+    let accounts = match statement.places.named() {
+        Named::Places(accounts) => accounts,
+        Named::Logins(logins) => return Ok(logins.iter().map(ToString::to_string).collect()),
+    };
+    accounts
         .iter()
         .map(|account| {
             Principal::new(statement.mode, statement.modifiers, account.clone())

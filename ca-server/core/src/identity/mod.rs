@@ -178,6 +178,13 @@ impl VerifiedIdentity {
         })
     }
 
+    /// The same identity as though they had proved who they are at another time: for questions about what would be, whose
+    /// answers grant nothing.
+    #[must_use]
+    pub(crate) fn supposing_login(&self, auth_time: Timestamp) -> Self {
+        Self { auth_time: Some(auth_time), ..self.clone() }
+    }
+
     /// The issuer's alias.
     #[must_use]
     pub fn issuer(&self) -> &Name {

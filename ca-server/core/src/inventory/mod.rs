@@ -5,11 +5,13 @@
 
 mod address;
 mod build;
+mod changes;
 mod entry;
 mod error;
 mod groups;
 mod guests;
 mod members;
+mod plain;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ pub use self::error::InventoryError;
 pub use self::guests::{Guest, Sponsor};
 pub use self::members::Members;
 
+pub(crate) use self::changes::difference;
 use self::groups::Groups;
 pub(crate) use self::guests::Guests;
 use self::read::Part;
@@ -79,7 +82,7 @@ struct KindOfHost {
 }
 
 /// Which user authority signs for a kind of hosts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Authority {
     /// The one for all who can tell places apart.
     Shared,
@@ -89,8 +92,18 @@ enum Authority {
     Group(Name),
 }
 
+impl KindOfHost {
+    /// Whether both say the same, whichever hosts are of them.
+    fn same(&self, other: &Self) -> bool {
+        let said = |of: &Self| (of.principals, of.authority.clone());
+        (&self.groups, &self.above, &self.logins) == (&other.groups, &other.above, &other.logins)
+            && self.group_principals == other.group_principals
+            && said(self) == said(other)
+    }
+}
+
 /// What hosts of the same labels and targets have in common.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct TailOfHost {
     /// By name.
     labels: Box<[(String, String)]>,
@@ -216,6 +229,12 @@ impl Inventory {
         self.hosts.iter().filter_map(|record| self.view(record))
     }
 
+    /// Every host whose name is this or after it, by name.
+    pub fn hosts_from(&self, name: &str) -> impl Iterator<Item = Host<'_>> + use<'_> {
+        let first = self.hosts.partition_point(|host| host.name.as_str() < name);
+        self.hosts.get(first..).unwrap_or_default().iter().filter_map(|record| self.view(record))
+    }
+
     /// How many hosts there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -244,6 +263,19 @@ impl Inventory {
     pub fn members(&self, group: &Name) -> Members<'_> {
         let kinds = self.groups.get(group).map(|group| group.kinds.as_slice()).unwrap_or_default();
         let hosts = |kind: &u32| Some(self.kinds.get(usize::try_from(*kind).ok()?)?.hosts.as_slice());
+        Members::new(self, kinds.iter().filter_map(hosts))
+    }
+
+    /// The same, from the first whose name is this or after it.
+    #[must_use]
+    pub fn members_from(&self, group: &Name, name: &str) -> Members<'_> {
+        let first = self.hosts.partition_point(|host| host.name.as_str() < name);
+        let first = u32::try_from(first).unwrap_or(u32::MAX);
+        let kinds = self.groups.get(group).map(|group| group.kinds.as_slice()).unwrap_or_default();
+        let hosts = |kind: &u32| {
+            let hosts = self.kinds.get(usize::try_from(*kind).ok()?)?.hosts.as_slice();
+            hosts.get(hosts.partition_point(|host| *host < first)..)
+        };
         Members::new(self, kinds.iter().filter_map(hosts))
     }
 

@@ -7,9 +7,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use jit_ssh_proto::Name;
+use serde::Deserialize;
 
 use super::entry::{FileEntries, GroupEntry, GuestEntry, HostEntry, PrincipalStyle};
 use super::error::{At, Faults};
+use super::plain::{self, Plain};
 use super::{InventorySource, address};
 use crate::place::{closest, one_line};
 
@@ -80,22 +82,105 @@ impl<T: Ord + Clone> Shared<T> {
 const MAX_BYTES: usize = 1 << 30;
 
 /// Reads files.
-pub(super) fn entries(sources: &[InventorySource], faults: &mut Faults<'_>) -> Entries {
-    let mut reader = Reader {
-        entries: Entries::default(),
-        kinds: Shared(BTreeMap::new()),
-        tails: Shared(BTreeMap::new()),
-    };
-    for (file, source) in sources.iter().enumerate() {
+pub(super) fn entries<'a>(sources: &'a [InventorySource], faults: &mut Faults<'a>) -> Entries {
+    if let Some(entries) = Reader::new().plain(sources, faults) {
+        return entries;
+    }
+    // Something is wrong or odd: where, the TOML reader says of whole files.
+    *faults = Faults::new(sources);
+    let mut reader = Reader::new();
+    for (file, source) in (0..).zip(sources) {
+        reader.whole(file, source, faults);
+    }
+    reader.entries
+}
+
+/// What a host says besides its name and address.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rest {
+    #[serde(default)]
+    groups: Vec<Name>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    logins: Vec<Name>,
+    #[serde(default)]
+    principals: Option<PrincipalStyle>,
+    #[serde(default)]
+    fronts: Vec<Name>,
+}
+
+struct Reader {
+    entries: Entries,
+    kinds: Shared<Kind>,
+    tails: Shared<Tail>,
+    /// Kind and tail of hosts whose other lines are these.
+    known: BTreeMap<String, (u32, u32)>,
+}
+
+impl Reader {
+    fn new() -> Self {
+        Self {
+            entries: Entries::default(),
+            kinds: Shared(BTreeMap::new()),
+            tails: Shared(BTreeMap::new()),
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Reads files entry by entry, and host by host by lines where that is enough; none if something is wrong.
+    fn plain(mut self, sources: &[InventorySource], faults: &mut Faults<'_>) -> Option<Entries> {
+        let mut rest = String::new();
+        for (file, source) in (0..).zip(sources) {
+            let pieces = if source.text.len() > MAX_BYTES { None } else { plain::pieces(&source.text) };
+            let Some(pieces) = pieces else {
+                self.whole(file, source, faults);
+                continue;
+            };
+            self.entries.hosts.reserve(pieces.len());
+            for piece in pieces {
+                let host = if piece.is_host { plain::host(piece, &mut rest) } else { None };
+                let at = At { file, offset: u32::try_from(piece.offset).ok()? };
+                match host {
+                    Some(host) => self.plain_host(host, &rest, at, faults)?,
+                    None => {
+                        let found = toml::from_str::<FileEntries>(piece.text).ok()?;
+                        self.file(at, found, faults)?;
+                    }
+                }
+            }
+        }
+        Some(self.entries)
+    }
+
+    fn plain_host(&mut self, host: Plain<'_>, rest: &str, at: At, faults: &mut Faults<'_>) -> Option<()> {
+        let name: Name = host.name.parse().ok()?;
+        let (kind, tail) = match self.known.get(rest) {
+            Some(known) => *known,
+            None => {
+                let Rest { groups, labels, logins, principals, fronts } = toml::from_str(rest).ok()?;
+                let said = self.said(Kind { groups, logins, principals }, Tail { labels, fronts })?;
+                self.known.insert(rest.into(), said);
+                said
+            }
+        };
+        let address = self.address(&name, host.address, at, faults)?;
+        self.entries.hosts.push(HostAt { name, kind, tail, address, at });
+        Some(())
+    }
+
+    /// Reads a whole file.
+    fn whole(&mut self, file: u32, source: &InventorySource, faults: &mut Faults<'_>) {
         let InventorySource { file: name, text } = source;
         if text.len() > MAX_BYTES {
             let what = format!("the file has more than {MAX_BYTES} bytes: split it into several files");
             faults.at(name, "", 0, what);
-            continue;
+            return;
         }
         match toml::from_str::<FileEntries>(text) {
             Ok(found) => {
-                if reader.file(u32::try_from(file).unwrap_or(u32::MAX), found, faults).is_none() {
+                if self.file(At { file, offset: 0 }, found, faults).is_none() {
                     faults.at(name, "", 0, "the inventory is too large".into());
                 }
             }
@@ -105,19 +190,20 @@ pub(super) fn entries(sources: &[InventorySource], faults: &mut Faults<'_>) -> E
             }
         }
     }
-    reader.entries
-}
 
-struct Reader {
-    entries: Entries,
-    kinds: Shared<Kind>,
-    tails: Shared<Tail>,
-}
+    fn said(&mut self, kind: Kind, tail: Tail) -> Option<(u32, u32)> {
+        let first = self.entries.hosts.len();
+        let kind = self.kinds.number(kind, first, &mut self.entries.kinds)?;
+        let tail = self.tails.number(tail, first, &mut self.entries.tails)?;
+        Some((kind, tail))
+    }
 
-impl Reader {
-    /// Takes what stands in one file; none if there is no counting it.
-    fn file(&mut self, file: u32, found: FileEntries, faults: &mut Faults<'_>) -> Option<()> {
-        let at = |start: usize| Some(At { file, offset: u32::try_from(start).ok()? });
+    /// Takes what stands in one file from `from` on; none if there is no counting it.
+    fn file(&mut self, from: At, found: FileEntries, faults: &mut Faults<'_>) -> Option<()> {
+        let at = |start: usize| {
+            let offset = from.offset.checked_add(u32::try_from(start).ok()?)?;
+            Some(At { offset, ..from })
+        };
         for entry in found.host {
             let at = at(entry.span().start)?;
             self.host(entry.into_inner(), at, faults)?;
@@ -135,9 +221,7 @@ impl Reader {
 
     fn host(&mut self, entry: HostEntry, at: At, faults: &mut Faults<'_>) -> Option<()> {
         let HostEntry { name, groups, labels, logins, principals, address, fronts } = entry;
-        let first = self.entries.hosts.len();
-        let kind = self.kinds.number(Kind { groups, logins, principals }, first, &mut self.entries.kinds)?;
-        let tail = self.tails.number(Tail { labels, fronts }, first, &mut self.entries.tails)?;
+        let (kind, tail) = self.said(Kind { groups, logins, principals }, Tail { labels, fronts })?;
         let address = self.address(&name, address.as_deref(), at, faults)?;
         self.entries.hosts.push(HostAt { name, kind, tail, address, at });
         Some(())

@@ -6,7 +6,7 @@ use alloc::string::ToString;
 use super::address::check as check_address;
 use super::*;
 
-fn read(files: &[&str]) -> Result<Inventory, Vec<InventoryError>> {
+pub(super) fn read(files: &[&str]) -> Result<Inventory, Vec<InventoryError>> {
     let source =
         |(at, text): (usize, &&str)| InventorySource { file: format!("{at}.toml"), text: text.to_string() };
     Inventory::read(&files.iter().enumerate().map(source).collect::<Vec<_>>())
@@ -432,3 +432,108 @@ fn what_the_file_itself_cannot_say() {
         assert!(errors.len() == 1 && errors[0].starts_with("0.toml:1:"), "{errors:?}");
     }
 }
+
+/// However a file is written, it says the same: by lines, by entries, or as a whole.
+#[test]
+fn plain_files_and_odd_ones_say_the_same() {
+    let plain = "[[group]]\nname = \"web\"\nlogins = [\"www\"]\n[[host]]\nname = \"a\"\ngroups = [\"web\"]\nlabels = { env = \"prod\" }\n\
+                 address = \"10.0.0.1\"\n[[host]]\nname = \"b\"\nlogins = [\"x\"]\nprincipals = \"login\"\n\
+                 [[guest]]\nissuer = \"corp\"\nname = \"eve\"\nsponsor = \"corp/al\"\nuntil = \"2026-12-31\"\n";
+    let lists = r#"
+        group = [{ name = "web", logins = ["www"] }]
+        host = [{ name = "b", logins = ["x"], principals = "login" }, { name = "a", groups = ["web"], labels.env = "prod", address = "10.0.0.1" }]
+        guest = [{ issuer = "corp", name = "eve", sponsor = "corp/al", until = "2026-12-31" }]
+    "#;
+    let tables = plain.replace(
+        "labels = { env = \"prod\" }\naddress = \"10.0.0.1\"",
+        "address = '10.0.0.1'\n[host.labels]\nenv = \"prod\"",
+    );
+    let lines = plain.replace("[\"www\"]", "[ # who\n  \"www\",\n]").replace("\"x\"", "\"\"\"x\"\"\"");
+    let comments = plain.replace("\"]\n", "\"] # \"[[host]]\"\n");
+    let read = |text: &str| read(&[text]).unwrap_or_else(|e| panic!("{e:?}\n{text}"));
+    let (first, others) = (read(plain), [lists, &tables, &lines, &comments]);
+    assert_eq!(host(&first, "a").labels().collect::<Vec<_>>(), [("env", "prod")]);
+    for other in others {
+        assert_ne!(other, plain);
+        assert_eq!(read(other).changes_since(&first), [], "{other}");
+    }
+    // Places are right in each.
+    for (text, expected) in [
+        (
+            plain.replace("[\"x\"]", "[\"x\", \"x\"]"),
+            "0.toml:11:11: host b: logins has x twice: name it once",
+        ),
+        (
+            tables.replace("[\"x\"]", "[\"x\", \"x\"]"),
+            "0.toml:12:11: host b: logins has x twice: name it once",
+        ),
+        (plain.replace("[\"x\"]", "[\"x\", X]"), "0.toml:11:16: "),
+        (
+            plain.replace("[[host]]\nname = \"a\"", "[[host]]\nnome = \"a\""),
+            "0.toml:5:1: the key \"nome\" is not known: did you mean \"name\"?",
+        ),
+    ] {
+        let errors = refused(&[&text]);
+        assert!(errors.len() == 1 && errors[0].starts_with(expected), "{errors:?}\n{expected}");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 256, failure_persistence: None, ..Default::default() })]
+
+    /// Lines of all sorts in any order: reading them the short way is reading them, or refusing them, the long way.
+    #[test]
+    fn the_short_way_is_the_long_way(lines in proptest::collection::vec(proptest::sample::select(&LINES[..]), 0..14)) {
+        let text = lines.join("\n");
+        // What is not a comment before everything makes a file that is read as a whole.
+        let (short, long) = (read(&[&text]), read(&[&format!("guest = []\n{text}")]));
+        match (short, long) {
+            (Ok(short), Ok(long)) => proptest::prop_assert_eq!(short.changes_since(&long), []),
+            // A second `guest` is no mistake of the text.
+            (_, Err(_)) if text.contains("guest") => {}
+            (Err(_), Err(_)) => {}
+            (short, long) => proptest::prop_assert!(false, "{text}\n{short:?}\n{long:?}"),
+        }
+    }
+
+    #[test]
+    fn no_text_is_too_strange(text in "\\PC{0,60}|([\\[\\]{}=\",#'\\\\\n a-c]|\\[\\[host\\]\\]\n|name = \"a\"\n){0,40}") {
+        if let Err(errors) = read(&[&text, &text]) {
+            for error in errors {
+                let (line, column) = (error.line, error.column);
+                proptest::prop_assert!(line >= 1 && column >= 1 && line <= text.lines().count() + 1, "{error}");
+                proptest::prop_assert!(!error.what.contains('\n') && !error.what.is_empty(), "{error}");
+            }
+        }
+    }
+}
+
+/// Lines that are whole entries' parts, or are not, or are half of something.
+const LINES: [&str; 26] = [
+    "[[host]]",
+    "[[host]]",
+    "[[host]]\nname = \"a\"",
+    "[[host]]\nname = \"b\"",
+    "[[group]]\nname = \"g\"",
+    "[[guest]]",
+    "name = \"c\"",
+    "name = \"d\"",
+    "groups = [\"g\"]",
+    "groups = [\"g\"",
+    "]",
+    "groups = [",
+    "logins = [\"x\"], # y",
+    "logins = [\"x\"]",
+    "labels = { a = \"b\" }",
+    "labels = { a = \"b\", # }",
+    "labels = {",
+    "fronts = [] }",
+    "}",
+    "[host.labels]",
+    "name = \"\"\"",
+    "\"\"\"",
+    "address = \"10.0.0.1\"",
+    "principals = \"host\"",
+    "# [[host]]",
+    "\tname\t=\t\"e\"",
+];

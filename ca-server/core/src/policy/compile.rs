@@ -6,14 +6,16 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
-use jit_ssh_proto::Span;
+use jit_ssh_proto::{Action, Span};
 use miette::Diagnostic;
 
+use super::aims::Aims;
 use super::annotations::{self, Rule};
 use super::conditions::{Condition, Conditions};
 use super::facts::Looked;
+use super::review::closest;
 use super::scan::{self, Statement};
-use super::verb;
+use super::verb::{self, Scope};
 use super::{PolicyError, PolicySource};
 use crate::place::{one_line, position};
 
@@ -25,6 +27,8 @@ pub const SCHEMA: &str = include_str!("schema.cedarschema");
 pub(super) struct Compiled {
     /// When each matches.
     pub(super) conditions: Conditions,
+    /// Whom the permits for logins are for, and where they lead.
+    pub(super) aims: Aims,
     /// The permits whose action scope names one of the CA's own verbs: no other counts for these.
     pub(super) verbs: BTreeSet<PolicyId>,
     /// What each policy is.
@@ -34,6 +38,7 @@ pub(super) struct Compiled {
 }
 
 /// Where a policy stands.
+#[derive(Clone, Copy, Debug)]
 struct Origin<'a> {
     source: &'a PolicySource,
     start: usize,
@@ -46,13 +51,20 @@ impl Origin<'_> {
     }
 
     fn diagnostic(&self, found: &dyn Diagnostic) -> PolicyError {
-        let offset = found.labels().and_then(|mut l| l.next()).map_or(0, |label| label.offset());
-        let mut what = one_line(&found.to_string());
-        if let Some(help) = found.help() {
-            what = format!("{what} ({})", one_line(&help.to_string()));
-        }
+        let (offset, what) = told(found);
         self.error(offset, what)
     }
+}
+
+/// Where something is wrong, and what.
+fn told(found: &dyn Diagnostic) -> (usize, String) {
+    let offset = found.labels().and_then(|mut l| l.next()).map_or(0, |label| label.offset());
+    let mut what = one_line(&found.to_string());
+    let help = action_meant(&what).or_else(|| Some(one_line(&found.help()?.to_string())));
+    if let Some(help) = help {
+        what = format!("{what} ({help})");
+    }
+    (offset, what)
 }
 
 fn fault(source: &PolicySource, offset: usize, what: impl Into<String>) -> PolicyError {
@@ -60,84 +72,103 @@ fn fault(source: &PolicySource, offset: usize, what: impl Into<String>) -> Polic
     PolicyError { file: source.file.clone(), line, column, what: what.into() }
 }
 
-impl Compiled {
-    /// Parses, names, validates.
+/// Which action was meant by one that there is not. Cedar's own guess is another one each time.
+fn action_meant(what: &str) -> Option<String> {
+    let (_, rest) = what.split_once("unrecognized action `Action::\"")?;
+    let (word, _) = rest.split_once('"')?;
+    let known: Vec<&str> = Action::ALL.into_iter().map(Action::as_str).chain(verb::WORDS).collect();
+    Some(match closest(word, known.iter().copied()) {
+        Some(meant) => format!("did you mean `Action::\"{meant}\"`?"),
+        None => format!("there are {}", known.join(", ")),
+    })
+}
+
+/// Policy files, split into policies that can be read apart from one another: large sets are read by several threads.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    sources: &'a [PolicySource],
+    default_ttl: Span,
+    /// Each with its number in its file.
+    statements: Vec<(Origin<'a>, Statement<'a>, usize)>,
+    errors: Vec<PolicyError>,
+}
+
+/// Some of the policies of a [`Draft`].
+#[derive(Debug)]
+pub struct Chunk<'a> {
+    statements: &'a [(Origin<'a>, Statement<'a>, usize)],
+    default_ttl: Span,
+}
+
+/// Policies of a [`Chunk`], read and validated.
+#[derive(Debug)]
+pub struct ReadChunk(Vec<Result<(Policy, Rule, Condition), Vec<PolicyError>>>);
+
+/// Every policy, read and validated, without an inventory.
+#[derive(Debug)]
+pub struct Policies<'a> {
+    pub(super) compiled: Compiled,
+    pub(super) sources: &'a [PolicySource],
+    pub(super) default_ttl: Span,
+}
+
+impl<'a> Draft<'a> {
+    /// Splits files into policies.
+    #[must_use]
+    pub fn new(sources: &'a [PolicySource], default_ttl: Span) -> Self {
+        let (mut statements, mut errors) = (Vec::new(), Vec::new());
+        for source in sources {
+            match scan::split(&source.text) {
+                Ok(found) => {
+                    let origin = |statement: &Statement<'_>| Origin { source, start: statement.start };
+                    let found = found.into_iter().zip(1..);
+                    statements.extend(found.map(|(statement, at)| (origin(&statement), statement, at)));
+                }
+                Err(found) => errors.push(fault(source, found.offset, found.what)),
+            }
+        }
+        Self { sources, default_ttl, statements, errors }
+    }
+
+    /// All policies in so many parts, or fewer, in order.
+    pub fn chunks(&self, count: usize) -> impl Iterator<Item = Chunk<'_>> {
+        let size = self.statements.len().div_ceil(count.max(1)).max(1);
+        self.statements.chunks(size).map(|statements| Chunk { statements, default_ttl: self.default_ttl })
+    }
+
+    /// Puts together what was read: all chunks, in order.
     ///
     /// # Errors
     /// Everything that is wrong, with its place.
-    pub(super) fn new(sources: &[PolicySource], default_ttl: Span) -> Result<Self, Vec<PolicyError>> {
-        let mut errors = Vec::new();
+    pub fn policies(
+        self,
+        chunks: impl IntoIterator<Item = ReadChunk>,
+    ) -> Result<Policies<'a>, Vec<PolicyError>> {
+        let mut errors = self.errors;
         let mut origins: BTreeMap<PolicyId, Origin<'_>> = BTreeMap::new();
         let mut rules = BTreeMap::new();
-        let mut policies = Vec::new();
-        for source in sources {
-            let statements = match scan::split(&source.text) {
-                Ok(statements) => statements,
-                Err(found) => {
-                    errors.push(fault(source, found.offset, found.what));
-                    continue;
+        let (mut policies, mut conditions) = (Vec::new(), Vec::new());
+        let read = chunks.into_iter().flat_map(|chunk| chunk.0);
+        for ((origin, _, _), read) in self.statements.into_iter().zip(read) {
+            match read {
+                Ok((policy, rule, condition)) => {
+                    if let Some(first) = origins.get(policy.id()) {
+                        let (line, _) = position(&first.source.text, first.start);
+                        let (id, file) = (policy.id(), &first.source.file);
+                        let what = format!(
+                            "the id {id} is already that of the policy at {file}:{line}: give it another"
+                        );
+                        errors.push(origin.error(0, what));
+                        continue;
+                    }
+                    origins.insert(policy.id().clone(), origin);
+                    rules.insert(policy.id().clone(), rule);
+                    policies.push(policy);
+                    conditions.push(condition);
                 }
-            };
-            for (at, statement) in statements.iter().enumerate() {
-                let origin = Origin { source, start: statement.start };
-                match one(&origin, statement, at.saturating_add(1), default_ttl) {
-                    Ok((policy, rule)) => match origins.get(policy.id()) {
-                        Some(first) => {
-                            let (line, _) = position(&first.source.text, first.start);
-                            errors.push(origin.error(
-                                0,
-                                format!(
-                                    "the id {} is already that of the policy at {}:{line}: give it another",
-                                    policy.id(),
-                                    first.source.file
-                                ),
-                            ));
-                        }
-                        None => {
-                            origins.insert(policy.id().clone(), origin);
-                            rules.insert(policy.id().clone(), rule);
-                            policies.push(policy);
-                        }
-                    },
-                    Err(found) => errors.extend(found),
-                }
+                Err(found) => errors.extend(found),
             }
         }
-        let compiled = Self::validated(&policies, rules, &origins);
-        match compiled {
-            Ok(compiled) if errors.is_empty() => Ok(compiled),
-            Ok(_) => Err(errors),
-            Err(found) => {
-                errors.extend(found);
-                Err(errors)
-            }
-        }
-    }
-
-    fn validated(
-        policies: &[Policy],
-        rules: BTreeMap<PolicyId, Rule>,
-        origins: &BTreeMap<PolicyId, Origin<'_>>,
-    ) -> Result<Self, Vec<PolicyError>> {
-        let nowhere = |what: String| {
-            Vec::from([PolicyError { file: "policies".into(), line: 1, column: 1, what: one_line(&what) }])
-        };
-        let all = PolicySet::from_policies(policies.iter().cloned()).map_err(|e| nowhere(e.to_string()))?;
-        let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|e| nowhere(e.to_string()))?;
-        let result = Validator::new(schema).validate(&all, ValidationMode::Strict);
-        let place = |id: &PolicyId, found: &dyn Diagnostic| match origins.get(id) {
-            Some(origin) => origin.diagnostic(found),
-            None => {
-                PolicyError { file: id.to_string(), line: 1, column: 1, what: one_line(&found.to_string()) }
-            }
-        };
-        let mut errors: Vec<PolicyError> =
-            result.validation_errors().map(|e| place(e.policy_id(), e)).collect();
-        // A warning is a policy that can never match, or text that reads as something that it is not. It says nothing
-        // new about a policy that is wrong anyway.
-        let failed: BTreeSet<&PolicyId> = result.validation_errors().map(|e| e.policy_id()).collect();
-        let warnings = result.validation_warnings().filter(|w| !failed.contains(w.policy_id()));
-        errors.extend(warnings.map(|w| place(w.policy_id(), w)));
         if !errors.is_empty() {
             errors.sort_by(|a, b| {
                 (&a.file, a.line, a.column, &a.what).cmp(&(&b.file, b.line, b.column, &b.what))
@@ -145,16 +176,73 @@ impl Compiled {
             errors.dedup();
             return Err(errors);
         }
-        let conditions: Vec<Condition> = policies
-            .iter()
-            .filter_map(|policy| Some(Condition::of(policy, rules.get(policy.id())?)))
-            .collect();
-        let conditions = Conditions::new(policies, conditions);
+        let conditions = Conditions::new(&policies, conditions);
         let names_verbs = |p: &&Policy| p.effect() == Effect::Permit && verb::scope(p).names_verbs();
         let verbs = policies.iter().filter(names_verbs).map(|policy| policy.id().clone()).collect();
+        let leads = |p: &&Policy| p.effect() == Effect::Permit && verb::scope(p) != Scope::Verbs;
+        let aims = Aims::of(policies.iter().filter(leads));
         let looked = conditions.looked();
-        Ok(Self { conditions, verbs, rules, looked })
+        let compiled = Compiled { conditions, aims, verbs, rules, looked };
+        Ok(Policies { compiled, sources: self.sources, default_ttl: self.default_ttl })
     }
+}
+
+impl Chunk<'_> {
+    /// Parses, names and validates. Cedar's parser recurses: call it on a thread with a large stack (16 MiB).
+    #[must_use]
+    pub fn read(self) -> ReadChunk {
+        let mut read: Vec<Result<(Policy, Rule), Vec<PolicyError>>> = self
+            .statements
+            .iter()
+            .map(|(origin, statement, at)| one(origin, statement, *at, self.default_ttl))
+            .collect();
+        // No policy of ours depends on another, so that each can be validated with whichever others.
+        let mut wrong = validate(&read);
+        for (read, (origin, ..)) in read.iter_mut().zip(self.statements) {
+            let found = read.as_ref().ok().and_then(|(policy, _)| wrong.remove(policy.id()));
+            if let Some(found) = found {
+                *read = Err(found.iter().map(|(at, what)| origin.error(*at, what.as_str())).collect());
+            }
+        }
+        let with_condition = |(policy, rule): (Policy, Rule)| {
+            let condition = Condition::of(&policy, &rule);
+            (policy, rule, condition)
+        };
+        ReadChunk(read.into_iter().map(|read| read.map(with_condition)).collect())
+    }
+}
+
+/// What is wrong with which policies, each with its place from the policy's start.
+fn validate(read: &[Result<(Policy, Rule), Vec<PolicyError>>]) -> BTreeMap<PolicyId, Vec<(usize, String)>> {
+    let mut ids = BTreeSet::new();
+    // Of two policies with one name, the second is an error anyway.
+    let named = read.iter().filter_map(|read| Some(&read.as_ref().ok()?.0));
+    let policies = named.clone().filter(|policy| ids.insert(policy.id().clone())).cloned();
+    let checked = PolicySet::from_policies(policies).map_err(|e| e.to_string()).and_then(|all| {
+        let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|e| e.to_string())?;
+        Ok(Validator::new(schema).validate(&all, ValidationMode::Strict))
+    });
+    let mut wrong: BTreeMap<PolicyId, Vec<(usize, String)>> = BTreeMap::new();
+    match checked {
+        Ok(result) => {
+            for error in result.validation_errors() {
+                wrong.entry(error.policy_id().clone()).or_default().push(told(error));
+            }
+            // A warning is a policy that can never match, or text that reads as something that it is not. It says
+            // nothing new about a policy that is wrong anyway.
+            let failed: BTreeSet<PolicyId> = wrong.keys().cloned().collect();
+            let warnings =
+                result.validation_warnings().filter(|warning| !failed.contains(warning.policy_id()));
+            for warning in warnings {
+                wrong.entry(warning.policy_id().clone()).or_default().push(told(warning));
+            }
+        }
+        // Nothing that is not validated gets in force.
+        Err(what) => {
+            wrong.extend(named.map(|policy| (policy.id().clone(), Vec::from([(0, one_line(&what))]))))
+        }
+    }
+    wrong
 }
 
 fn one(

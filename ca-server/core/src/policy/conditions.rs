@@ -27,7 +27,7 @@ pub(super) struct Question {
 }
 
 /// Who does what to what, without the circumstances.
-type Asked<'a> = (&'a EntityUID, &'a EntityUID, &'a EntityUID);
+pub(super) type Asked<'a> = (&'a EntityUID, &'a EntityUID, &'a EntityUID);
 
 /// A list of conditions, and which of them a question can concern.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ pub(super) struct Conditions {
     index: Option<Index>,
 }
 
-/// When a policy matches.
-#[derive(Debug)]
+/// When a policy matches. Two are equal if they say the same, wherever they stand.
+#[derive(Debug, PartialEq)]
 pub(super) struct Condition {
     id: PolicyId,
     /// The actions that it speaks of, if not of all: no need to ask it about others.
@@ -73,8 +73,19 @@ impl Condition {
         Self { id: policy.id().clone(), actions, scope, when, looked, gives }
     }
 
-    fn speaks_of(&self, action: &EntityUID) -> bool {
+    /// The policy's id.
+    pub(super) fn id(&self) -> &PolicyId {
+        &self.id
+    }
+
+    /// Whether it may match a question about this action.
+    pub(super) fn speaks_of(&self, action: &EntityUID) -> bool {
         self.actions.as_ref().is_none_or(|of| of.contains(action))
+    }
+
+    /// What must hold besides its scope.
+    pub(super) fn when(&self) -> &Expr {
+        &self.when
     }
 }
 
@@ -116,6 +127,11 @@ impl Conditions {
     /// The conditions of policies, in the same order.
     pub(super) fn new(policies: &[Policy], list: Vec<Condition>) -> Self {
         Self { list, index: Some(Index::new(policies.iter().map(AsRef::as_ref))) }
+    }
+
+    /// Every one, in order.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Condition> {
+        self.list.iter()
     }
 
     /// What any of them looks at of the context.
@@ -185,7 +201,7 @@ impl Conditions {
     }
 
     /// The conditions whose scope fits, whatever else they ask and whatever the action.
-    fn in_scope(&self, asked: Asked<'_>, entities: &Entities) -> Vec<&Condition> {
+    pub(super) fn in_scope(&self, asked: Asked<'_>, entities: &Entities) -> Vec<&Condition> {
         let evaluator = evaluator(asked, Context::empty(), entities);
         let mut found = self.concerned(asked, entities);
         // A scope cannot fail; were it to, it would not fit, and all that matches would be asked and denied.

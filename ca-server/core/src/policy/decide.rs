@@ -3,6 +3,7 @@
 use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cedar_policy::PolicyId;
@@ -11,11 +12,13 @@ use cedar_policy_core::entities::Entities;
 use jit_ssh_proto::{Account, Action, Code, Span, UserKey};
 
 use super::annotations::{Approvals, Offer, Rule};
-use super::conditions::Question as Put;
+use super::conditions::{Condition, Question as Put};
 use super::facts::{self, Asking, Untold};
-use super::{Allowed, Circumstances, Decision, Rules, refusal};
+use super::reach::{Reached, reach};
+use super::{Allowed, Circumstances, Decision, Denial, Rules, refusal};
 use crate::identity::VerifiedIdentity;
-use crate::inventory::{Host, PrincipalStyle};
+use crate::inventory::Host;
+use crate::places::Places;
 use crate::request::AccessRequest;
 
 /// A pair of account and action, and what it comes to.
@@ -37,16 +40,16 @@ pub(super) enum Verdict<'a> {
     /// The longest that would do.
     TooLong(Span),
     /// Only with the consent of others.
-    NeedsApproval(&'a PolicyId, &'a Approvals),
+    NeedsApproval(Terms<'a>, &'a Approvals),
     Allowed(Terms<'a>),
 }
 
-/// The offer that was taken.
+/// An offer that may be taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms<'a> {
-    id: &'a PolicyId,
-    offer: &'a Offer,
-    time: Span,
+    pub(super) id: &'a PolicyId,
+    pub(super) offer: &'a Offer,
+    pub(super) time: Span,
 }
 
 /// Permits that the caller can take.
@@ -78,32 +81,45 @@ pub(super) fn decide(
     key: &UserKey,
     at: &Circumstances,
 ) -> Decision {
+    let supposed = Supposed { rules, identity, request, key, at };
+    match reached(supposed) {
+        Ok(reached) => judged(supposed, &reached).1,
+        Err(denial) => Decision::Denied(denial),
+    }
+}
+
+/// The hosts that a request comes to, before any policy is asked.
+///
+/// # Errors
+/// Why none is to be asked.
+pub(super) fn reached(supposed: Supposed<'_>) -> Result<Reached<'_>, Denial> {
+    let Supposed { rules, identity, request, at, .. } = supposed;
     // 0. Not every way to log in may break glass, whatever policy says.
     if request.break_glass() && !identity.is_privileged() {
-        return Decision::Denied(refusal::not_privileged(identity, "break glass"));
+        return Err(refusal::not_privileged(identity, "break glass"));
     }
     // Nor are guests asked about any more when their last day is over.
     if let Some(denial) = rules.ended(identity, at) {
-        return Decision::Denied(denial);
+        return Err(denial);
     }
     // 1. What the inventory does not offer does not exist.
-    let mut accounts: Vec<(&Account, Host<'_>)> = Vec::new();
-    for account in request.accounts() {
-        match rules.inventory.account(account) {
-            Some(host) => accounts.push((account, host)),
-            None => return Decision::Denied(refusal::no_access()),
-        }
-    }
+    reach(&rules.inventory, request.accounts(), &rules.limits).ok_or_else(refusal::no_access)
+}
+
+/// Decides a request, and says what each of its pairs comes to, as far as it came to that.
+pub(super) fn judged<'a>(supposed: Supposed<'a>, reached: &'a Reached<'a>) -> (Vec<Judged<'a>>, Decision) {
+    let Supposed { rules, identity, request, key, at } = supposed;
+    let accounts: Vec<(&Account, Host<'_>)> = reached.accounts.iter().map(|(a, host)| (a, *host)).collect();
     let Ok(entities) = rules.vocabulary.entities(identity, accounts.iter().copied()) else {
-        return Decision::Denied(refusal::failed(&BTreeSet::new()));
+        return (Vec::new(), Decision::Denied(refusal::failed(&BTreeSet::new())));
     };
     let principal = rules.vocabulary.principal(identity);
     let question = Question { rules, identity, request, key, at, accounts, principal, entities };
 
     // 2. How long: what was asked, or what the offers give.
     match request.duration() {
-        Some(asked) => question.decide(Some(asked)),
-        None => question.longest(),
+        Some(asked) => question.decide(Some(asked), reached),
+        None => question.longest(reached),
     }
 }
 
@@ -111,18 +127,25 @@ impl<'a> Question<'a> {
     /// Where policies look at the duration, a request without one is asked for each length that an offer gives, the
     /// longest first, as though it had named it: so that no policy is told of another length than the one that is
     /// given. Only policies whose scope fits count, for what they look at and for what they give.
-    fn longest(&self) -> Decision {
+    fn longest(&self, reached: &Reached<'_>) -> (Vec<Judged<'a>>, Decision) {
         let Ok(lengths) = self.lengths() else {
-            return Decision::Denied(refusal::failed(&BTreeSet::new()));
+            return (Vec::new(), Decision::Denied(refusal::failed(&BTreeSet::new())));
         };
         let mut last = None;
         for length in lengths.into_iter().rev() {
-            match self.decide(Some(length)) {
-                Decision::Denied(denial) if denial.code != Code::PolicyError => last = Some(denial),
-                decision @ (Decision::Allowed(_) | Decision::Denied(_)) => return decision,
+            let (pairs, decision) = self.decide(Some(length), reached);
+            match &decision {
+                // Where nothing is to be had alone, what others may approve is: the longest.
+                Decision::Denied(denial) if denial.code != Code::PolicyError => {
+                    if !matches!(&last, Some((_, Decision::Denied(last))) if last.code == Code::ApprovalRequired)
+                    {
+                        last = Some((pairs, decision));
+                    }
+                }
+                Decision::Allowed(_) | Decision::Denied(_) => return (pairs, decision),
             }
         }
-        last.map_or_else(|| self.decide(None), Decision::Denied)
+        last.unwrap_or_else(|| self.decide(None, reached))
     }
 
     /// The lengths that a request without one is decided for; none if the length is of no consequence for what
@@ -145,7 +168,7 @@ impl<'a> Question<'a> {
         Ok(if looked_at { lengths } else { BTreeSet::new() })
     }
 
-    fn decide(&self, asked: Option<Span>) -> Decision {
+    fn decide(&self, asked: Option<Span>, reached: &Reached<'_>) -> (Vec<Judged<'a>>, Decision) {
         // 3. Every pair on its own.
         let mut verdicts = Vec::new();
         let mut contexts = BTreeMap::new();
@@ -157,13 +180,14 @@ impl<'a> Question<'a> {
         }
         // 4. One answer for all.
         if let Some(denial) = refusal::of(&verdicts, &self.rules.compiled) {
-            return Decision::Denied(denial);
+            return (verdicts, Decision::Denied(denial));
         }
-        // 5. What is allowed may still be beyond this version.
-        match self.accounts.iter().find(|(_, host)| host.principals() == PrincipalStyle::Login) {
-            Some((_, host)) => Decision::Denied(refusal::login_style(host.name())),
-            None => self.allow(&verdicts),
-        }
+        // 5. What is allowed may still be more than one certificate can say.
+        let decision = match reached.places(self.request, &self.rules.limits) {
+            Ok(places) => self.allow(&verdicts, places),
+            Err(denial) => Decision::Denied(denial),
+        };
+        (verdicts, decision)
     }
 
     /// One account and one action. Only `exec` is told the command, so there are two contexts at most.
@@ -262,7 +286,7 @@ impl<'a> Question<'a> {
     }
 
     /// Every pair is allowed: the shortest time and every restriction.
-    fn allow(&self, verdicts: &[Judged<'_>]) -> Decision {
+    fn allow(&self, verdicts: &[Judged<'_>], places: Places) -> Decision {
         let mut duration: Option<Span> = None;
         let (mut pin_source, mut verify_required) = (false, false);
         let mut policies = BTreeSet::new();
@@ -284,6 +308,7 @@ impl<'a> Question<'a> {
         }
         match duration {
             Some(duration) => Decision::Allowed(Allowed {
+                places: Arc::new(places),
                 issuer: self.identity.issuer().clone(),
                 name: self.identity.name().clone(),
                 request: self.request.clone(),
@@ -298,6 +323,69 @@ impl<'a> Question<'a> {
     }
 }
 
+/// What is asked: by whom, of whom, and in which circumstances. Also of what is only supposed, to explain an answer.
+#[derive(Clone, Copy)]
+pub(super) struct Supposed<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) identity: &'a VerifiedIdentity,
+    pub(super) request: &'a AccessRequest,
+    pub(super) key: &'a UserKey,
+    pub(super) at: &'a Circumstances,
+}
+
+impl<'a> Supposed<'a> {
+    /// The question about one account only. None if it is unknown.
+    fn question(self, account: &'a Account) -> Option<Result<Question<'a>, Untold>> {
+        let Self { rules, identity, request, key, at } = self;
+        let accounts = Vec::from([(account, rules.inventory.account(account)?)]);
+        let entities = rules.vocabulary.entities(identity, accounts.iter().copied());
+        let principal = rules.vocabulary.principal(identity);
+        let question =
+            |entities| Question { rules, identity, request, key, at, accounts, principal, entities };
+        Some(entities.map(question))
+    }
+
+    /// The lengths that one account and one action are decided for, as the decision takes them: the longest first.
+    pub(super) fn lengths(self, account: &'a Account) -> Vec<Option<Span>> {
+        if let Some(asked) = self.request.duration() {
+            return Vec::from([Some(asked)]);
+        }
+        let lengths = self.question(account).and_then(|question| question.ok()?.lengths().ok());
+        let lengths: Vec<Option<Span>> = lengths.unwrap_or_default().into_iter().rev().map(Some).collect();
+        if lengths.is_empty() { Vec::from([None]) } else { lengths }
+    }
+
+    /// What one account and one action come to, for that long.
+    pub(super) fn pair(self, account: &'a Account, action: Action, asked: Option<Span>) -> Verdict<'a> {
+        if self.rules.ended(self.identity, self.at).is_some() {
+            return Verdict::NoAccess;
+        }
+        match self.question(account) {
+            None => Verdict::NoAccess,
+            Some(Err(untold)) => untold.into(),
+            Some(Ok(question)) => question.pair(account, action, asked, &mut BTreeMap::new()),
+        }
+    }
+
+    /// The policies whose scope fits the caller and this account, whatever their actions and conditions. None if there
+    /// is no such account, or no permit of the caller's for any login of its host.
+    pub(super) fn parts(self, account: &'a Account) -> Option<Vec<&'a Condition>> {
+        let question = self.question(account)?.ok()?;
+        let action = Action::from(self.request.mode());
+        if question.has_part(account, action).ok()? { self.fitting(account) } else { None }
+    }
+
+    /// The same, of this login alone. None if there is no such account.
+    pub(super) fn fitting(self, account: &'a Account) -> Option<Vec<&'a Condition>> {
+        let question = self.question(account)?.ok()?;
+        let Rules { vocabulary, compiled, .. } = self.rules;
+        // The action is of no consequence to a scope.
+        let action = vocabulary.action(Action::from(self.request.mode())).ok()?;
+        let asked = (&question.principal, &action, &vocabulary.account(account));
+        Some(compiled.conditions.in_scope(asked, &question.entities))
+    }
+}
+
 /// What one pair comes to before anything is made of it: the policies that match, or those that fail.
 #[cfg(test)]
 pub(super) fn judge(
@@ -307,8 +395,8 @@ pub(super) fn judge(
     action: Action,
 ) -> Result<BTreeSet<alloc::string::String>, BTreeSet<alloc::string::String>> {
     let names = |ids: BTreeSet<&PolicyId>| ids.into_iter().map(ToString::to_string).collect();
-    let accounts: Vec<_> =
-        request.accounts().iter().filter_map(|a| Some((a, rules.inventory.account(a)?))).collect();
+    let reached = reach(&rules.inventory, request.accounts(), &rules.limits).unwrap();
+    let accounts: Vec<_> = reached.accounts.iter().map(|(a, host)| (a, *host)).collect();
     let entities = rules.vocabulary.entities(identity, accounts.iter().copied()).unwrap();
     let principal = rules.vocabulary.principal(identity);
     let question = Question { rules, identity, request, key, at, accounts, principal, entities };
@@ -327,10 +415,13 @@ fn choose<'a>(offers: Offers<'a>, asked: Option<Span>) -> Verdict<'a> {
     };
     let long_enough = |offer: &Offer| asked.is_none_or(|asked| offer.ttl >= asked);
     match offers.iter().filter(|(_, offer)| long_enough(offer)).copied().min_by_key(cost) {
-        Some((id, offer)) => match &offer.approvals {
-            None => Verdict::Allowed(Terms { id, offer, time: asked.unwrap_or(offer.ttl) }),
-            Some(approvals) => Verdict::NeedsApproval(id, approvals),
-        },
+        Some((id, offer)) => {
+            let terms = Terms { id, offer, time: asked.unwrap_or(offer.ttl) };
+            match &offer.approvals {
+                None => Verdict::Allowed(terms),
+                Some(approvals) => Verdict::NeedsApproval(terms, approvals),
+            }
+        }
         // The cheapest of those that are too short: without approval, then the longest.
         None => {
             offers.into_iter().min_by_key(cost).map_or(Verdict::NoAccess, |(_, o)| Verdict::TooLong(o.ttl))

@@ -200,7 +200,7 @@ fn command_facts(command: &Command) -> Result<Vec<Member>, Untold> {
 const LAST_INSTANT: u64 = 253_402_300_799;
 
 /// `2026-11-22T06:05:43Z`: the form that Cedar's `datetime` takes. None past the year 9999.
-fn instant(time: Timestamp) -> Option<String> {
+pub(super) fn instant(time: Timestamp) -> Option<String> {
     let days = i64::try_from(time.seconds() / 86_400).ok()?;
     let seconds = time.seconds() % 86_400;
     // Days since 0000-03-01, in eras of 400 years (146,097 days); a year here starts in March, so that a leap day is

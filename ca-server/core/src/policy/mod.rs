@@ -1,13 +1,18 @@
 //! Policy: who may do what, where and when, and on which terms (DESIGN 5).
 
+mod aims;
 mod annotations;
+mod changes;
 mod compile;
 mod conditions;
 mod decide;
 mod entities;
+mod explain;
 mod facts;
 mod format;
 mod index;
+mod listing;
+mod reach;
 mod refusal;
 mod review;
 mod scan;
@@ -16,6 +21,7 @@ mod tests;
 mod verb;
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -24,15 +30,18 @@ use jit_ssh_proto::{Code, Name, Span, Timestamp, UserKey};
 use sha2::{Digest, Sha256};
 
 use self::compile::Compiled;
-pub use self::compile::SCHEMA;
+pub use self::compile::{Chunk, Draft, Policies, ReadChunk, SCHEMA};
 use self::entities::Vocabulary;
+pub use self::explain::{Calendar, DECISIONS, Explained, QUESTIONS};
 use self::facts::{Functions, Looked};
 pub use self::format::format;
+pub use self::listing::{Reachable, Wanted};
 pub use self::review::{Finding, Lint, Mentioned, Severity, Surroundings, mentioned, review};
 pub use self::verb::{Leave, Verb};
 
 use crate::identity::VerifiedIdentity;
 use crate::inventory::Inventory;
+use crate::places::{PlaceLimits, Places};
 use crate::request::AccessRequest;
 
 /// One `policies/*.cedar` file, as written.
@@ -66,6 +75,7 @@ pub struct Rules {
     functions: Functions,
     inventory: Inventory,
     default_ttl: Span,
+    limits: PlaceLimits,
     digest: String,
 }
 
@@ -109,6 +119,7 @@ pub struct Allowed {
     issuer: Name,
     name: Name,
     request: AccessRequest,
+    places: Arc<Places>,
     duration: Span,
     pin_source: bool,
     verify_required: bool,
@@ -119,7 +130,8 @@ pub struct Allowed {
 /// A refusal, for the caller and for the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// `no_access`, `forbidden`, `policy_error`, `approval_required`, `duration_denied` or `not_available`.
+    /// `no_access`, `forbidden`, `policy_error`, `approval_required`, `duration_denied`, `too_many_hosts`,
+    /// `ask_separately` or `not_available`.
     pub code: Code,
     /// One or two sentences for the caller: why, and what to do. Names no host or policy they have no part in.
     pub detail: String,
@@ -141,7 +153,21 @@ impl Rules {
         inventory_digest: &[u8; 32],
         default_ttl: Span,
     ) -> Result<Self, Vec<PolicyError>> {
-        let compiled = Compiled::new(sources, default_ttl)?;
+        let draft = Draft::new(sources, default_ttl);
+        let read: Vec<ReadChunk> = draft.chunks(1).map(Chunk::read).collect();
+        Self::new(draft.policies(read)?, inventory, inventory_digest)
+    }
+
+    /// Policies and the inventory that they are about.
+    ///
+    /// # Errors
+    /// When the names of the schema are not understood: a defect.
+    pub fn new(
+        policies: Policies<'_>,
+        inventory: Inventory,
+        inventory_digest: &[u8; 32],
+    ) -> Result<Self, Vec<PolicyError>> {
+        let Policies { compiled, sources, default_ttl } = policies;
         let defect = |_| {
             let what = "the names of the schema are not understood: this is a defect of jit-ssh".into();
             Vec::from([PolicyError { file: "schema.cedarschema".into(), line: 1, column: 1, what }])
@@ -149,7 +175,21 @@ impl Rules {
         let vocabulary = Vocabulary::new(&inventory).map_err(defect)?;
         let functions = Functions::new().map_err(defect)?;
         let digest = digest(sources, inventory_digest, default_ttl);
-        Ok(Self { compiled, vocabulary, functions, inventory, default_ttl, digest })
+        Ok(Self {
+            compiled,
+            vocabulary,
+            functions,
+            inventory,
+            default_ttl,
+            limits: PlaceLimits::default(),
+            digest,
+        })
+    }
+
+    /// The same, with other limits to how far one request may reach.
+    #[must_use]
+    pub fn limited(self, limits: PlaceLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Decides a request: every account × action on its own, offers never mixed, any forbid or error denies.
@@ -162,6 +202,33 @@ impl Rules {
         at: &Circumstances,
     ) -> Decision {
         decide::decide(self, identity, request, key, at)
+    }
+
+    /// Says what a request would be answered now, why, and what would change it. Asks a bounded number of questions, and
+    /// grants nothing.
+    #[must_use]
+    pub fn explain(
+        &self,
+        identity: &VerifiedIdentity,
+        request: &AccessRequest,
+        key: &UserKey,
+        at: &Circumstances,
+        calendar: &dyn Calendar,
+    ) -> Explained {
+        explain::explain(decide::Supposed { rules: self, identity, request, key, at }, calendar)
+    }
+
+    /// Lists the accounts that somebody may get to now, and what each takes: a bounded part of them at a time.
+    #[must_use]
+    pub fn accounts(
+        &self,
+        identity: &VerifiedIdentity,
+        key: &UserKey,
+        at: &Circumstances,
+        calendar: &dyn Calendar,
+        wanted: &Wanted<'_>,
+    ) -> Reachable {
+        listing::accounts(self, identity, key, at, calendar, wanted)
     }
 
     /// Decides whether somebody may do what is the CA's own, now: permits count whose action scope names the verb, any
@@ -247,9 +314,9 @@ fn digest(sources: &[PolicySource], inventory: &[u8; 32], default_ttl: Span) -> 
 }
 
 impl Allowed {
-    /// Issuer, name, request, policies and digest, for the grant that is made of it.
-    pub(crate) fn into_parts(self) -> (Name, Name, AccessRequest, Vec<String>, String) {
-        (self.issuer, self.name, self.request, self.policies, self.digest)
+    /// Issuer, name, request, places, policies and digest, for the grant that is made of it.
+    pub(crate) fn into_parts(self) -> (Name, Name, AccessRequest, Arc<Places>, Vec<String>, String) {
+        (self.issuer, self.name, self.request, self.places, self.policies, self.digest)
     }
 
     /// The alias of the asker's issuer.
@@ -268,6 +335,12 @@ impl Allowed {
     #[must_use]
     pub fn request(&self) -> &AccessRequest {
         &self.request
+    }
+
+    /// Where it leads: the hosts that the accounts came to, and what certificates call them.
+    #[must_use]
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// How long: what was asked, or what the shortest offer gives.

@@ -7,7 +7,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use cedar_policy::PolicyId;
-use jit_ssh_proto::{Code, Name, Span};
+use jit_ssh_proto::{Account, Action, Code, Name, Span};
 
 use super::Denial;
 use super::annotations::{Approvals, Rule};
@@ -15,6 +15,9 @@ use super::compile::Compiled;
 use super::decide::{Judged, Verdict};
 use crate::identity::{IdentityKind, VerifiedIdentity};
 use crate::inventory::Guest;
+
+/// So many hosts, groups or reasons are named in one answer.
+const SHOWN: usize = 8;
 
 /// One answer to unknown hosts, to logins that a host does not offer, and to hosts that one has no part in.
 const NO_ACCESS: &str = "No policy gives you this access, or there is no such account: check LOGIN@HOST and the mode, \
@@ -34,8 +37,8 @@ pub(super) fn of(verdicts: &[Judged<'_>], compiled: &Compiled) -> Option<Denial>
             Verdict::Forbidden(ids) => forbidden.push((judged, ids)),
             Verdict::NoAccess => unknown = true,
             Verdict::TooLong(most) => longest = Some(longest.map_or(*most, |so_far| so_far.min(*most))),
-            Verdict::NeedsApproval(id, demand) => {
-                demands.entry(demand).or_default().insert(id);
+            Verdict::NeedsApproval(terms, demand) => {
+                demands.entry(demand).or_default().insert(terms.id);
             }
             Verdict::Allowed(_) => {}
         }
@@ -101,15 +104,67 @@ pub(super) fn not_privileged(identity: &VerifiedIdentity, what: &str) -> Denial 
     Denial { code: Code::LoginNotPrivileged, detail, policies: Vec::new() }
 }
 
-/// The device matches nothing but login names.
-pub(super) fn login_style(host: &Name) -> Denial {
-    Denial {
-        code: Code::NotAvailable,
-        detail: format!(
-            "{host} matches plain login names, for which this version signs nothing: ask the people who run the CA."
+/// Groups with more members than one request may have.
+pub(super) fn too_many_members(most: usize) -> Denial {
+    denial(
+        Code::TooManyHosts,
+        format!(
+            "The groups that you ask for have more than {most} hosts, the most of one request: ask for smaller groups or \
+             for single hosts."
         ),
-        policies: Vec::new(),
-    }
+    )
+}
+
+/// More principals than one certificate may have.
+pub(super) fn too_many_principals(found: usize, most: usize, groups: &[Name]) -> Denial {
+    let groups: Vec<String> = groups.iter().take(SHOWN).map(|group| format!("group/{group}")).collect();
+    let why = if groups.is_empty() {
+        format!("ask for {most} at a time, or for a group that they are in")
+    } else {
+        format!(
+            "ask for {most} hosts at a time, or ask the people who keep the inventory for principals = \"group\" on {}",
+            groups.join(", ")
+        )
+    };
+    let detail =
+        format!("Policy allows this, but one certificate cannot name {found} places, only {most}: {why}.");
+    denial(Code::TooManyHosts, detail)
+}
+
+/// Hosts of several authorities; one account of each.
+pub(super) fn ask_separately<'a>(accounts: impl Iterator<Item = &'a Account>) -> Denial {
+    let accounts: Vec<String> = accounts.take(SHOWN).map(ToString::to_string).collect();
+    denial(
+        Code::AskSeparately,
+        format!(
+            "Policy allows this, but these hosts trust different authorities, and a certificate is of one: ask \
+             separately for {}, and for those that belong with each.",
+            accounts.join(", for ")
+        ),
+    )
+}
+
+/// What only a host's own files could hold to its meaning.
+pub(super) fn not_on_devices(action: Action, device: &Name) -> Denial {
+    denial(
+        Code::NotAvailable,
+        format!(
+            "{device} matches plain login names, where nothing could hold {action} to its limits: ask for shell, exec or \
+             sftp without it."
+        ),
+    )
+}
+
+/// The name of the host or group makes no authority's name.
+pub(super) fn no_authority() -> Denial {
+    denial(
+        Code::NotAvailable,
+        "The name of these hosts is too long to have an authority of its own: tell the CA's operator.".into(),
+    )
+}
+
+fn denial(code: Code, detail: String) -> Denial {
+    Denial { code, detail, policies: Vec::new() }
 }
 
 /// What each of these policies forbids, and its message.
@@ -119,13 +174,21 @@ pub(super) fn forbidden<'a>(
 ) -> Denial {
     let mut reasons: Vec<String> = Vec::new();
     let mut policies = BTreeSet::new();
+    let mut more = 0_usize;
     for (what, id) in found {
         policies.insert(id.to_string());
+        if reasons.len() >= SHOWN {
+            more = more.saturating_add(1);
+            continue;
+        }
         let why = match compiled.rules.get(id) {
             Some(Rule::Forbid(Some(message))) => message.clone(),
             Some(Rule::Forbid(None) | Rule::Permit(_)) | None => format!("policy {id} forbids it"),
         };
         reasons.push(format!("{what}: {why}"));
+    }
+    if more > 0 {
+        reasons.push(format!("and {more} more"));
     }
     Denial {
         code: Code::Forbidden,

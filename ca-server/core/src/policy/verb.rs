@@ -91,7 +91,7 @@ impl fmt::Display for Verb {
 }
 
 /// The words of every verb of the schema, those of later versions too.
-const WORDS: [&str; 6] = ["approve", "revoke", "lock", "enroll", "audit", "administer"];
+pub(super) const WORDS: [&str; 6] = ["approve", "revoke", "lock", "enroll", "audit", "administer"];
 
 /// What the scope of a policy's action names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,13 +7,15 @@ use jiff::tz::TimeZone;
 use jit_ssh_core::identity::VerifiedIdentity;
 use jit_ssh_core::policy::{Circumstances, Decision, Denial, Leave, Verb};
 use jit_ssh_core::request::AccessRequest;
+use jit_ssh_proto::event::Asked as Asking;
+use jit_ssh_proto::explanation::Explanation;
 use jit_ssh_proto::wire::AccessRequestBody;
 use jit_ssh_proto::{Account, Code, Mode, Place, Span, Timestamp, UserKey};
 use serde_json::{Value, json};
 
 use super::case::{Answer, Case, Defaults};
 use super::files::Set;
-use crate::clock::local;
+use crate::clock::{Zone, local};
 use crate::config::closest;
 
 /// When nothing says when: a Wednesday, at noon, so that a case says the same every day.
@@ -182,6 +184,14 @@ impl Question {
                 Leave::Denied(denial) => Outcome::denied(denial),
             },
         }
+    }
+
+    /// Why, and what would change it, with the command that does; none for the CA's verbs.
+    pub(super) fn explain(&self, set: &Set) -> Option<(Explanation, Asking)> {
+        let Asked::Access(request) = &self.asked else { return None };
+        let zone = Zone(&set.excerpt.timezone);
+        let explained = set.rules.explain(&self.identity, request, &self.key, &self.at, &zone);
+        Some((explained.told, request.asked()))
     }
 
     /// The accounts that are asked for and that the inventory does not have.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use jit_ssh_core::policy::{Mentioned, PolicySource, mentioned};
 use jit_ssh_proto::{Modifier, Name};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::print;
 use super::ask::{Outcome, Question};
@@ -63,6 +63,14 @@ enum Manner {
     BreakGlass,
 }
 
+/// A time that is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Time {
+    /// In [`DAYS`].
+    day: usize,
+    hour: u8,
+}
+
 impl Manner {
     const ALL: [Self; 3] = [Self::Plain, Self::WithReason, Self::BreakGlass];
 
@@ -71,6 +79,43 @@ impl Manner {
             Self::Plain => "without a reason",
             Self::WithReason => "with reason and ticket",
             Self::BreakGlass => "under break-glass",
+        }
+    }
+
+    /// In words, where a change does not show in the two daily manners. That it shows under break-glass too goes
+    /// without saying only where it shows in no other.
+    fn told(manners: &BTreeSet<Self>) -> Option<String> {
+        let daily = manners.contains(&Self::Plain) && manners.contains(&Self::WithReason);
+        let others: Vec<&str> = manners
+            .iter()
+            .filter(|manner| !daily || **manner == Self::BreakGlass)
+            .map(|m| m.as_str())
+            .collect();
+        let too = if daily && !others.is_empty() { " too" } else { "" };
+        (!others.is_empty()).then(|| format!("{}{too}", others.join(", ")))
+    }
+}
+
+impl Time {
+    fn written(self) -> String {
+        let (_, date) = DAYS.get(self.day).copied().unwrap_or_default();
+        format!("{date}T{:02}:30", self.hour)
+    }
+
+    /// In words; the days only where they differ.
+    fn told(times: &BTreeSet<Self>) -> String {
+        let of = |day: usize| -> Vec<String> {
+            let hours = times.iter().filter(|time| time.day == day);
+            hours.map(|time| format!("{:02}:30", time.hour)).collect()
+        };
+        let days: Vec<Vec<String>> = (0..DAYS.len()).map(of).collect();
+        match days.first() {
+            Some(first) if days.iter().all(|day| day == first) => format!("at {}", first.join(", ")),
+            Some(_) | None => {
+                let days = days.iter().zip(DAYS).filter(|(hours, _)| !hours.is_empty());
+                let days = days.map(|(hours, (name, _))| format!("{name} at {}", hours.join(", ")));
+                days.collect::<Vec<_>>().join("; ")
+            }
         }
     }
 }
@@ -89,7 +134,7 @@ struct Change {
 #[derive(Default)]
 struct Extent {
     accounts: BTreeSet<String>,
-    times: BTreeSet<String>,
+    times: BTreeSet<Time>,
     manners: BTreeSet<Manner>,
 }
 
@@ -106,17 +151,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     for (name, person) in &people {
         for (account, stands_for) in &accounts {
             for (what, case) in cases(account, &spoken_of) {
-                for (when, at) in &times {
+                for time in &times {
                     for manner in Manner::ALL {
                         asked = asked.saturating_add(1);
-                        let case = in_manner(&case, manner, at);
+                        let case = in_manner(&case, manner, &time.written());
                         let (before, after) = (put(&case, person, &old), put(&case, person, &new));
                         if let Some((was, is, by)) = differ(&before, &after) {
                             let change =
                                 Change { who: name.clone(), what: what.clone(), before: was, after: is, by };
                             let extent = changes.entry(change).or_default();
                             extent.accounts.extend(stands_for.iter().cloned());
-                            extent.times.insert(when.clone());
+                            extent.times.insert(*time);
                             extent.manners.insert(manner);
                         }
                     }
@@ -248,14 +293,13 @@ fn accounts(old: &Set, new: &Set, spoken_of: &Mentioned) -> Vec<(String, BTreeSe
 }
 
 /// Telling hours: those that policies compare with, and those before them, on a Wednesday and a Saturday.
-fn times(spoken_of: &Mentioned) -> Vec<(String, String)> {
+fn times(spoken_of: &Mentioned) -> Vec<Time> {
     let mut hours: BTreeSet<u8> = BTreeSet::from([3, 12]);
     for hour in &spoken_of.hours {
         hours.extend([*hour, hour.checked_sub(1).unwrap_or(23)]);
     }
-    let at =
-        |(day, date): (&str, &str), hour: u8| (format!("{day} {hour:02}:30"), format!("{date}T{hour:02}:30"));
-    DAYS.into_iter().flat_map(|day| hours.iter().map(move |hour| at(day, *hour))).collect()
+    let of = |day| hours.iter().map(move |hour| Time { day, hour: *hour });
+    (0..DAYS.len()).flat_map(of).collect()
 }
 
 /// Every action on an account; `exec` with each command that policies know, and with one that they do not.
@@ -324,12 +368,8 @@ fn differ(before: &Option<Outcome>, after: &Option<Outcome>) -> Option<(String, 
 }
 
 fn told(args: &Args, change: &Change, extent: &Extent, new: &Set, times: usize) -> String {
-    let manners: Vec<&str> = if extent.manners.len() == Manner::ALL.len() {
-        Vec::new()
-    } else {
-        extent.manners.iter().map(|manner| manner.as_str()).collect()
-    };
     if args.json {
+        let written: Vec<String> = extent.times.iter().map(|time| time.written()).collect();
         return json!({
             "who": change.who,
             "action": change.what,
@@ -337,8 +377,8 @@ fn told(args: &Args, change: &Change, extent: &Extent, new: &Set, times: usize) 
             "before": change.before,
             "after": change.after,
             "by": change.by,
-            "times": if extent.times.len() == times { json!(null) } else { json!(extent.times) },
-            "manners": manners,
+            "times": if extent.times.len() == times { Value::Null } else { json!(written) },
+            "manners": extent.manners.iter().map(|manner| manner.as_str()).collect::<Vec<_>>(),
         })
         .to_string();
     }
@@ -351,12 +391,11 @@ fn told(args: &Args, change: &Change, extent: &Extent, new: &Set, times: usize) 
         change.after,
         change.by
     );
-    if !manners.is_empty() {
-        line.push_str(&format!("\n    {}", manners.join(", ")));
+    if let Some(manners) = Manner::told(&extent.manners) {
+        line.push_str(&format!("\n    {manners}"));
     }
     if extent.times.len() < times {
-        let shown: Vec<&str> = extent.times.iter().map(String::as_str).collect();
-        line.push_str(&format!("\n    {}", shown.join(", ")));
+        line.push_str(&format!("\n    {}", Time::told(&extent.times)));
     }
     line
 }

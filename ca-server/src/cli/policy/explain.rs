@@ -2,6 +2,9 @@
 
 use anyhow::anyhow;
 use jit_ssh_proto::Modifier;
+use jit_ssh_proto::event::Asked;
+use jit_ssh_proto::explanation::Explanation;
+use serde_json::json;
 
 use super::super::print;
 use super::ask::Question;
@@ -93,14 +96,36 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let identity = |now| asker.identity(&set.excerpt, now).map_err(|what| format!("who asks {what}"));
     let question = Question::of(&case, &Defaults::default(), identity, &set).map_err(|what| anyhow!(what))?;
     let outcome = question.put(&set);
+    let explained = question.explain(&set);
     if args.json {
-        return Ok(print(&outcome.as_json().to_string())?);
+        let mut value = outcome.as_json();
+        if let (Some((explanation, _)), Some(object)) = (&explained, value.as_object_mut()) {
+            object.insert("explanation".to_owned(), json!(explanation));
+        }
+        return Ok(print(&value.to_string())?);
     }
     print(&outcome.to_string())?;
     if outcome.answer != Answer::Allow {
         print(&format!("they read: {}", outcome.message))?;
     }
+    if let Some((explanation, asked)) = &explained {
+        in_words(explanation, asked).iter().try_for_each(|line| print(line))?;
+    }
     Ok(())
+}
+
+/// By which policy each pair is given, or else what would do.
+fn in_words(explanation: &Explanation, asked: &Asked) -> Vec<String> {
+    let mut lines = Vec::new();
+    for pair in &explanation.pairs {
+        lines.push(format!("  {} on {} by {}", pair.action, pair.account, pair.policy));
+    }
+    for near in &explanation.advice {
+        let least = if near.terms.approvals.is_empty() { "allowed" } else { "possible" };
+        let command = near.command(asked).map(|command| format!(": {command}")).unwrap_or_default();
+        lines.push(format!("  {least} for {} {near}{command}", near.terms.duration));
+    }
+    lines
 }
 
 fn case(args: &Args, who: Who) -> Case {

@@ -92,7 +92,7 @@ impl Files {
         let sources = match self.sources() {
             Ok(sources) => sources,
             Err(found) => {
-                errors.push(found);
+                errors.push(*found);
                 Vec::new()
             }
         };
@@ -119,12 +119,12 @@ impl Files {
     }
 
     /// The policy files, by name.
-    pub(super) fn sources(&self) -> Result<Vec<PolicySource>, Found> {
+    pub(super) fn sources(&self) -> Result<Vec<PolicySource>, Box<Found>> {
         if !self.policies.is_dir() {
             let what = "there is no such folder: name one with *.cedar in it, or a folder that has policies/";
-            return Err(Found::error("policy", &self.policies, what));
+            return Err(Box::new(Found::error("policy", &self.policies, what)));
         }
-        let files = read_all(&self.policies, "cedar").map_err(|e| Found::config(&e))?;
+        let files = read_all(&self.policies, "cedar").map_err(|e| Box::new(Found::config(&e)))?;
         Ok(files.into_iter().map(|(path, text)| PolicySource { file: file_name(&path), text }).collect())
     }
 

@@ -25,7 +25,7 @@ pub(super) enum Command {
     /// Run the cases of policies/*.test.toml: who asks for what, when, and what is to come of it
     Test(test::Args),
     /// Ask for one thing, and say what comes of it and why
-    Explain(explain::Args),
+    Explain(Box<explain::Args>),
     /// Say what a change allows, denies or gives on other terms
     Diff(diff::Args),
     /// Lay policies out in one way. Comments stay, and what they say does not change

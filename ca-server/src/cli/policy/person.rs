@@ -79,7 +79,7 @@ impl Person {
     pub(super) fn identity(&self, excerpt: &Excerpt, now: Timestamp) -> Result<VerifiedIdentity, String> {
         let entry = self.entry(excerpt)?;
         let (rules, mut payload) = match &self.claims {
-            Some(claims) => self.from_claims(entry, claims)?,
+            Some(claims) => self.by_claims(entry, claims)?,
             None => self.in_short(entry)?,
         };
         if let Some(age) = &self.auth_age {
@@ -117,7 +117,7 @@ impl Person {
     }
 
     /// A token's payload, under the issuer's own entry.
-    fn from_claims(
+    fn by_claims(
         &self,
         entry: Option<&IssuerRules>,
         claims: &toml::Table,

@@ -14,7 +14,7 @@ use super::case::{Answer, Case, CaseFile, Who};
 use super::files::{self, Set, Where};
 use super::found::count;
 use super::person::Person;
-use crate::config::{closest, explain, position, shown};
+use crate::config::{closest, explain_shown, position, shown};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -45,7 +45,7 @@ impl Cases {
     /// The first that cannot be read, with its place.
     pub(super) fn all(files: &files::Files) -> anyhow::Result<Vec<Self>> {
         let read = |(path, text): (PathBuf, String)| {
-            let file = toml::from_str(&text).map_err(|e| explain(&path, &text, &e))?;
+            let file = toml::from_str(&text).map_err(|e| explain_shown(&path, &text, &e))?;
             Ok(Self { path, text, file })
         };
         files.cases()?.into_iter().map(read).collect()
@@ -79,8 +79,11 @@ pub(super) fn person(who: &Who, known: &BTreeMap<String, Person>) -> Result<Pers
     Ok(changes.into_iter().rev().fold(next, Person::changed_by))
 }
 
+/// What differs, what was expected of it, and what came.
+type Difference = (&'static str, String, String);
+
 /// What is wrong with an outcome: each line what was expected and what came.
-fn differences(case: &Case, got: &Outcome) -> Result<Vec<(&'static str, String, String)>, String> {
+fn differences(case: &Case, got: &Outcome) -> Result<Vec<Difference>, String> {
     let mut wrong = Vec::new();
     let mut compare = |what: &'static str, expected: String, got: String| {
         if expected != got {
@@ -127,7 +130,7 @@ struct Ran<'a> {
     cases: &'a Cases,
     case: &'a Case,
     line: usize,
-    result: Result<(Outcome, Vec<(&'static str, String, String)>), String>,
+    result: Result<(Outcome, Vec<Difference>), String>,
 }
 
 impl Ran<'_> {
@@ -160,7 +163,7 @@ impl Ran<'_> {
         let (got, wrong, error) = match &self.result {
             Ok((outcome, wrong)) => {
                 let got = outcome.as_json();
-                let line = |(what, expected, got): &(&str, String, String)| json!({ "what": what, "expected": expected, "got": got });
+                let line = |(what, expected, got): &Difference| json!({ "what": what, "expected": expected, "got": got });
                 (got, wrong.iter().map(line).collect(), Value::Null)
             }
             Err(what) => (Value::Null, Vec::new(), json!(what)),
@@ -246,11 +249,7 @@ fn summary(
     ))?)
 }
 
-fn one(
-    case: &Case,
-    file: &CaseFile,
-    set: &Set,
-) -> Result<(Outcome, Vec<(&'static str, String, String)>), String> {
+fn one(case: &Case, file: &CaseFile, set: &Set) -> Result<(Outcome, Vec<Difference>), String> {
     let who = |now: Timestamp| identity(&case.who, file, set, now);
     let question = Question::of(case, &file.default, who, set)?;
     let outcome = question.put(set);
@@ -280,5 +279,5 @@ fn identity(who: &Who, file: &CaseFile, set: &Set, now: Timestamp) -> Result<Ver
 pub(super) fn read(path: &Path) -> anyhow::Result<CaseFile> {
     use anyhow::Context;
     let text = std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(toml::from_str(&text).map_err(|e| explain(path, &text, &e))?)
+    Ok(toml::from_str(&text).map_err(|e| explain_shown(path, &text, &e))?)
 }

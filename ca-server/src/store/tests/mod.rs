@@ -253,6 +253,7 @@ fn policy_loaded() -> Change {
         actor: Actor::Ca,
         what: jit_ssh_proto::event::What::PolicyLoaded(jit_ssh_proto::event::PolicyLoaded {
             previous: None,
+            changes: Vec::new(),
             digest: "00".repeat(32),
             policies: 1,
             hosts: 2,

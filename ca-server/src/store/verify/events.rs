@@ -325,6 +325,7 @@ impl Pass<'_> {
             | What::PolicyLoaded(_)
             | What::SessionRefused(_)
             | What::KeyUsed(_)
+            | What::KeyAdded(_)
             | What::ConfigChanged(_)
             | What::LogExported(_)
             | What::StoreMoved(_) => {}

@@ -89,6 +89,7 @@ impl Pass<'_> {
             | What::CertificateIssued(_)
             | What::CertificateRevoked(_)
             | What::KeyUsed(_)
+            | What::KeyAdded(_)
             | What::ConfigChanged(_)
             | What::LogExported(_)
             | What::EventErased(_)

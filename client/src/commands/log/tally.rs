@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jit_ssh_proto::Timestamp;
 use jit_ssh_proto::event::{Outcome, Reading, RequestDecided, What};
-use jit_ssh_proto::{Place, Principal};
+use jit_ssh_proto::{GrantId, Place, Principal};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -28,6 +28,9 @@ pub(super) struct Tally {
     pub(super) denied: BTreeMap<String, Denied>,
     /// Grants without a certificate.
     pub(super) unused: BTreeMap<String, Unused>,
+    /// The hosts of each grant.
+    #[serde(skip)]
+    reached: BTreeMap<String, BTreeSet<String>>,
     /// By authority.
     pub(super) issued: BTreeMap<String, Issued>,
     pub(super) sessions_opened: u64,
@@ -124,7 +127,11 @@ impl Tally {
                     .or_insert_with(|| Issued { first_serial: issued.serial, ..Issued::default() });
                 by_authority.certificates += 1;
                 by_authority.last_serial = issued.serial;
-                let hosts: BTreeSet<String> = issued.principals.iter().filter_map(|p| host_of(p)).collect();
+                let hosts: BTreeSet<String> = issued
+                    .principals
+                    .iter()
+                    .flat_map(|p| self.hosts_of_principal(p, &issued.grant))
+                    .collect();
                 for host in &hosts {
                     let host = self.hosts.entry(host.clone()).or_default();
                     host.certificates += 1;
@@ -139,6 +146,7 @@ impl Tally {
             | What::CaInitialised(_)
             | What::PolicyLoaded(_)
             | What::KeyUsed(_)
+            | What::KeyAdded(_)
             | What::ConfigChanged(_)
             | What::LogExported(_)
             | What::IdentityDisabled(_)
@@ -158,11 +166,13 @@ impl Tally {
         match &decided.outcome {
             Outcome::Granted { grant, policies, not_after, .. } => {
                 self.person(&who, time).granted += 1;
-                for account in &asked.accounts {
-                    let host = self.hosts.entry(place(&account.place)).or_default();
+                let hosts = hosts_of(decided);
+                for host in &hosts {
+                    let host = self.hosts.entry(host.clone()).or_default();
                     host.granted += 1;
                     host.people.insert(who.clone());
                 }
+                self.reached.insert(grant.to_string(), hosts);
                 for policy in policies {
                     let policy = self.policies.entry(policy.clone()).or_default();
                     policy.granted += 1;
@@ -196,6 +206,19 @@ impl Tally {
         }
     }
 
+    /// A group's name and a plain login do not say which hosts; the grant does, if it is in this period.
+    fn hosts_of_principal(&self, principal: &str, grant: &GrantId) -> Vec<String> {
+        let account = principal.parse::<Principal>().ok().map(|principal| principal.account().clone());
+        let reached = || self.reached.get(&grant.to_string()).into_iter().flatten().cloned().collect();
+        match account.map(|account| account.place) {
+            Some(Place::Host(host)) => Vec::from([host.to_string()]),
+            Some(group @ Place::Group(_)) if !self.reached.contains_key(&grant.to_string()) => {
+                Vec::from([place(&group)])
+            }
+            Some(Place::Group(_)) | None => reached(),
+        }
+    }
+
     fn person(&mut self, who: &str, time: Timestamp) -> &mut Person {
         let person = self.people.entry(who.to_owned()).or_default();
         person.last = time;
@@ -213,9 +236,15 @@ impl Tally {
     }
 }
 
-fn host_of(principal: &str) -> Option<String> {
-    let principal: Principal = principal.parse().ok()?;
-    Some(place(&principal.account().place))
+/// Every host that was decided on, those of groups included.
+fn hosts_of(decided: &RequestDecided) -> BTreeSet<String> {
+    let accounts = decided.asked.accounts.iter();
+    accounts
+        .flat_map(|account| match decided.members.iter().find(|members| members.account == *account) {
+            Some(members) => members.hosts.iter().map(ToString::to_string).collect(),
+            None => Vec::from([place(&account.place)]),
+        })
+        .collect()
 }
 
 fn place(place: &Place) -> String {
@@ -294,6 +323,26 @@ mod tests {
         assert_eq!(denied, [("corp/bob", "forbidden by no-root", 2), ("corp/carol", "no_access", 1)]);
         assert_eq!((tally.issued["user"].certificates, tally.issued["user"].last_serial), (1, 1));
         assert!(tally.approvals.is_empty() && tally.break_glass.is_empty() && tally.reviews_open.is_empty());
+    }
+
+    #[test]
+    fn certificates_that_do_not_name_their_hosts_count_for_those_of_the_grant() {
+        let group = granted(10, "alice", GRANT)
+            .replace(r#""accounts":["deploy@web-1","deploy@web-2"]"#, r#""accounts":["deploy@group/web"]"#);
+        let members = r#""members":[{"account":"deploy@group/web","hosts":["web-1","web-2"]}],"outcome""#;
+        let group = group.replace(r#""outcome""#, members);
+        let by_group = issued().replace("shell:deploy@web-1", "shell:deploy@group/web");
+        let plain = issued().replace("shell:deploy@web-1", "deploy");
+        for (events, hosts) in [
+            (&[group.clone(), by_group.clone()][..], &["web-1", "web-2"][..]),
+            (&[group, plain.clone()], &["web-1", "web-2"]),
+            // Decided before the period.
+            (&[by_group], &["group/web"]),
+            (&[plain], &[]),
+        ] {
+            let tally = tally(events);
+            assert_eq!(tally.people["dev/alice"].hosts.iter().collect::<Vec<_>>(), hosts);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `cargo xtask bench issue`: what issuing costs on this machine, beside what it must cost at least, in one run.
 //! `cargo xtask bench ledger`: what the ledger does by itself, on both engines.
+//! `cargo xtask bench policy`: what a decision and loading cost, from few policies and hosts to very many.
 //!
 //! Prints a table, or with `--json` one object a line: `{"figure": NAME, "value": NUMBER, "unit": UNIT}`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench's figures are its output")]
@@ -10,6 +11,7 @@ mod ledger;
 mod limits;
 mod load;
 mod mint;
+mod policy;
 mod server;
 mod wire;
 
@@ -32,6 +34,7 @@ const CONNECTIONS: [usize; 3] = [1, 8, 32];
 enum Bench {
     Issue,
     Ledger,
+    Policy,
 }
 
 /// What to measure. Without options, everything once.
@@ -74,6 +77,7 @@ impl Options {
         options.bench = match name.as_str() {
             "issue" => Bench::Issue,
             "ledger" => Bench::Ledger,
+            "policy" => Bench::Policy,
             _ => bail!("bench {name:?} is not known: {USAGE}"),
         };
         options.binary = PathBuf::from(binary);
@@ -81,7 +85,7 @@ impl Options {
     }
 }
 
-const USAGE: &str = "write bench issue|ledger PATH_OF_JIT_SSH_CA [--json] [--kind=login|session] [--connections=N] [--seconds=N] [--leaves=N]";
+const USAGE: &str = "write bench issue|ledger|policy PATH_OF_JIT_SSH_CA [--json] [--kind=login|session] [--connections=N] [--seconds=N] [--leaves=N]";
 
 fn main() -> anyhow::Result<()> {
     let options = Options::read(std::env::args().skip(1))?;
@@ -89,6 +93,7 @@ fn main() -> anyhow::Result<()> {
     match options.bench {
         Bench::Issue => issue(&options, &mut figures),
         Bench::Ledger => ledger::run(&options, &mut figures),
+        Bench::Policy => policy::run(&mut figures),
     }
 }
 

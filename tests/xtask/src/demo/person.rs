@@ -55,9 +55,14 @@ impl Person {
     ) -> Command {
         let mut command = Command::new(&self.client);
         command.args(arguments);
-        command.env("JIT_SSH_CONFIG_DIR", &self.configuration).env("JIT_SSH_RUNTIME_DIR", &self.runtime);
-        forget_surroundings(&mut command);
+        self.dress(&mut command);
         command
+    }
+
+    /// Makes a command one of this person's.
+    pub(crate) fn dress(&self, command: &mut Command) {
+        command.env("JIT_SSH_CONFIG_DIR", &self.configuration).env("JIT_SSH_RUNTIME_DIR", &self.runtime);
+        forget_surroundings(command);
     }
 
     /// `jit-ssh login …`: reads where to sign in, signs in there, waits for the end.

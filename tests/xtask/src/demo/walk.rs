@@ -47,6 +47,7 @@ pub(crate) fn walk<'a>(stage: &'a Stage, binaries: &'a Path) -> Result<Walk<'a>>
     walk.another_mode()?;
     walk.one_command_then_expiry()?;
     walk.denied_by_policy()?;
+    walk.advised()?;
     walk.the_log(&shell)?;
     let claims = walk.narrator.claims();
     walk.narrator.say(&format!("\nThe walk is over: {claims} claims, all checked, all held."));
@@ -282,6 +283,47 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    fn advised(&mut self) -> Result<()> {
+        self.narrator.scene("bob, a developer, asks for too much and too tersely, and is told what would do");
+        let bob = Person::new(self.stage, &self.binaries.join("jit-ssh"), "bob")?;
+        self.narrator.typed(&bob.exports());
+        let mut setup = bob.jit_ssh(["setup", &self.ca.url, "--trust", &self.ca.trust]);
+        self.narrator.command(&setup);
+        let done = self.stage.run(&mut setup)?;
+        ensure!(done.code() == Some(0), "{}", done.said());
+        let account = format!("{}@{}", self.login, self.web.plan.name);
+        let ended = bob.login(self.stage, &self.narrator, &[&account, "--for", "1h"])?;
+        ensure!(ended.code() == Some(3), "exit code 3 means denied, but {}", ended.said());
+        self.narrator.held("denied, with what would change the answer");
+
+        // As a program would: the way out is typed, and so is the command that goes it.
+        let mut explain = bob.jit_ssh(["explain", &account, "--for", "1h", "--json"]);
+        self.narrator.command(&explain);
+        let explained = self.stage.run(&mut explain)?;
+        ensure!(explained.code() == Some(3), "{}", explained.said());
+        self.narrator.output(&explained.out);
+        let command = advised(&explained.out)?;
+        let command = command.replace('…', "OPS-7 disk full");
+        self.narrator.typed(&command);
+        let words = command.strip_prefix("jit-ssh ").context("the advice is not a command of jit-ssh")?;
+        let mut follow = Command::new("sh");
+        follow.args(["-c", &format!("exec \"$0\" {words}")]).arg(self.binaries.join("jit-ssh"));
+        bob.dress(&mut follow);
+        let followed = self.stage.run(&mut follow)?;
+        self.narrator.output(&followed.err);
+        ensure!(followed.code() == Some(0), "the advice does not hold: {}", followed.said());
+        bob.certificate(self.stage, &self.principal("shell"))?;
+        self.narrator.held("he did as he was told, and holds a certificate");
+
+        let mut list = bob.jit_ssh(["ls"]);
+        self.narrator.command(&list);
+        let listed = self.stage.run(&mut list)?;
+        self.narrator.output(&listed.out);
+        ensure!(listed.out.contains(&account), "{} is not listed: {}", account, listed.said());
+        self.narrator.held("and sees where else he may go, and what that takes");
+        Ok(())
+    }
+
     fn the_log(&mut self, certificate: &Certificate) -> Result<()> {
         self.narrator.scene("What the CA's log says");
         let mut command = Command::new(self.binaries.join("jit-ssh-ca"));
@@ -320,6 +362,14 @@ impl<'a> Walk<'a> {
             thread::sleep(Duration::from_millis(500));
         }
     }
+}
+
+/// The command of the first way out in an explanation.
+fn advised(json: &str) -> Result<String> {
+    let explanation: serde_json::Value =
+        serde_json::from_str(json).with_context(|| format!("not JSON: {json}"))?;
+    let command = explanation.pointer("/advice/0/command").and_then(serde_json::Value::as_str);
+    Ok(command.with_context(|| format!("no way out is told: {json}"))?.to_owned())
 }
 
 /// The login of whoever runs the demo; the only one that an sshd without privileges can let in.

@@ -16,7 +16,7 @@ pub(super) const LINT: Lint =
     Lint { name: "critical-options", source: "PROTOCOL.certkeys: critical options; DESIGN 4", check };
 
 fn check(subject: &Subject<'_>) -> Result<(), String> {
-    let mode = subject.principals.first().map(|p| p.mode()).ok_or("there is no principal to have a mode")?;
+    let (mode, _) = subject.mode()?;
     let named = |name: &str| -> Vec<Option<String>> {
         let options = &subject.decoded.critical_options;
         options.iter().filter(|(n, _)| n == name).map(|(_, data)| one_string(data)).collect()

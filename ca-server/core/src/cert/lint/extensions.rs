@@ -15,8 +15,7 @@ pub(super) const LINT: Lint =
     Lint { name: "extensions", source: "PROTOCOL.certkeys: extensions; auth-options.c; DESIGN 4", check };
 
 fn check(subject: &Subject<'_>) -> Result<(), String> {
-    let principal = subject.principals.first().ok_or("there is no principal to have a mode")?;
-    let (mode, modifiers) = (principal.mode(), principal.modifiers());
+    let (mode, modifiers) = subject.mode()?;
     // Asked the other way round than the profile: for each permission that sshd knows, may it stand here?
     let may = |name: &str| match name {
         "permit-X11-forwarding" => modifiers.contains(Modifier::X11),

@@ -16,6 +16,7 @@ mod nonce;
 mod one_mode;
 mod option_data;
 mod option_order;
+mod plain_logins;
 mod principals;
 mod reserved;
 mod serial;
@@ -29,8 +30,8 @@ mod tests;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use jit_ssh_proto::Principal;
 use jit_ssh_proto::event::CertificateIssued;
+use jit_ssh_proto::{Mode, Modifiers, Principal};
 
 use super::decode::Decoded;
 use super::{CertError, Issuance, Statement};
@@ -62,7 +63,7 @@ struct Lint {
 }
 
 /// Every rule; what the others rest on comes first.
-const LINTS: [Lint; 19] = [
+const LINTS: [Lint; 20] = [
     principals::LINT,
     one_mode::LINT,
     authority_is_not_subject::LINT,
@@ -77,6 +78,7 @@ const LINTS: [Lint; 19] = [
     nonce::LINT,
     option_data::LINT,
     option_order::LINT,
+    plain_logins::LINT,
     reserved::LINT,
     serial::LINT,
     size::LINT,
@@ -116,6 +118,18 @@ fn findings(
         Some(CertError::Lint { rule: lint.name, what: alloc::format!("{what} ({})", lint.source) })
     };
     Ok(LINTS.iter().filter_map(found).collect())
+}
+
+impl Subject<'_> {
+    /// What the certificate is for, as its principals say it; as it was granted where they are plain logins, which do
+    /// not say.
+    fn mode(&self) -> Result<(Mode, Modifiers), String> {
+        match (self.principals.first(), self.issuance.authority.device()) {
+            (Some(principal), None) => Ok((principal.mode(), principal.modifiers())),
+            (None, Some(_)) => Ok((self.statement.mode, self.statement.modifiers)),
+            (None, None) | (Some(_), Some(_)) => Err("there is no principal to have a mode".to_string()),
+        }
+    }
 }
 
 /// `Ok` if it holds, else the finding.

@@ -16,6 +16,10 @@ use super::super::{CertError, encode_tbs, profile};
 use super::{LINTS, findings};
 use crate::authority::{Authority, CertKind};
 
+mod places;
+
+use places::bent_places;
+
 /// The names of the lints that find something in bytes made from a bent record.
 fn found_in(parts: &Parts, tbs: &[u8], record: &CertificateIssued) -> Vec<String> {
     match findings(tbs, record, &parts.statement(), &parts.issuance()) {
@@ -327,7 +331,7 @@ fn bent_bytes() -> Vec<(&'static str, &'static str, Vec<String>)> {
 #[test]
 fn each_lint_finds_what_it_is_for() {
     let mut used = BTreeSet::new();
-    for (what, lint, found) in bent_records().into_iter().chain(bent_bytes()) {
+    for (what, lint, found) in bent_records().into_iter().chain(bent_places()).chain(bent_bytes()) {
         assert!(found.iter().any(|f| f == lint), "{what}: wanted {lint}, found {found:?}");
         used.insert(lint);
     }
@@ -367,5 +371,8 @@ fn bytes_that_cannot_be_read_are_refused() {
         assert!(found.iter().any(|f| f.contains("readable")), "{what}: {found:?}");
     }
     let host = Authority::new(name("host"), CertKind::Host, public(&shell.signer));
-    assert_eq!(found_in(&Parts { authority: host, ..shell }, &tbs, &record), ["authority-kind"]);
+    assert_eq!(
+        found_in(&Parts { authority: host, ..shell }, &tbs, &record),
+        ["authority-kind", "grant-accounts"]
+    );
 }

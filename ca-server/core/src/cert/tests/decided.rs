@@ -11,10 +11,12 @@ use jit_ssh_proto::{GrantId, Mode, Modifier, RequestId, SessionId, Span, Timesta
 use serde_json::json;
 
 use super::super::{CertError, Prepared};
-use super::fixture::{NOW, Parts, fido_key, name};
+use super::fixture::{NOW, Parts, fido_key, name, public};
+use crate::authority::{Authority, CertKind};
 use crate::grant::{Grant, GrantFacts};
 use crate::identity::{Claims, Flow, IdentityKind, IssuerRules, VerifiedIdentity};
 use crate::inventory::{Inventory, InventorySource};
+use crate::places::PlaceLimits;
 use crate::policy::{Circumstances, Decision, LocalTime, PolicySource, Rules};
 use crate::request::{AccessRequest, RequestLimits};
 
@@ -29,11 +31,17 @@ const POLICIES: &str = r#"
 
 fn rules() -> Rules {
     let text = "[[host]]\nname = \"web-1\"\nlogins = [\"deploy\", \"root\"]\n\
-                [[host]]\nname = \"web-2\"\nlogins = [\"deploy\"]\n";
+                [[host]]\nname = \"web-2\"\nlogins = [\"deploy\"]\n\
+                [[group]]\nname = \"farm\"\nlogins = [\"deploy\"]\nprincipals = \"group\"\n\
+                [[host]]\nname = \"node-1\"\ngroups = [\"farm\"]\n\
+                [[host]]\nname = \"node-2\"\ngroups = [\"farm\"]\n\
+                [[host]]\nname = \"node-3\"\ngroups = [\"farm\"]\n\
+                [[host]]\nname = \"switch\"\nlogins = [\"deploy\"]\nprincipals = \"login\"\n";
     let hosts = InventorySource { file: "inventory.toml".into(), text: text.into() };
     let inventory = Inventory::read(&[hosts]).unwrap();
     let source = PolicySource { file: "p.cedar".into(), text: POLICIES.into() };
-    Rules::load(&[source], inventory, &[0; 32], Span::from_seconds(3600)).unwrap()
+    let rules = Rules::load(&[source], inventory, &[0; 32], Span::from_seconds(3600)).unwrap();
+    rules.limited(PlaceLimits { group_members: 3, host_principals: 2 })
 }
 
 fn alice() -> VerifiedIdentity {
@@ -117,6 +125,18 @@ fn invariant_3_a_certificate_says_what_was_decided() {
             1200,
         ),
         (
+            body(Mode::Shell, &["deploy@group/farm", "deploy@web-1"], None),
+            vec!["shell:deploy@group/farm", "shell:deploy@web-1"],
+            vec![],
+            1800,
+        ),
+        (
+            body(Mode::Sftp, &["deploy@switch"], None),
+            vec!["deploy"],
+            vec![("force-command", "internal-sftp")],
+            1800,
+        ),
+        (
             body(Mode::Shell, &["root@web-1"], None),
             vec!["shell:root@web-1"],
             vec![("verify-required", "")],
@@ -124,7 +144,10 @@ fn invariant_3_a_certificate_says_what_was_decided() {
         ),
     ] {
         let grant = grant(&body).unwrap();
-        let parts = fido();
+        let signer = fido();
+        let authority =
+            Authority::new(grant.places().authority().clone(), CertKind::User, public(&signer.signer));
+        let parts = Parts { authority, ..signer };
         let prepared = Prepared::new(&grant, &parts.issuance()).unwrap();
         let record = prepared.record();
         assert_eq!(record.principals, principals);
@@ -147,6 +170,9 @@ fn what_was_not_decided_has_no_grant_to_be_certified_under() {
         body(Mode::Sftp, &["root@web-1"], None),
         body(Mode::Shell, &["root@web-2"], None),
         body(Mode::Shell, &["deploy@web-3"], None),
+        body(Mode::Shell, &["root@group/farm"], None),
+        body(Mode::Shell, &["deploy@group/unknown"], None),
+        body(Mode::Shell, &["deploy@switch", "deploy@web-1"], None),
         body(Mode::Shell, &["deploy@web-1", "root@web-2"], None),
         modified,
     ] {

@@ -13,6 +13,7 @@ use ssh_key::private::{Ed25519Keypair, KeypairData};
 
 use super::super::{CertError, Issuance, Prepared, Statement};
 use crate::authority::{Authority, CertKind};
+use crate::places::Places;
 
 /// A day in November, as good as any.
 pub(crate) const NOW: u64 = 1_795_327_200;
@@ -48,6 +49,15 @@ pub(crate) fn fido_key() -> UserKey {
     keys().into_iter().find(UserKey::is_fido).unwrap()
 }
 
+pub(crate) fn account(text: &str) -> Account {
+    text.parse().unwrap()
+}
+
+/// These accounts, by their own names.
+pub(crate) fn by_name(accounts: Vec<Account>) -> Places {
+    Places::as_written(accounts, name("user"))
+}
+
 pub(crate) fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
@@ -57,7 +67,7 @@ pub(crate) fn name(text: &str) -> Name {
 pub(crate) struct Parts {
     pub(crate) issuer: Name,
     pub(crate) name: Name,
-    pub(crate) accounts: Vec<Account>,
+    pub(crate) places: Places,
     pub(crate) mode: Mode,
     pub(crate) modifiers: Modifiers,
     pub(crate) command: Option<Command>,
@@ -84,7 +94,7 @@ impl Parts {
         Self {
             issuer: name("corp"),
             name: name("alice"),
-            accounts: vec!["deploy@web-1.example.com".parse().unwrap()],
+            places: by_name(vec!["deploy@web-1.example.com".parse().unwrap()]),
             mode,
             modifiers,
             command: (mode == Mode::Exec).then(|| "/usr/bin/id -u".parse().unwrap()),
@@ -122,7 +132,7 @@ impl Parts {
             session: SessionId::from_parts(1_795_327_200_000, 6),
             issuer: &self.issuer,
             name: &self.name,
-            accounts: &self.accounts,
+            places: &self.places,
             mode: self.mode,
             modifiers: self.modifiers,
             command: self.command.as_ref(),

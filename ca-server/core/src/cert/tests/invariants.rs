@@ -4,14 +4,14 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
 
-use jit_ssh_proto::{Account, Mode, Modifier, Modifiers};
+use jit_ssh_proto::{Mode, Modifier, Modifiers};
 use sha2::{Digest, Sha256};
 use signature::Signer;
 use ssh_key::private::{EcdsaKeypair, KeypairData};
 use ssh_key::{EcdsaCurve, HashAlg, PrivateKey, Signature};
 
 use super::super::{CertError, encode_tbs};
-use super::fixture::{NOW, Parts, all_modes, ed25519, fido_key, keys, name, public};
+use super::fixture::{NOW, Parts, account, all_modes, by_name, ed25519, fido_key, keys, name, public};
 use crate::authority::{Authority, CertKind};
 
 #[test]
@@ -32,18 +32,16 @@ fn invariant_1_the_record_alone_determines_the_signed_bytes() {
 
 #[test]
 fn invariant_2_no_certificate_without_a_principal_or_with_too_many() {
-    let accounts = |count: usize| -> Vec<Account> {
-        (0..count).map(|n| format!("deploy@web-{n}").parse().unwrap()).collect()
-    };
+    let places = |count: usize| by_name((0..count).map(|n| account(&format!("deploy@web-{n}"))).collect());
     for (count, verdict) in [(0, "principals"), (257, "principals")] {
-        assert_eq!(Parts { accounts: accounts(count), ..Parts::shell() }.refused_by(), verdict);
+        assert_eq!(Parts { places: places(count), ..Parts::shell() }.refused_by(), verdict);
     }
     for count in [1, 256] {
-        let certificate = Parts { accounts: accounts(count), ..Parts::shell() }.issue();
+        let certificate = Parts { places: places(count), ..Parts::shell() }.issue();
         assert_eq!(certificate.valid_principals().len(), count);
     }
-    let twice = vec!["a@b".parse().unwrap(), "a@b".parse().unwrap()];
-    assert_eq!(Parts { accounts: twice, ..Parts::shell() }.refused_by(), "principals");
+    let twice = by_name(vec![account("a@b"), account("a@b")]);
+    assert_eq!(Parts { places: twice, ..Parts::shell() }.refused_by(), "principals");
 }
 
 /// What bounds a window, what is bent, and what comes of it (after and before, relative to now).
@@ -122,9 +120,9 @@ fn invariant_3_options_and_extensions_are_those_of_the_mode() {
 
 #[test]
 fn invariant_3_one_mode_and_one_set_of_modifiers() {
-    let accounts = vec!["deploy@web-1".parse().unwrap(), "deploy@group/web".parse().unwrap()];
+    let places = by_name(vec![account("deploy@web-1"), account("deploy@group/web")]);
     let modifiers = Modifiers::NONE.with(Modifier::X11).with(Modifier::Agent);
-    let certificate = Parts { accounts, ..Parts::new(Mode::Shell, modifiers) }.issue();
+    let certificate = Parts { places, ..Parts::new(Mode::Shell, modifiers) }.issue();
     assert_eq!(
         certificate.valid_principals(),
         ["shell+agent+x11:deploy@web-1", "shell+agent+x11:deploy@group/web"]
@@ -214,11 +212,11 @@ fn the_key_id_says_issuer_name_and_grant() {
 fn the_largest_certificate_can_be_made() {
     let host = |n: usize| format!("{n:0>253}");
     let login = "l".repeat(253);
-    let accounts = (0..256).map(|n| format!("{login}@group/{}", host(n)).parse().unwrap()).collect();
+    let places = by_name((0..256).map(|n| account(&format!("{login}@group/{}", host(n)))).collect());
     let all = Modifiers::all_sets().last().unwrap();
     let exec = Parts::new(Mode::Exec, all);
     let command = "x".repeat(4096).parse().unwrap();
-    let parts = Parts { accounts, command: Some(command), ..exec };
+    let parts = Parts { places, command: Some(command), ..exec };
     assert!(parts.issue().to_bytes().unwrap().len() > 130_000);
 }
 

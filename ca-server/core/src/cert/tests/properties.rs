@@ -9,10 +9,19 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::super::{CertError, encode_tbs};
-use super::fixture::{NOW, Parts, all_modes, keys};
+use super::fixture::{NOW, Parts, all_modes, by_name, keys};
+use crate::places::Named;
 
 fn arbitrary_account() -> impl Strategy<Value = Account> {
     "[a-z0-9_][a-z0-9._-]{0,12}@(group/)?[a-z0-9_][a-z0-9._-]{0,24}".prop_map(|text| text.parse().unwrap())
+}
+
+/// The accounts that its principals name.
+fn named(parts: &Parts) -> &[Account] {
+    match parts.places.named() {
+        Named::Places(accounts) => accounts,
+        Named::Logins(logins) => panic!("{logins:?}"),
+    }
 }
 
 /// Seconds around now, the far past and the far future.
@@ -41,7 +50,7 @@ prop_compose! {
         let command = (mode == Mode::Exec).then(|| command.parse().ok()).flatten();
         let verify_required = verify && key.is_fido();
         Parts {
-            accounts: accounts.into_iter().collect(),
+            places: by_name(accounts.into_iter().collect()),
             command, key, not_before, not_after, session_ends, max, source_address, verify_required, nonce, serial,
             ..Parts::new(mode, modifiers)
         }
@@ -66,8 +75,8 @@ proptest! {
         prop_assert_eq!(certificate.valid_after(), record.valid_after.seconds());
         prop_assert_eq!(certificate.valid_before(), record.valid_before.seconds());
         let said: Vec<Principal> = certificate.valid_principals().iter().map(|p| p.parse().unwrap()).collect();
-        let granted: Vec<Principal> = parts
-            .accounts.iter().map(|a| Principal::new(parts.mode, parts.modifiers, a.clone()).unwrap()).collect();
+        let granted: Vec<Principal> = named(&parts)
+            .iter().map(|a| Principal::new(parts.mode, parts.modifiers, a.clone()).unwrap()).collect();
         prop_assert_eq!(said, granted);
         let options: Vec<_> =
             certificate.critical_options().iter().map(|(n, v)| (n.clone(), v.clone())).collect();
@@ -102,7 +111,7 @@ proptest! {
         prop_assert!(before <= parts.not_after && before <= parts.session_ends);
         prop_assert!(before <= parts.now.saturating_add(parts.max));
         prop_assert!(before > parts.now && before > after && before - after <= 24 * 3600);
-        prop_assert!(!parts.accounts.is_empty());
+        prop_assert!(!named(&parts).is_empty());
     }
 
     /// Invariant 2, narrowing: a bound that moves in never moves the certificate out.

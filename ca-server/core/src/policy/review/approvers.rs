@@ -45,8 +45,10 @@ pub(super) fn review(
             .filter(|issuer| maps_to(inventory, issuer, group))
             .map(|issuer| &issuer.name)
             .collect();
-        let two =
-            askers.iter().find_map(|asker| Some((*asker, *approvers.iter().find(|other| *other != asker)?)));
+        // Where those who ask are of one issuer and those who approve of another, that is how it is meant.
+        let meant = askers.is_disjoint(&approvers);
+        let other = |asker: &Name| approvers.iter().find(|approver| **approver != asker).copied();
+        let two = askers.iter().find_map(|asker| Some((*asker, other(asker)?))).filter(|_| !meant);
         if let Some((asker, approver)) = two {
             let message = format!(
                 "who has an identity at {asker} and one in {group} at {approver} can approve what they ask for themselves"

@@ -21,9 +21,10 @@ pub(super) fn review(
             findings.push(policy.finding(Lint::Unreachable, policy.effect(), message, help));
         }
     }
+    let forbids: Vec<&Read<'_>> =
+        policies.iter().filter(|policy| !policy.is_permit() && policy.condition().is_none()).collect();
     for permit in policies.iter().filter(|policy| policy.is_permit()) {
-        let by =
-            policies.iter().find(|policy| !policy.is_permit() && takes_back(policy, permit, inventory, land));
+        let by = forbids.iter().find(|forbid| takes_back(forbid, permit, inventory, land));
         if let Some(forbid) = by {
             let message = format!("{} forbids everything that this permits, without conditions", forbid.id);
             let help = "remove one of the two, or give the forbid a condition".to_string();
@@ -69,11 +70,8 @@ fn unmatched(
     })
 }
 
-/// Whether a forbid without conditions is about everything that the permit is about.
+/// Whether a forbid is about everything that the permit is about, by its scope.
 fn takes_back(forbid: &Read<'_>, permit: &Read<'_>, inventory: &Inventory, land: &Land) -> bool {
-    if forbid.condition().is_some() {
-        return false;
-    }
     let whom = match (forbid.whom(), permit.whom()) {
         (Whom::Anybody, _) => true,
         (Whom::Kind(kind), Whom::Kind(other) | Whom::Group { kind: Some(other), name: _ }) => kind == other,

@@ -50,8 +50,13 @@ fn found_with(policies: &str, inventory: &str, issuers: Option<&[IssuerRules]>) 
     let inventory = Inventory::read(&[hosts]).unwrap();
     let source = PolicySource { file: "p.cedar".into(), text: policies.into() };
     // Nothing here is an error: those are told first, and by others.
-    crate::policy::Rules::load(&[source.clone()], inventory.clone(), &[0; 32], Span::from_seconds(1800))
-        .unwrap_or_else(|e| panic!("{policies}\n{e:?}"));
+    crate::policy::Rules::load(
+        core::slice::from_ref(&source),
+        inventory.clone(),
+        &[0; 32],
+        Span::from_seconds(1800),
+    )
+    .unwrap_or_else(|e| panic!("{policies}\n{e:?}"));
     let around = Surroundings {
         issuers,
         max_duration: Span::from_seconds(8 * 3600),
@@ -260,6 +265,12 @@ fn one_person_at_two_issuers() {
         (leads, &[issuer("partner", IdentityKind::User, &["leads"])], 1),
         (leads, &[issuer("partner", IdentityKind::User, &["sre"])], 1),
         (leads, &[issuer("partner", IdentityKind::User, &["dev"])], 0),
+        // Partners ask and our leads approve: that is how it is meant.
+        (
+            "@approvals(\"1 of leads\") permit (principal in Group::\"dev\", action == Action::\"shell\", resource);",
+            &[issuer("partner", IdentityKind::User, &["dev"])],
+            0,
+        ),
         (anybody, &[issuer("partner", IdentityKind::User, &["dev"])], 1),
         // Jobs ask, people approve: that is what approvals are for.
         (anybody, &[issuer("ci", IdentityKind::Workload, &[])], 0),
@@ -291,6 +302,33 @@ fn kinds_that_nobody_is_of() {
         let findings = found_with(policies, INVENTORY, Some(&people));
         assert_eq!(findings.iter().map(short).collect::<Vec<_>>().join(" "), expected, "{policies}");
     }
+}
+
+#[test]
+fn guests_are_people_too() {
+    let guest = |group: &str, until: &str| {
+        format!(
+            "{INVENTORY}\n[[guest]]\nissuer = \"acme\"\nname = \"gina\"\nsponsor = \"corp/ann\"\nuntil = \"{until}\"\ngroups = [\"{group}\"]\n"
+        )
+    };
+    let issuers =
+        [issuer("corp", IdentityKind::User, &["sre", "leads"]), issuer("acme", IdentityKind::User, &[])];
+    let found = |policies: &str, inventory: &str| -> Vec<String> {
+        let findings = found_with(policies, inventory, Some(&issuers));
+        findings.iter().map(|f| format!("{}: {}", short(f), f.message)).collect()
+    };
+    let contractors = "permit (principal in Group::\"contractors\", action == Action::\"shell\", resource);";
+    assert_eq!(found(contractors, &guest("contractors", "2026-11-22")), [""; 0]);
+    assert_eq!(
+        found(contractors, &guest("contractors", "2026-11-21")),
+        ["guest-ended: acme/gina was a guest until 2026-11-21: they get nothing"]
+    );
+    let leads = "@approvals(\"1 of leads\") permit (principal in Group::\"sre\", action == Action::\"shell\", resource);";
+    let both = found(leads, &guest("leads", "2026-12-31"));
+    assert!(
+        both[0].starts_with("1:1 second-identity: who has an identity at corp and one in leads at acme"),
+        "{both:?}"
+    );
 }
 
 #[test]

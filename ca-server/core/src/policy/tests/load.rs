@@ -83,7 +83,19 @@ fn what_is_refused_and_where() {
         ("permit (principal, action, resource) when { \"\\q\" == \"\" };", 1, 45, "escape"),
         (&alloc::format!("{permit}\n{}", "(".repeat(30)), 2, 25, "nested"),
         // Not of the schema: each error stands at its own place.
-        ("permit (principal, action == Action::\"ssh\", resource);", 1, 30, "ssh"),
+        ("permit (principal, action == Action::\"ssh\", resource);", 1, 30, "(there are shell, exec, "),
+        (
+            "permit (principal, action == Action::\"shel\", resource);",
+            1,
+            30,
+            "did you mean `Action::\"shell\"`?",
+        ),
+        (
+            "permit (principal, action == Action::\"aproove\", resource);",
+            1,
+            30,
+            "did you mean `Action::\"approve\"`?",
+        ),
         ("permit (principal in Team::\"a\", action, resource);", 1, 22, "Team"),
         (
             "// ok\npermit (principal, action == Action::\"shell\", resource)\nwhen { resource.user == \"x\" };",
@@ -165,6 +177,38 @@ fn what_is_refused_and_where() {
         ("@ttl(\"1h\") forbid (principal, action, resource);", 1, 1, "only a permit"),
         ("@break_glass forbid (principal, action, resource);", 1, 1, "only a permit"),
         ("@ttl(\"1h\") @ttl(\"2h\") permit (principal, action, resource);", 1, 12, "duplicate"),
+        (
+            "// first\n\n  @aproval(\"1 of x\") permit (principal, action, resource);",
+            3,
+            3,
+            "did you mean @approvals?",
+        ),
+        ("@breakglass permit (principal, action, resource);", 1, 1, "did you mean @break_glass?"),
+        ("@id(\"a\") @titel(\"x\") permit (principal, action, resource);", 1, 10, "did you mean @title?"),
+        ("@owner(\"x\") permit (principal, action, resource);", 1, 1, "use id, title, message, ttl"),
+        ("@TTL(\"1h\") permit (principal, action, resource);", 1, 1, "@TTL is not known"),
+        ("@ttl(\"1h30m\") permit (principal, action, resource);", 1, 1, "not a duration"),
+        ("@ttl(\" 1h\") permit (principal, action, resource);", 1, 1, "not a duration"),
+        ("@ttl(\"-1h\") permit (principal, action, resource);", 1, 1, "not a duration"),
+        ("@ttl(\"99999999999999999999d\") permit (principal, action, resource);", 1, 1, "@ttl"),
+        ("@id(\"\") permit (principal, action, resource);", 1, 1, "@id"),
+        ("@id(\"sr\u{435}\") permit (principal, action, resource);", 1, 1, "@id"),
+        ("@approvals permit (principal, action, resource);", 1, 1, "N of GROUP"),
+        ("@approvals(\"10 of sre\") permit (principal, action, resource);", 1, 1, "N of GROUP"),
+        ("@approvals(\"1 of  sre\") permit (principal, action, resource);", 1, 1, "N of GROUP"),
+        ("@approvals(\"1 of \") permit (principal, action, resource);", 1, 1, "N of GROUP"),
+        ("@approvals(\"one of sre\") permit (principal, action, resource);", 1, 1, "N of GROUP"),
+        ("@approvals(\"\u{661} of sre\") permit (principal, action, resource);", 1, 1, "N of GROUP"),
+        ("@approvals(\"1 of sre\") forbid (principal, action, resource);", 1, 1, "only a permit"),
+        ("@source permit (principal, action, resource);", 1, 1, "pin"),
+        ("@source(\"Pin\") permit (principal, action, resource);", 1, 1, "pin"),
+        ("@source(\"pin\") forbid (principal, action, resource);", 1, 1, "only a permit"),
+        ("@verify forbid (principal, action, resource);", 1, 1, "only a permit"),
+        ("@notify(\"ops\") forbid (principal, action, resource);", 1, 1, "only a permit"),
+        ("@notify permit (principal, action, resource);", 1, 1, "says nothing"),
+        ("@title(\" \") permit (principal, action, resource);", 1, 1, "says nothing"),
+        ("@title(\"a\u{202e}b\") permit (principal, action, resource);", 1, 1, "invisible"),
+        ("@message(\"a\\0b\") forbid (principal, action, resource);", 1, 1, "invisible"),
         // Names.
         (
             "@id(\"a\") permit (principal, action, resource);\n@id(\"a\") forbid (principal, action, resource);",
@@ -199,7 +243,7 @@ fn every_error_of_every_file_is_told() {
     ];
     let errors = Rules::load(&sources, inventory(), &[0; 32], Span::from_seconds(60)).unwrap_err();
     let files: Vec<&str> = errors.iter().map(|e| e.file.as_str()).collect();
-    assert_eq!(files, ["a.cedar", "a.cedar", "c.cedar", "b.cedar"]);
+    assert_eq!(files, ["a.cedar", "a.cedar", "b.cedar", "c.cedar"]);
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! Tests of the decision, over one small inventory.
 
+mod explain;
 mod facts;
+mod following;
 mod guests;
 mod index;
+mod listing;
 mod load;
 mod matrix;
 mod narrowing;
 mod offers;
+mod places;
 mod reference;
 mod semantics;
 mod starter;

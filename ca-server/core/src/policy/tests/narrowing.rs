@@ -89,6 +89,22 @@ proptest! {
     }
 
     #[test]
+    fn a_group_of_hosts_comes_to_what_its_hosts_come_to(policies in policies(), questions in questions()) {
+        let rules = loaded(&policies)?;
+        for (_, mode, time, groups) in questions {
+            for (group, hosts) in [
+                ("deploy@group/prod", &["deploy@db-1", "deploy@web-1"][..]),
+                ("root@group/prod", &["root@db-1", "root@web-1"]),
+                ("www@group/web", &["www@web-1"]),
+            ] {
+                let (group, each) =
+                    (answer(&rules, &groups, mode, &[group], time), answer(&rules, &groups, mode, hosts, time));
+                prop_assert_eq!(outcome(&group), outcome(&each));
+            }
+        }
+    }
+
+    #[test]
     fn a_further_forbid_never_allows(policies in policies(), forbid in scope(), questions in questions()) {
         let (before, after) = (loaded(&policies)?, loaded(&format!("{policies}forbid {forbid}"))?);
         for (accounts, mode, time, groups) in questions {

@@ -196,14 +196,6 @@ fn a_forbid_is_told_to_those_who_have_a_part_in_the_host() {
 }
 
 #[test]
-fn login_style_hosts_are_not_available_to_those_who_would_be_allowed() {
-    let rules = rules("permit (principal in Group::\"sre\", action == Action::\"shell\", resource);");
-    for (groups, expected) in [(&["sre"][..], "not_available"), (&["dev"][..], "no_access")] {
-        assert_eq!(outcome(&decide(&rules, &person("alice", groups), "shell deploy@switch-1")), expected);
-    }
-}
-
-#[test]
 fn refusals_say_what_would_do() {
     let rules = rules(
         r#"
@@ -246,6 +238,25 @@ fn policies_that_look_at_the_duration_are_asked_about_the_one_that_is_given() {
         ("shell deploy@lab-1,deploy@web-1", "1h by long"),
         ("shell deploy@db-1 for 30m", "forbidden"),
         ("shell deploy@db-1", "1h by long"),
+    ] {
+        assert_eq!(outcome(&decide(&rules, &person("alice", &[]), what)), expected, "{what}");
+    }
+}
+
+#[test]
+fn what_can_be_approved_is_not_lost_to_a_shorter_length() {
+    let rules = rules(
+        r#"
+        @id("asks") @ttl("2h") @approvals("1 of leads") permit (principal, action == Action::"sftp", resource in HostGroup::"prod");
+        @id("short") @ttl("1h") permit (principal, action == Action::"shell", resource in HostGroup::"prod");
+        @id("brief") forbid (principal, action, resource in Host::"db-1") when { context.duration <= duration("1h") };
+        "#,
+    );
+    for (what, expected) in [
+        ("sftp deploy@db-1", "approval_required"),
+        ("sftp deploy@web-1", "approval_required"),
+        ("shell deploy@db-1", "forbidden"),
+        ("shell deploy@web-1", "1h by short"),
     ] {
         assert_eq!(outcome(&decide(&rules, &person("alice", &[]), what)), expected, "{what}");
     }

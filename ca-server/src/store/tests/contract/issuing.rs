@@ -15,9 +15,11 @@ use jit_ssh_proto::{GrantId, Name, Salt};
 
 use super::*;
 
-/// Everybody may log in as `deploy` on `web-1`.
+/// Everybody may log in as `deploy` on `web-1`, and on `lab`, which has an authority of its own.
 static RULES: LazyLock<Rules> = LazyLock::new(|| {
-    let text = "[[host]]\nname = \"web-1\"\nlogins = [\"deploy\"]\n".to_owned();
+    let text = "[[host]]\nname = \"web-1\"\nlogins = [\"deploy\"]\n\
+                [[host]]\nname = \"lab\"\nlogins = [\"deploy\"]\nprincipals = \"login\"\n"
+        .to_owned();
     let inventory = Inventory::read(&[InventorySource { file: "hosts.toml".to_owned(), text }]).unwrap();
     let text = "@id(\"all\") permit (principal, action, resource);".to_owned();
     let source = PolicySource { file: "all.cedar".to_owned(), text };
@@ -26,6 +28,15 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
 
 /// A grant to this person of half an hour, decided `seconds` after the tests begin.
 pub(super) fn grant(person: Person, session: u64, request: u64, seconds: u64) -> Grant {
+    grant_of("deploy@web-1", person, session, request, seconds)
+}
+
+/// The same for the host whose authority is `user-lab`.
+fn lab_grant(person: Person, session: u64, request: u64, seconds: u64) -> Grant {
+    grant_of("deploy@lab", person, session, request, seconds)
+}
+
+fn grant_of(account: &str, person: Person, session: u64, request: u64, seconds: u64) -> Grant {
     let rules = IssuerRules {
         name: person.issuer.parse().unwrap(),
         url: "https://id.example.com".to_owned(),
@@ -39,7 +50,7 @@ pub(super) fn grant(person: Person, session: u64, request: u64, seconds: u64) ->
     };
     let identity = VerifiedIdentity::admit(&rules, &person.open(session).claims).unwrap();
     let source = IpAddr::from([192, 0, 2, 1]);
-    let asked = asked("deploy@web-1");
+    let asked = asked(account);
     let circumstances = Circumstances {
         now: at(seconds),
         local: LocalTime { hour: 10, minute: 30, weekday: 7, date: "2026-11-22".to_owned() },
@@ -130,6 +141,7 @@ async fn certificates(store: &Store) -> Vec<(Name, u64)> {
         | What::RequestDecided(_)
         | What::CertificateRevoked(_)
         | What::KeyUsed(_)
+        | What::KeyAdded(_)
         | What::ConfigChanged(_)
         | What::LogExported(_)
         | What::EventErased(_)
@@ -180,11 +192,12 @@ async fn serials_count_per_authority_and_survive_a_restart() {
     let home = home();
     let store = home.open().await;
     let grant = grant(ALICE, 1, 1, 0);
-    let other = || issue_by(ALICE, 1, 1, "user-lab", prepare(grant.clone(), "user-lab"));
+    let lab = lab_grant(ALICE, 1, 2, 0);
+    let other = || issue_by(ALICE, 1, 2, "user-lab", prepare(lab.clone(), "user-lab"));
     let user = || is_issued(ALICE, &grant, 1, 1);
-    let got =
-        serials(&store, 0, vec![ALICE.opens(1), is_granted(ALICE, &grant, 1, 1), user(), other()]).await;
-    assert_eq!(got, [Ok(None), Ok(None), Ok(Some(1)), Ok(Some(1))]);
+    let granted = [is_granted(ALICE, &grant, 1, 1), is_granted(ALICE, &lab, 1, 2)];
+    let changes = [ALICE.opens(1)].into_iter().chain(granted).chain([user(), other()]).collect();
+    assert_eq!(serials(&store, 0, changes).await, [Ok(None), Ok(None), Ok(None), Ok(Some(1)), Ok(Some(1))]);
     assert_eq!(serials(&store, 0, vec![user(), user()]).await, [Ok(Some(2)), Ok(Some(3))]);
     store.close().await;
     let store = home.open().await;
@@ -212,7 +225,7 @@ async fn what_cannot_be_prepared_uses_no_serial_and_leaves_nothing() {
     for (what, prepare, says) in [
         ("the preparation fails", fails, "cannot be encoded"),
         ("another serial", wrong_serial, "its serial"),
-        ("another authority", prepare(first.clone(), "user-lab"), "its authority"),
+        ("another authority", prepare(lab_grant(ALICE, 1, 1, 0), "user-lab"), "its authority"),
         ("another grant", prepare(second.clone(), "user"), "its grant"),
         ("another session's grant", prepare(grant(ALICE, 3, 1, 0), "user"), "its session"),
     ] {
@@ -323,8 +336,10 @@ async fn serial_order_is_leaf_order_however_many_ask_at_once() {
             tokio::spawn(async move {
                 let login: &'static str = Box::leak(format!("user-{n}").into_boxed_str());
                 let person = Person { issuer: "corp", sub: login, login };
-                let grant = grant(person, n, n, 0);
-                let by = if n % 3 == 0 { "user-lab" } else { "user" };
+                let (by, grant) = match n % 3 {
+                    0 => ("user-lab", lab_grant(person, n, n, 0)),
+                    _ => ("user", grant(person, n, n, 0)),
+                };
                 let mut changes = vec![person.opens(n), is_granted(person, &grant, n, n)];
                 for _ in 0..EACH {
                     changes.push(issue_by(person, n, n, by, prepare(grant.clone(), by)));

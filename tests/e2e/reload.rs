@@ -1,0 +1,147 @@
+//! Policies and inventory follow their files while the CA runs: all or nothing, recorded, and no call fails for it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jit_ssh_proto::event::{PolicyLoaded, Ruled, What};
+use jit_ssh_tests::api::{Call, Key, Session};
+
+use crate::stand::{POLICY, Server, Site};
+
+const LOADED: &str = "policies and inventory loaded";
+const LOCKED: &str =
+    "@id(\"locked\") @message(\"not today\")\nforbid (principal, action, resource in HostGroup::\"web\");\n";
+
+fn outcome(site: &Site, server: &Server, session: &Session) -> String {
+    server.send(&session.access(&site.ca, &Key::new().unwrap()).unwrap()).outcome()
+}
+
+fn ready(server: &Server) -> (u16, String) {
+    let answer = server.send(&Call::plain("GET", "/readyz"));
+    (answer.status, answer.text())
+}
+
+/// What was recorded of sets in force, in order.
+fn loads(site: &Site) -> Vec<PolicyLoaded> {
+    let loaded = |what| if let What::PolicyLoaded(loaded) = what { Some(loaded) } else { None };
+    site.ledger().into_iter().filter_map(|event| loaded(event.what)).collect()
+}
+
+#[test]
+fn changed_files_decide_anew_under_load_and_are_recorded() {
+    let site = Site::new();
+    let server = site.serve();
+    let (alice, bob) = (server.session(&site, "alice"), server.session(&site, "bob"));
+    assert_eq!(outcome(&site, &server, &alice), "201");
+    let refused = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Somebody asks all the while, and is answered all the while: yes until the change, then no.
+        let asking = scope.spawn(|| {
+            let mut answers = Vec::new();
+            while !refused.load(Ordering::Relaxed) {
+                let answer = outcome(&site, &server, &bob);
+                refused.store(answer != "201", Ordering::Relaxed);
+                answers.push(answer);
+            }
+            answers
+        });
+        site.write("policies/99-locked.cedar", LOCKED);
+        server.logs(LOADED);
+        let answers = asking.join().unwrap();
+        let (last, before) = answers.split_last().unwrap();
+        assert_eq!(last, "403 forbidden");
+        assert!(before.iter().all(|answer| answer == "201"), "{answers:?}");
+    });
+    assert_eq!(outcome(&site, &server, &alice), "403 forbidden");
+    let [.., first, second] = &loads(&site)[..] else { panic!() };
+    assert_eq!(second.previous.as_ref(), Some(&first.digest));
+    assert_eq!((first.policies, second.policies, second.hosts), (3, 4, 3));
+    let [change] = &second.changes[..] else { panic!("{second:?}") };
+    assert_eq!(
+        (change.of, change.added, change.names.as_slice()),
+        (Ruled::Policies, 1, &["+locked".to_owned()][..])
+    );
+    // Every decision names the set that made it.
+    let decided = |digest: &str| {
+        let of =
+            |what| if let What::RequestDecided(decided) = what { Some(decided.policy_digest) } else { None };
+        site.ledger().into_iter().filter_map(|event| of(event.what)).filter(|d| d == digest).count()
+    };
+    assert!(decided(&first.digest) >= 1 && decided(&second.digest) >= 2);
+    server.stop();
+}
+
+#[test]
+fn what_does_not_load_changes_nothing_and_says_where_it_is_wrong() {
+    let site = Site::new();
+    let server = site.serve();
+    let session = server.session(&site, "alice");
+    let before = loads(&site);
+    site.write(
+        "policies/99-locked.cedar",
+        &format!("{LOCKED}@ttl(\"soon\")\npermit (principal, action, resource);\n"),
+    );
+    server.logs("policies/99-locked.cedar:3:1: @ttl");
+    assert_eq!(outcome(&site, &server, &session), "201");
+    let (status, text) = ready(&server);
+    assert!(status == 200 && text.starts_with("ready\n") && text.contains("do not load"), "{text}");
+    assert!(!text.contains("cedar"), "where it is wrong is not for everybody: {text}");
+    // Another mistake is said too, in the inventory with its place.
+    site.write("inventory/more.toml", "[[host]]\nname = \"web-3\"\ngroups = [\"wbe\"]\n");
+    server.logs(
+        "inventory/more.toml:3:11: host web-3: groups names wbe, which is no group here: did you mean web?",
+    );
+    assert_eq!(outcome(&site, &server, &session), "201");
+    // Both are mended: what was in force still is, and nothing is recorded of it.
+    fs::remove_file(site.dir.join("inventory/more.toml")).unwrap();
+    fs::remove_file(site.dir.join("policies/99-locked.cedar")).unwrap();
+    server.logs("policies and inventory are those in force");
+    assert_eq!(ready(&server), (200, "ready\n".to_owned()));
+    assert_eq!(outcome(&site, &server, &session), "201");
+    assert_eq!(loads(&site), before);
+    let said = server.stop();
+    let times = said.matches("policies/99-locked.cedar:3:1: @ttl").count();
+    assert_eq!(times, 1, "it is said once for each set of errors: {said}");
+}
+
+#[test]
+fn a_hangup_loads_at_once_and_ends_nothing() {
+    let site = Site::new();
+    let server = site.serve();
+    let session = server.session(&site, "alice");
+    server.hang_up();
+    server.logs("SIGHUP: loading policies and inventory");
+    server.logs("policies and inventory are those in force");
+    site.write("policies/99-locked.cedar", LOCKED);
+    server.hang_up();
+    server.logs(LOADED);
+    assert_eq!(outcome(&site, &server, &session), "403 forbidden");
+    // What counts only from the next start on says so.
+    site.write("ca.toml", &format!("{}\n# a comment\n", site.config()));
+    server.logs("ca.toml changed: it counts from the next start on");
+    server.stop();
+}
+
+/// Files mounted from a configuration map are links to links, and one of these is exchanged for all files at once.
+#[test]
+fn a_mounted_configuration_map_is_followed() {
+    let site = Site::new();
+    let folder = site.dir.join("policies");
+    let map = |version: &str, more: &str| {
+        fs::create_dir(folder.join(version)).unwrap();
+        fs::write(folder.join(version).join("10-starter.cedar"), format!("{POLICY}{more}")).unwrap();
+        symlink(version, folder.join("..data_tmp")).unwrap();
+        fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
+    };
+    map("..2026_11_22_1", "");
+    fs::remove_file(folder.join("10-starter.cedar")).unwrap();
+    symlink("..data/10-starter.cedar", folder.join("10-starter.cedar")).unwrap();
+    let server = site.serve();
+    let session = server.session(&site, "alice");
+    assert_eq!(outcome(&site, &server, &session), "201");
+    map("..2026_11_22_2", LOCKED);
+    server.logs(LOADED);
+    assert_eq!(outcome(&site, &server, &session), "403 forbidden");
+    server.stop();
+}
