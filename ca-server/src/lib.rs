@@ -7,11 +7,13 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod control;
 pub mod crash;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod entropy;
 pub mod http;
+pub mod identities;
 pub mod oidc;
 mod outgoing;
 mod reload;

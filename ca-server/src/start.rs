@@ -17,12 +17,13 @@ use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Layout, load_rules};
+use crate::control::Control;
 use crate::http::{App, Stopping};
 use crate::oidc::Provider;
 use crate::reload::{Look, Reloader, last_policy};
-use crate::service::{InForce, Latest, Quota, Service, SessionCache};
+use crate::service::{InForce, Latest, Quota, REFUSED_LOGOUTS, Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer, Signers};
-use crate::store::{Change, Options as StoreOptions, RecordEvent, Search, Store};
+use crate::store::{BindIssuer, Change, Options as StoreOptions, RecordEvent, Search, Store};
 use crate::witness::Witness;
 
 /// How often witnesses are shown the ledger if nobody asks for it.
@@ -69,6 +70,7 @@ pub async fn start(
         keep: config.store_keep,
     };
     let store = Store::open(options).await?;
+    let bound = bind_issuers(&store, &config).await?;
     let bundle = bundle(&config, &keys, clock.as_ref())?;
     let trust = bundle.trust_fingerprint()?;
     let loaded = PolicyLoaded {
@@ -88,7 +90,8 @@ pub async fn start(
     let added = keys_added(&store, &keys).await?;
     let changed = config_changed(&store, &config.digest).await?.map(What::ConfigChanged);
     let records = changed.into_iter().chain(added).chain([What::PolicyLoaded(loaded), What::KeyUsed(used)]);
-    let records = records.map(|what| Change::Record(RecordEvent { actor: Actor::Ca, what })).collect();
+    let records = records.map(|what| Change::Record(RecordEvent { actor: Actor::Ca, what }));
+    let records = records.chain(bound).collect();
     for outcome in store.apply(clock.now(), records).await? {
         outcome?;
     }
@@ -102,6 +105,7 @@ pub async fn start(
     if providers.is_empty() {
         tracing::warn!("no [[issuer]] in ca.toml: nobody can log in");
     }
+    let revalidates = config.issuers.iter().any(|issuer| issuer.revalidate.is_some());
     let signers = std::iter::once(keys.user).chain(keys.devices);
     let signers: Signers = signers.map(|signer| -> Arc<dyn Signer> { Arc::new(signer) }).collect();
     signers.warn_of_missing(rules.inventory());
@@ -118,12 +122,28 @@ pub async fn start(
         providers,
         limits: config.limits,
         quota: Quota::new(config.limits.refused),
+        logouts: Quota::new(REFUSED_LOGOUTS),
+        sealer: keys.sealer,
         timezone: config.timezone.clone(),
         bundle,
         sessions: SessionCache::default(),
     };
     let trusted_proxies: Vec<IpAddr> = config.trusted_proxies.iter().map(IpAddr::to_canonical).collect();
     let app = Arc::new(App { service, trusted_proxies, stopping: Stopping::default() });
+    if revalidates {
+        let app = Arc::clone(&app);
+        background.spawn(async move { app.service.revalidate().await });
+    }
+    match Control::listen(&layout.control()) {
+        Ok(control) => {
+            background.spawn(control.serve(Arc::clone(&app)));
+        }
+        Err(error) => tracing::warn!(
+            path = %layout.control().display(),
+            %error,
+            "no control socket: `jit-ssh-ca identity` cannot reach this server"
+        ),
+    }
     let reloader =
         Reloader::new(Arc::clone(&app), layout.clone(), config.limits.ttl, seen, config.digest.clone());
     background.spawn(reloader.run(hangup));
@@ -138,6 +158,31 @@ pub async fn start(
         });
     }
     Ok(Started { app, config, trust, key_derivation, background })
+}
+
+/// What to record so that each issuer's name stands for its URL; an error if one stands for another.
+async fn bind_issuers(store: &Store, config: &Config) -> anyhow::Result<Vec<Change>> {
+    let known = store.issuers().await?;
+    let mut unbound = Vec::new();
+    for issuer in &config.issuers {
+        let name = &issuer.rules.name;
+        match known.iter().find(|(known, _)| known == name.as_str()) {
+            Some((_, url)) if *url == issuer.url => {}
+            Some((_, url)) => anyhow::bail!(
+                "the [[issuer]] {name} is {}, but the people known as {name}/… came from {url}: give the entry another \
+                 name, or, if both speak for the same people with the same subjects, run \
+                 `jit-ssh-ca identity move-issuer {name}`",
+                issuer.url
+            ),
+            None => unbound.push(Change::BindIssuer(BindIssuer {
+                actor: Actor::Ca,
+                issuer: name.clone(),
+                url: issuer.url.clone(),
+                moves: false,
+            })),
+        }
+    }
+    Ok(unbound)
 }
 
 /// The schema beside the policies is that of the version that runs. It is for editors: without it all goes on.
@@ -204,6 +249,7 @@ fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<Sig
         .to_owned(),
         flows: issuer.flows.iter().map(|flow| flow.as_str().to_owned()).collect(),
         scopes: issuer.scopes.clone(),
+        revalidate: issuer.revalidate.is_some(),
     });
     let bundle = TrustBundle {
         version: 1,

@@ -222,6 +222,7 @@ pub(crate) fn log_in(
         salt: proven.salt.to_string(),
         flow: proven.flow,
         request: ask.as_ref().map(|ask| ask.body.clone()),
+        refresh_token: proven.refresh.as_ref().map(|token| token.to_string()),
     };
     let opened = {
         let _waiting = Waiting::for_("opening the session");

@@ -25,6 +25,8 @@ pub(crate) struct Proven {
     pub(crate) public: UserKey,
     /// The salt of the nonce.
     pub(crate) salt: Salt,
+    /// The refresh token that came with it, where the CA wants one.
+    pub(crate) refresh: Option<Zeroizing<String>>,
 }
 
 /// A person logs in at their provider, or a workload shows its token. The CA's issuers must be today's.
@@ -72,7 +74,7 @@ fn person(client: &Client, args: &HowArgs, way: Way, freshness: Freshness) -> Re
     let nonce = oidc_nonce(&ca_id, &salt, &public);
     let proof = oidc::log_in(&client.http, issuer, &nonce, way, freshness)?;
     oidc::remember(&client.paths, &ca_id, &issuer.name)?;
-    Ok(Proven { token: proof.token, flow: way.flow(), key, public, salt })
+    Ok(Proven { token: proof.token, flow: way.flow(), key, public, salt, refresh: proof.refresh })
 }
 
 fn workload(client: &Client, args: &HowArgs, source: &Source) -> Result<Proven> {
@@ -93,7 +95,7 @@ fn workload(client: &Client, args: &HowArgs, source: &Source) -> Result<Proven> 
     let ca_id = &client.config.pin.ca_id;
     let key = presented::key(&client.paths, ca_id, &proof.token, proof.expires, client.now())?;
     let public = keys::public(&key)?;
-    Ok(Proven { token: proof.token, flow: Flow::Token, key, public, salt: salt() })
+    Ok(Proven { token: proof.token, flow: Flow::Token, key, public, salt: salt(), refresh: None })
 }
 
 fn salt() -> Salt {

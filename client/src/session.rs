@@ -115,6 +115,9 @@ mod tests {
             login: None,
             email: None,
             groups: vec![],
+            tags: [].into(),
+            flow: jit_ssh_proto::Flow::Code,
+            auth_time: None,
             opened: Timestamp::from_seconds(NOW),
             expires: Timestamp::from_seconds(NOW + 3600),
         }

@@ -75,6 +75,10 @@ pub struct IssuerEntry {
     pub flows: Vec<String>,
     /// OAuth scopes to ask for.
     pub scopes: Vec<String>,
+    /// Whether the CA asks the provider about sessions while they live: then a refresh token that comes with the ID
+    /// token is handed to it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub revalidate: bool,
 }
 
 impl IssuerEntry {

@@ -6,12 +6,16 @@
 //! that must cope with what later versions write go through [`Reading`].
 
 mod filter;
+mod identity;
 mod operation;
 mod reading;
 mod rules;
 mod summary;
 
 pub use filter::FilterError;
+pub use identity::{
+    EndReason, IdentityDisabled, IdentityEnabled, IssuerBound, LoginReleased, SessionRevalidated,
+};
 pub use operation::{
     CertificateRevoked, ConfigChanged, EventErased, KeyAdded, KeyUsed, LogExported, LogFilter, SerialJump,
     StoreMoved, StoreRestored,
@@ -89,6 +93,21 @@ pub enum What {
     /// A session was ended before its time.
     #[serde(rename = "session.ended")]
     SessionEnded(SessionEnded),
+    /// The provider was asked about a live session's identity again, and says other things of it now.
+    #[serde(rename = "session.revalidated")]
+    SessionRevalidated(SessionRevalidated),
+    /// An identity may not log in any more.
+    #[serde(rename = "identity.disabled")]
+    IdentityDisabled(IdentityDisabled),
+    /// It may again.
+    #[serde(rename = "identity.enabled")]
+    IdentityEnabled(IdentityEnabled),
+    /// A login or name is nobody's again.
+    #[serde(rename = "login.released")]
+    LoginReleased(LoginReleased),
+    /// An issuer's name stands for this URL from now on.
+    #[serde(rename = "issuer.bound")]
+    IssuerBound(IssuerBound),
     /// A request was allowed or denied.
     #[serde(rename = "request.decided")]
     RequestDecided(RequestDecided),
@@ -123,12 +142,17 @@ pub enum What {
 
 impl What {
     /// Every `type` there is.
-    pub const KINDS: [&str; 15] = [
+    pub const KINDS: [&str; 20] = [
         "ca.initialised",
         "policy.loaded",
         "session.opened",
         "session.refused",
         "session.ended",
+        "session.revalidated",
+        "identity.disabled",
+        "identity.enabled",
+        "login.released",
+        "issuer.bound",
         "request.decided",
         "certificate.issued",
         "certificate.revoked",
@@ -150,6 +174,11 @@ impl What {
             Self::SessionOpened(_) => "session.opened",
             Self::SessionRefused(_) => "session.refused",
             Self::SessionEnded(_) => "session.ended",
+            Self::SessionRevalidated(_) => "session.revalidated",
+            Self::IdentityDisabled(_) => "identity.disabled",
+            Self::IdentityEnabled(_) => "identity.enabled",
+            Self::LoginReleased(_) => "login.released",
+            Self::IssuerBound(_) => "issuer.bound",
             Self::RequestDecided(_) => "request.decided",
             Self::CertificateIssued(_) => "certificate.issued",
             Self::CertificateRevoked(_) => "certificate.revoked",
@@ -215,6 +244,12 @@ pub struct SessionOpened {
     /// SHA-256 of the claims that the CA keeps with the session, lower-case hex: what it is judged by later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<String>,
+    /// Tags for policy and their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<(String, String)>,
+    /// Logins and names that are this identity's from now on, and were nobody's before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub took: Vec<Name>,
 }
 
 /// `session.refused`
@@ -233,6 +268,9 @@ pub struct SessionRefused {
 pub struct SessionEnded {
     /// The session.
     pub session: SessionId,
+    /// Why, unless its owner ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<EndReason>,
 }
 
 /// `request.decided`

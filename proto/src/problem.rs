@@ -154,8 +154,14 @@ codes! {
     EmailNotVerified = "email_not_verified", 403, Denied, "The e-mail address is not verified";
     /// The e-mail address is of no allowed domain.
     DomainNotAllowed = "domain_not_allowed", 403, Denied, "The e-mail domain is not allowed";
+    /// The operator of the CA disabled the identity.
+    IdentityDisabled = "identity_disabled", 403, Denied, "The identity is disabled";
     /// The login name is another identity's.
     LoginTaken = "login_taken", 403, Denied, "The login name belongs to another identity";
+    /// The issuer's name stands for another provider in the CA's records.
+    IssuerMoved = "issuer_moved", 503, Server, "The identity provider's name belongs to another one";
+    /// The logout token is not one that this provider may end sessions with.
+    LogoutTokenInvalid = "logout_token_invalid", 400, Caller, "The logout token is not acceptable";
     /// The issuer's keys could not be fetched.
     ProviderUnreachable = "provider_unreachable", 503, Provider, "The identity provider cannot be reached";
     /// The provider's answers contradict its configuration here.

@@ -29,6 +29,10 @@ pub struct OpenSession {
     /// The first request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<AccessRequestBody>,
+    /// A refresh token that came with the ID token, where the issuer's entry in the trust bundle says `revalidate`: the
+    /// CA keeps it encrypted and asks the provider about the session with it while that lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
 }
 
 fn is_code(flow: &Flow) -> bool {
@@ -165,6 +169,15 @@ pub struct SessionInfo {
     pub email: Option<String>,
     /// Mapped groups.
     pub groups: Vec<String>,
+    /// Tags for policy: claims that the issuer's entry hands on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// How they logged in.
+    #[serde(default)]
+    pub flow: Flow,
+    /// When they last proved who they are to the provider, if it said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<Timestamp>,
     /// When the session was opened.
     pub opened: Timestamp,
     /// When it ends.

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jit_ssh_proto::event::{
-    Actor, Asked, CaInitialised, CertificateIssued, CertificateRevoked, ConfigChanged, EVENT_VERSION, Event,
-    EventErased, KeyAdded, KeyUsed, LogExported, LogFilter, Members, Outcome, PolicyLoaded, Reading,
-    RequestDecided, Ruled, RulesChange, SerialJump, SessionEnded, SessionOpened, SessionRefused, StoreMoved,
+    Actor, Asked, CaInitialised, CertificateIssued, CertificateRevoked, ConfigChanged, EVENT_VERSION,
+    EndReason, Event, EventErased, IdentityDisabled, IdentityEnabled, IssuerBound, KeyAdded, KeyUsed,
+    LogExported, LogFilter, LoginReleased, Members, Outcome, PolicyLoaded, Reading, RequestDecided, Ruled,
+    RulesChange, SerialJump, SessionEnded, SessionOpened, SessionRefused, SessionRevalidated, StoreMoved,
     StoreRestored, What,
 };
 use jit_ssh_proto::{Code, Command, Mode, Modifier, Salt, Span, Text, Timestamp};
@@ -92,7 +93,55 @@ fn session_opened(login: Option<&str>, email: Option<&str>, claims: Option<&str>
         expires: time(1_795_365_819),
         token: TOKEN.into(),
         claims: claims.map(str::to_owned),
+        tags: Vec::new(),
+        took: Vec::new(),
     })
+}
+
+/// A job's first session.
+fn provisioned() -> What {
+    let What::SessionOpened(opened) = session_opened(Some("alice"), None, Some(RULES)) else {
+        unreachable!()
+    };
+    let tags = [("ref", "refs/heads/main"), ("repository", "acme/web")];
+    What::SessionOpened(SessionOpened {
+        tags: tags.map(|(tag, value)| (tag.to_owned(), value.to_owned())).to_vec(),
+        took: vec![parse("alice")],
+        ..opened
+    })
+}
+
+fn ended(reason: Option<EndReason>) -> What {
+    What::SessionEnded(SessionEnded { session: parse(SESSION), reason })
+}
+
+fn revalidated(email: Option<&str>, tags: &[(&str, &str)]) -> What {
+    What::SessionRevalidated(SessionRevalidated {
+        session: parse(SESSION),
+        email: email.map(str::to_owned),
+        groups: vec![parse("sre")],
+        tags: tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect(),
+        claims: RULES.into(),
+    })
+}
+
+fn disabled(name: Option<&str>) -> What {
+    What::IdentityDisabled(IdentityDisabled {
+        issuer: parse("dev"),
+        sub: "dev-7f3a01".into(),
+        name: name.map(parse),
+        reason: parse("left the company: HR-12"),
+    })
+}
+
+fn enabled(name: Option<&str>) -> What {
+    let (issuer, sub) = (parse("dev"), "dev-7f3a01".into());
+    What::IdentityEnabled(IdentityEnabled { issuer, sub, name: name.map(parse) })
+}
+
+fn bound(url: &str, previous: Option<&str>) -> What {
+    let previous = previous.map(str::to_owned);
+    What::IssuerBound(IssuerBound { issuer: parse("dev"), url: url.to_owned(), previous })
 }
 
 fn decided(asked: Asked, outcome: Outcome) -> What {
@@ -253,7 +302,28 @@ fn forms() -> Vec<(&'static str, Event)> {
                 token: TOKEN.into(),
             })),
         ),
-        ("session.ended", by_alice(What::SessionEnded(SessionEnded { session: parse(SESSION) }))),
+        ("session.opened.provisioned", by_alice(provisioned())),
+        ("session.ended", by_alice(ended(None))),
+        ("session.ended.full", by_ca(ended(Some(EndReason::ProviderLogout)))),
+        ("session.revalidated", by_ca(revalidated(None, &[]))),
+        ("session.revalidated.full", by_ca(revalidated(Some("alice@example.com"), &[("team", "db")]))),
+        ("identity.disabled", by_operator(disabled(None))),
+        ("identity.disabled.full", by_operator(disabled(Some("alice")))),
+        ("identity.enabled", by_operator(enabled(None))),
+        ("identity.enabled.full", by_operator(enabled(Some("alice")))),
+        (
+            "login.released",
+            by_operator(What::LoginReleased(LoginReleased {
+                login: parse("alice"),
+                issuer: parse("dev"),
+                sub: "dev-7f3a01".into(),
+            })),
+        ),
+        ("issuer.bound", by_ca(bound("https://id.example.com", None))),
+        (
+            "issuer.bound.full",
+            by_operator(bound("https://login.example.com", Some("https://id.example.com"))),
+        ),
         ("request.decided.granted", by_alice(decided(shell(), granted()))),
         ("request.decided.granted.full", by_alice(decided(exec(), granted()))),
         ("request.decided.granted.group", by_alice(decided_group())),

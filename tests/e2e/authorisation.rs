@@ -7,6 +7,7 @@ use std::fmt::Write;
 use jit_ssh_tests::api::{Call, Key, Session, Signing, access_body};
 use serde_json::Value;
 
+use crate::ending::idle_logout;
 use crate::stand::{Server, Site};
 
 /// Who calls, in the order of the matrix.
@@ -74,6 +75,8 @@ impl Callers {
                 br#"{"accounts":["deploy@web-1"],"mode":"shell","reason":"OPS-7"}"#.to_vec()
             }
             ("POST", "/v1/sessions") => self.site.login_call("dave", &new, None).body,
+            // Whoever brings the provider's token speaks for it, whatever else is sent along.
+            ("POST", "/v1/backchannel-logout/{issuer}") => return idle_logout(&self.site),
             ("GET" | "DELETE", _) => Vec::new(),
             other => panic!("{other:?} is a new route: say here what a good call of it looks like"),
         };

@@ -120,7 +120,14 @@ fn problem(what: &str, answer: &Answer) -> Problem {
         "{what}: {problem:?}"
     );
     assert_eq!(problem.kind, format!("urn:jit-ssh:problem:{}", problem.code), "{what}");
-    sentence(what, &problem.detail);
+    // What would change the answer comes with the command that goes that way, as it is typed.
+    match problem.detail.split_once(". Run: jit-ssh ") {
+        Some((detail, command)) => {
+            sentence(what, &format!("{detail}."));
+            assert!(!command.is_empty() && !command.chars().any(char::is_control), "{what}: {command:?}");
+        }
+        None => sentence(what, &problem.detail),
+    }
     problem
 }
 

@@ -4,6 +4,7 @@
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use jit_ssh_host::files::{Wanted, install};
 use jit_ssh_proto::{CaId, UserKey};
@@ -12,6 +13,7 @@ use jit_ssh_tests::browser;
 use jit_ssh_tests::ca::{self, Ca, Data, Setup};
 use jit_ssh_tests::client::Person;
 use jit_ssh_tests::http::{Answer, send};
+use jit_ssh_tests::process::until;
 use jit_ssh_tests::provider::NodeProvider;
 use jit_ssh_tests::sshd::{Sshd, SshdFolder};
 
@@ -213,6 +215,82 @@ fn new_keys_of_the_provider_are_followed_and_its_absence_stops_only_logins() {
     // Back: a login works, and nothing was restarted.
     provider.back().unwrap();
     dave.login(nothing, |url| browser::log_in(url, "dave")).unwrap().ok().unwrap();
+}
+
+/// Outage under load: who is logged in goes on, logins say what is wrong and work again by themselves, and the CA answers
+/// all the while.
+#[test]
+fn a_provider_that_goes_and_comes_back_under_load_stops_only_logins() {
+    let provider = NodeProvider::start().unwrap();
+    let ca = Ca::start(&setup(provider.issuer(), "deploy", "127.0.0.1:1")).unwrap();
+    let nothing: [&str; 0] = [];
+    let newcomer = || {
+        let person = Person::new().unwrap();
+        person.setup(&ca).unwrap();
+        person
+    };
+    let people: Vec<Person> = (0..3)
+        .map(|_| {
+            let person = newcomer();
+            person.login(nothing, |url| browser::log_in(url, "alice")).unwrap().ok().unwrap();
+            person
+        })
+        .collect();
+    let (issued, answered, over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        // However this ends, the load does.
+        let _over = Over(&over);
+        for person in &people {
+            scope.spawn(|| {
+                while !over.load(Ordering::Acquire) {
+                    person.run(["login", "deploy@web-1", "--reason", "OPS-7"]).unwrap().ok().unwrap();
+                    issued.fetch_add(1, Ordering::AcqRel);
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !over.load(Ordering::Acquire) {
+                // One that waits for the provider would wait for its ten seconds.
+                let asked = std::time::Instant::now();
+                assert_eq!(get(&ca, "/healthz").status, 200);
+                assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{:?}", asked.elapsed());
+                answered.fetch_add(1, Ordering::AcqRel);
+            }
+        });
+        let goes_on = || {
+            for count in [&issued, &answered] {
+                let before = count.load(Ordering::Acquire);
+                until("the load", || Ok((count.load(Ordering::Acquire) > before + 6).then_some(()))).unwrap();
+            }
+        };
+        goes_on();
+        provider.away().unwrap();
+        let problem = forged(&ca, provider.issuer()).problem().unwrap();
+        assert_eq!(problem.code.as_str(), "provider_unreachable", "{problem:?}");
+        assert!(problem.detail.contains("corp has been out of reach since 20"), "{problem:?}");
+        let dave = newcomer();
+        assert_ne!(dave.run(["login", "--no-browser"]).unwrap().code, Some(0));
+        let ready = get(&ca, "/readyz");
+        assert_eq!(ready.status, 200);
+        assert!(ready.text().starts_with("ready\ncorp: "), "{}", ready.text());
+        goes_on();
+        // Back, with new keys even: nothing is restarted, and nobody tells the CA.
+        provider.rotate().unwrap();
+        provider.back().unwrap();
+        until("all to be well", || Ok((get(&ca, "/readyz").text() == "ready\n").then_some(()))).unwrap();
+        dave.login(nothing, |url| browser::log_in(url, "dave")).unwrap().ok().unwrap();
+        goes_on();
+    });
+    assert!(ca.log().contains("the identity provider answers again"), "{}", ca.log());
+}
+
+/// Ends the load.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 #[test]

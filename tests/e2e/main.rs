@@ -13,6 +13,7 @@ mod campaign;
 mod certificates;
 mod crash;
 mod documents;
+mod ending;
 mod explanations;
 mod flows;
 mod invariants;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
@@ -231,6 +232,11 @@ impl Site {
             | What::SessionOpened(_)
             | What::SessionRefused(_)
             | What::SessionEnded(_)
+            | What::SessionRevalidated(_)
+            | What::IdentityDisabled(_)
+            | What::IdentityEnabled(_)
+            | What::LoginReleased(_)
+            | What::IssuerBound(_)
             | What::RequestDecided(_)
             | What::CertificateRevoked(_)
             | What::KeyUsed(_)
@@ -312,6 +318,10 @@ fn copy_folder(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_socket() {
+            // A running server's own.
+            continue;
+        }
         if entry.file_type().unwrap().is_dir() {
             copy_folder(&entry.path(), &to);
         } else {

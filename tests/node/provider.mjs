@@ -6,6 +6,7 @@
 // names (`resource`) with its own secret. For tests only, beside the provider's own paths:
 //   POST /test/rotate   new keys, the old ones are gone      POST /test/away   answers 503 to everything
 //   GET  /test/asked    how often which path was asked       POST /test/back   answers again
+//   POST /test/change?JSON   what becomes of people: { alice: { groups: [] } }, { bob: { gone: true } }
 //   POST /test/age      everybody logged in an hour ago      POST /test/deaf   hears neither prompt nor max_age
 //   POST /test/brief    tokens of jobs end after 2 seconds
 import { createServer } from 'node:http';
@@ -65,7 +66,7 @@ function client(id, alg) {
     client_id: id,
     application_type: 'native',
     token_endpoint_auth_method: 'none',
-    grant_types: ['authorization_code'],
+    grant_types: ['authorization_code', 'refresh_token'],
     response_types: ['code'],
     // Native clients may use any port on loopback (RFC 8252, 7.3).
     redirect_uris: ['http://127.0.0.1/callback'],
@@ -94,6 +95,9 @@ function newProvider(issuer) {
   return new Provider(issuer, {
     jwks: { keys: newKeys() },
     cookies: { keys: [cookieKey] },
+    scopes: ['openid', 'offline_access'],
+    // As many providers have it: each refresh token is good once.
+    rotateRefreshToken: true,
     adapter: Store,
     clients: [
       client('jit-ssh', 'ES256'),
@@ -129,9 +133,12 @@ function newProvider(issuer) {
     pkce: { required: () => true },
     ttl: {
       AccessToken: 300, AuthorizationCode: 60, IdToken: 300, Interaction: 600, Session: 3600, Grant: 3600,
+      RefreshToken: 3600,
     },
     findAccount: (_ctx, login) => {
-      const person = Object.hasOwn(PEOPLE, login) ? PEOPLE[login] : undefined;
+      // Somebody who is gone is not found, and so their refresh tokens are refused (`invalid_grant`).
+      const known = Object.hasOwn(PEOPLE, login) && !changed[login]?.gone;
+      const person = known ? PEOPLE[login] : undefined;
       return person && {
         accountId: login,
         claims: () => ({
@@ -140,6 +147,7 @@ function newProvider(issuer) {
           email: `${login}@example.com`,
           email_verified: true,
           ...person,
+          ...changed[login],
         }),
       };
     },
@@ -147,6 +155,8 @@ function newProvider(issuer) {
 }
 
 const asked = {};
+// What became of people since the start: claims, or { gone: true }.
+const changed = {};
 let away = false;
 let deaf = false;
 let jobTokenTTL = 300;
@@ -168,6 +178,9 @@ const server = createServer((request, response) => {
       return say(200, {});
     case 'POST /test/back':
       away = false;
+      return say(200, {});
+    case 'POST /test/change':
+      Object.assign(changed, JSON.parse(decodeURIComponent(new URL(request.url, issuer).search.slice(1))));
       return say(200, {});
     case 'POST /test/age':
       for (const payload of remembered.values()) if (payload.loginTs) payload.loginTs -= 3600;

@@ -254,6 +254,7 @@ pub fn login_body(
         salt: salt.to_string(),
         flow: Flow::Code,
         request,
+        refresh_token: None,
     })
 }
 

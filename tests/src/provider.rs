@@ -142,6 +142,15 @@ impl NodeProvider {
         }
     }
 
+    /// From now on these people have other claims, as in `{"alice":{"groups":[]}}`, or are gone: `{"bob":{"gone":true}}`.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn change(&self, people: &Value) -> Result<()> {
+        let people: String = url::form_urlencoded::byte_serialize(people.to_string().as_bytes()).collect();
+        self.tell(&format!("change?{}", people.replace('+', "%20")))
+    }
+
     fn tell(&self, what: &str) -> Result<()> {
         ureq::post(format!("{}/test/{what}", self.issuer)).send_empty()?;
         Ok(())

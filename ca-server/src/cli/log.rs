@@ -195,7 +195,15 @@ fn describe(what: &What) -> String {
             join(&mut e.groups.iter().map(ToString::to_string))
         ),
         What::SessionRefused(e) => format!("{}", e.code),
-        What::SessionEnded(e) => format!("{}", e.session),
+        What::SessionEnded(e) => {
+            let reason = e.reason.map_or_else(String::new, |reason| format!(": {}", reason.as_str()));
+            format!("{}{reason}", e.session)
+        }
+        What::SessionRevalidated(_)
+        | What::IdentityDisabled(_)
+        | What::IdentityEnabled(_)
+        | What::LoginReleased(_)
+        | What::IssuerBound(_) => what.to_string(),
         What::RequestDecided(e) => {
             let outcome = match &e.outcome {
                 Outcome::Granted { policies, .. } => format!("granted by {}", policies.join(", ")),

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "dev")]
 mod dev;
+mod identity;
 mod init;
 mod issuer;
 mod key;
@@ -40,6 +41,9 @@ enum Command {
     /// Run a throw-away CA with an identity provider of its own, on loopback only, to try things
     #[cfg(feature = "dev")]
     Dev(dev::Args),
+    /// Who there is, who may log in, and whose a login is; beside a running server or without one
+    #[command(subcommand)]
+    Identity(identity::Command),
     /// Hold an identity provider's entry against the provider itself
     #[command(subcommand)]
     Issuer(issuer::Command),
@@ -92,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => runtime().and_then(|rt| rt.block_on(serve::run(args))),
         #[cfg(feature = "dev")]
         Command::Dev(args) => runtime().and_then(|rt| rt.block_on(dev::run(args))),
+        Command::Identity(command) => runtime().and_then(|rt| rt.block_on(identity::run(command))),
         Command::Issuer(command) => runtime().and_then(|rt| rt.block_on(issuer::run(command))),
         Command::Key(command) => key::run(command),
         Command::Log(command) => runtime().and_then(|rt| rt.block_on(log::run(command))),

@@ -102,6 +102,21 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
                 .map_err(|e| bad("client_secret_file", format!("{} cannot be read: {e}", path.display())))
         })
         .transpose()?;
+    let revalidate = match raw.revalidate {
+        None => None,
+        Some(_) if kind == IdentityKind::Workload => {
+            return Err(bad(
+                "revalidate",
+                "is for users: a workload's session ends with its token, leave it out".to_owned(),
+            ));
+        }
+        Some(text) => Some(text.parse::<Span>().map_err(|e| bad("revalidate", format!("{e}")))?),
+    };
+    let mut scopes = ["openid", "profile", "email"].map(str::to_owned).to_vec();
+    if revalidate.is_some() {
+        // What refresh tokens are asked for with (OpenID Connect Core 1.0, 11).
+        scopes.push("offline_access".to_owned());
+    }
     Ok(IssuerConfig {
         rules: IssuerRules {
             name,
@@ -120,9 +135,10 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         client_secret,
         flows,
         algorithms,
-        scopes: raw.scopes.unwrap_or_else(|| ["openid", "profile", "email"].map(str::to_owned).to_vec()),
+        scopes: raw.scopes.unwrap_or(scopes),
         max_token_age,
         jwks_file: raw.jwks_file.map(|path| layout.root().join(path)),
+        revalidate,
     })
 }
 

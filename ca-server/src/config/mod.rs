@@ -104,6 +104,12 @@ impl Layout {
         self.root.join("policies")
     }
 
+    /// `control.sock`: where the operator's commands reach a running server.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.root.join("control.sock")
+    }
+
     /// `schema.cedarschema`: what policies may speak about, for editors
     #[must_use]
     pub fn schema(&self) -> PathBuf {

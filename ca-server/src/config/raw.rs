@@ -105,4 +105,6 @@ pub(super) struct RawIssuer {
     pub(super) max_token_age: Option<String>,
     #[serde(default)]
     pub(super) jwks_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) revalidate: Option<String>,
 }

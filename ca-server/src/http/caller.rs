@@ -8,7 +8,7 @@ use jit_ssh_proto::Problem;
 
 use super::App;
 use super::incoming::Incoming;
-use crate::service::{self, LiveSession, SignedCall};
+use crate::service::{self, LiveSession, SignedCall, VerifiedLogout};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum CallerKind {
     Auditor,
     /// As session, with a signature by the session's key over this very call.
     SignedSession,
+    /// The identity provider that the path names, by a logout token that it signed.
+    Provider,
 }
 
 impl fmt::Display for CallerKind {
@@ -33,6 +35,7 @@ impl fmt::Display for CallerKind {
             Self::Session => "session",
             Self::Auditor => "auditor",
             Self::SignedSession => "signed-session",
+            Self::Provider => "provider",
         })
     }
 }
@@ -102,6 +105,19 @@ impl Caller for SignedSession {
     async fn admit(app: &App, incoming: &Incoming) -> Result<Self, Problem> {
         let (session, call) = app.service.signed_session(bearer(incoming), &incoming.call()).await?;
         Ok(Self { session, call })
+    }
+}
+
+/// See [`CallerKind::Provider`].
+pub(super) struct Provider(pub(super) VerifiedLogout);
+
+impl Caller for Provider {
+    const KIND: CallerKind = CallerKind::Provider;
+
+    async fn admit(app: &App, incoming: &Incoming) -> Result<Self, Problem> {
+        let token = incoming.form("logout_token");
+        let source = incoming.call().source;
+        app.service.logout_token(incoming.param("issuer"), token.as_deref(), source).await.map(Self)
     }
 }
 

@@ -18,13 +18,16 @@ pub(super) async fn healthz(_: Arc<App>, _: Anyone, _: Incoming) -> Result<Respo
 }
 
 /// What is ready and not as it should be.
-const OUTDATED: &str = "ready\nthe policies or the inventory on disk do not load: those from before stay in force, and the log says why\n";
+const OUTDATED: &str = "the policies or the inventory on disk do not load: those from before stay in force, and the log says why\n";
 
-/// Whether the CA could issue now: its store answers and can be written.
+/// Whether the CA could issue now: its store answers and can be written. What is not as it should be is named in lines
+/// after that and changes nothing: an identity provider in trouble (sessions that live go on), files that do not load.
 #[utoipa::path(get, path = "/readyz", responses((status = 200), (status = 503, body = Problem)))]
 pub(super) async fn readyz(app: Arc<App>, _: Anyone, _: Incoming) -> Result<Response, Problem> {
     app.service.ready().await?;
     // It goes on with the set in force; where the files are wrong is in the log, not for everybody.
-    let body = if app.service.rules_are_outdated() { OUTDATED } else { "ready\n" };
-    Ok(raw(StatusCode::OK, "text/plain", body))
+    let outdated = if app.service.rules_are_outdated() { OUTDATED } else { "" };
+    let troubled = app.service.providers_in_trouble();
+    let troubled = troubled.into_iter().map(|(name, problem)| format!("{name}: {}\n", problem.detail));
+    Ok(raw(StatusCode::OK, "text/plain", format!("ready\n{outdated}{}", troubled.collect::<String>())))
 }

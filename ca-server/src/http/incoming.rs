@@ -84,6 +84,19 @@ impl Incoming {
         })
     }
 
+    /// The one value of this field of a form; none if the body is no form, or has it more than once or not at all.
+    pub(super) fn form(&self, name: &str) -> Option<String> {
+        let declared =
+            self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = declared.split(';').next().map(str::trim).unwrap_or_default();
+        if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return None;
+        }
+        let mut values = url::form_urlencoded::parse(&self.body).filter(|(field, _)| field == name);
+        let value = values.next()?.1.into_owned();
+        values.next().is_none().then_some(value)
+    }
+
     /// A parameter of the path.
     pub(super) fn param(&self, name: &str) -> &str {
         self.params.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)

@@ -8,6 +8,7 @@ mod explain;
 mod health;
 mod incoming;
 mod log;
+mod logout;
 mod openapi;
 mod patience;
 mod problem;

@@ -11,7 +11,7 @@ use super::App;
 use super::caller::Anyone;
 use super::incoming::Incoming;
 use super::problem::raw;
-use super::{accounts, events, explain, health, log, requests, sessions, trust};
+use super::{accounts, events, explain, health, log, logout, requests, sessions, trust};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,6 +32,7 @@ use super::{accounts, events, explain, health, log, requests, sessions, trust};
         explain::explain,
         accounts::list,
         events::search,
+        logout::log_out,
     )
 )]
 struct Description;

@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use jit_ssh_proto::Problem;
 
-use super::caller::{Anyone, Auditor, Caller, CallerKind, NewSession, Session, SignedSession};
+use super::caller::{Anyone, Auditor, Caller, CallerKind, NewSession, Provider, Session, SignedSession};
 use super::incoming::Incoming;
 use super::problem::respond;
-use super::{App, accounts, events, explain, health, log, openapi, requests, sessions, trust};
+use super::{App, accounts, events, explain, health, log, logout, openapi, requests, sessions, trust};
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,7 @@ pub(super) fn routes() -> Vec<Route> {
         route::<Session, _, _>(POST, "/v1/explain", explain::explain),
         route::<Session, _, _>(GET, "/v1/accounts", accounts::list),
         route::<Auditor, _, _>(GET, "/v1/events", events::search),
+        route::<Provider, _, _>(POST, "/v1/backchannel-logout/{issuer}", logout::log_out),
     ]
 }
 
@@ -101,7 +102,10 @@ mod tests {
     #[test]
     fn invariant_9_whatever_changes_or_mints_is_signed() {
         for row in rows() {
-            let signed = matches!(row.caller, CallerKind::NewSession | CallerKind::SignedSession);
+            let signed = matches!(
+                row.caller,
+                CallerKind::NewSession | CallerKind::SignedSession | CallerKind::Provider
+            );
             // A question that is too long for a URL, and changes nothing.
             let asks = row.method == Method::GET || row.path == "/v1/explain";
             assert_eq!(signed, !asks, "{row:?}");

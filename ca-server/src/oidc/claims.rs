@@ -43,18 +43,38 @@ pub(crate) fn check(
     claims: &Map<String, Value>,
     expected: &Expected<'_>,
     flow: Flow,
-    nonce: &str,
+    nonce: Bound<'_>,
     now: Timestamp,
 ) -> Result<Times, Problem> {
     issuer(claims, expected)?;
+    if claims.contains_key("events") {
+        // A logout token of a provider that does not type them would otherwise do where no nonce is asked for.
+        return Err(Problem::new(
+            Code::TokenClaims,
+            "The token has events, so it is no ID token: log in again with `jit-ssh login`.",
+        ));
+    }
     subject(claims)?;
     audience(claims, expected)?;
     let times = times(claims, expected, now)?;
-    check_nonce(claims, flow, nonce)?;
+    match nonce {
+        Bound::To(nonce) => check_nonce(claims, flow, nonce)?,
+        Bound::ByTheProvider => {}
+    }
     Ok(times)
 }
 
-fn malformed(name: &str, must: &str) -> Problem {
+/// What the nonce of a token must be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bound<'a> {
+    /// The one for this session key at this CA.
+    To(&'a str),
+    /// A token that came straight from the provider in answer to the CA itself (OpenID Connect Core 1.0, 12.2): what it
+    /// is bound to was judged at the login.
+    ByTheProvider,
+}
+
+pub(super) fn malformed(name: &str, must: &str) -> Problem {
     Problem::new(
         Code::TokenClaims,
         format!("The ID token's {name} must be {must}: the identity provider has to send it so."),
@@ -62,11 +82,11 @@ fn malformed(name: &str, must: &str) -> Problem {
 }
 
 /// A claim that must be there, as a string.
-fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<&'a str, Problem> {
+pub(super) fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Result<&'a str, Problem> {
     claims.get(name).and_then(Value::as_str).ok_or_else(|| malformed(name, "a string"))
 }
 
-fn issuer(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), Problem> {
+pub(super) fn issuer(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), Problem> {
     if text(claims, "iss")? == expected.issuer {
         return Ok(());
     }
@@ -76,7 +96,7 @@ fn issuer(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), Pr
     ))
 }
 
-fn subject(claims: &Map<String, Value>) -> Result<(), Problem> {
+pub(super) fn subject(claims: &Map<String, Value>) -> Result<(), Problem> {
     let usable =
         |sub: &str| !sub.is_empty() && sub.len() <= MAX_SUB_BYTES && !sub.chars().any(char::is_control);
     if claims.get("sub").and_then(Value::as_str).is_some_and(usable) {
@@ -121,7 +141,7 @@ fn audience(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), 
 }
 
 /// A NumericDate (RFC 7519, 2) of whole seconds.
-fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, Problem> {
+pub(super) fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, Problem> {
     match claims.get(name) {
         None => Ok(None),
         Some(value) => match value.as_u64() {

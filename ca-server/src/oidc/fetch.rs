@@ -44,6 +44,30 @@ struct Discovery {
     jwks_uri: JsonWebKeySetUrl,
 }
 
+/// What the CA needs of it to ask about a login again.
+#[derive(Debug, Deserialize)]
+struct Endpoints {
+    #[serde(default)]
+    token_endpoint: Option<Url>,
+    #[serde(default)]
+    token_endpoint_auth_methods_supported: Option<Vec<String>>,
+}
+
+/// As which client the CA asks a token endpoint: the one that people logged in through.
+#[derive(Clone, Copy)]
+pub(crate) struct ClientAuth<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) secret: Option<&'a str>,
+}
+
+/// What a token endpoint answered.
+pub(crate) enum TokenAnswer {
+    /// Tokens, as JSON.
+    Tokens(zeroize::Zeroizing<Vec<u8>>),
+    /// An OAuth error (RFC 6749, 5.2): its code.
+    Refused(String),
+}
+
 /// A discovery document that is the issuer's own.
 #[derive(Debug)]
 pub(crate) struct Described {
@@ -112,6 +136,58 @@ impl Fetcher {
             self.client().await?.get(address.clone()).send().await.map_err(|error| lost(address, &error))?;
         let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
         Ok((response.status().as_u16(), location))
+    }
+
+    /// Sends a form to the token endpoint (RFC 6749, 3.2), with the client's secret if it has one: by HTTP Basic, unless
+    /// the provider says that it takes it in the body only (OpenID Connect Core 1.0, 9).
+    ///
+    /// # Errors
+    /// [`FetchError`]; an answer that is an OAuth error is none.
+    pub(crate) async fn exchange(
+        &self,
+        client: &ClientAuth<'_>,
+        form: &[(&str, &str)],
+    ) -> Result<TokenAnswer, FetchError> {
+        let document = self.describe().await?.body;
+        let found: Endpoints = serde_json::from_slice(&document)
+            .map_err(|_| invalid("the discovery document's token endpoint is not understood"))?;
+        let address =
+            found.token_endpoint.ok_or_else(|| invalid("the discovery document names no token endpoint"))?;
+        self.may_send_us_to(&address)?;
+        let methods = found.token_endpoint_auth_methods_supported;
+        let takes = |method: &str| methods.as_ref().is_some_and(|all| all.iter().any(|one| one == method));
+        let in_body = takes("client_secret_post") && !takes("client_secret_basic");
+        let request = self.client().await?.post(address.clone());
+        let (request, ours): (_, &[(&str, &str)]) = match client.secret {
+            Some(secret) if !in_body => (request.basic_auth(encoded(client.id), Some(encoded(secret))), &[]),
+            Some(secret) => (request, &[("client_id", client.id), ("client_secret", secret)]),
+            None => (request, &[("client_id", client.id)]),
+        };
+        let body =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(form).extend_pairs(ours).finish();
+        let response = request
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| lost(&address, &error))?;
+        let status = response.status();
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(unreachable(format!("{address} answered {}", status.as_u16())));
+        }
+        let answer = self.body(response, &address).await.map(zeroize::Zeroizing::new)?;
+        if status == StatusCode::OK {
+            return Ok(TokenAnswer::Tokens(answer));
+        }
+        #[derive(Deserialize)]
+        struct Refusal {
+            error: String,
+        }
+        match serde_json::from_slice::<Refusal>(&answer) {
+            Ok(refusal) if status.is_client_error() => Ok(TokenAnswer::Refused(refusal.error)),
+            Ok(_) | Err(_) => Err(invalid(format!("{address} answered {}", status.as_u16()))),
+        }
     }
 
     /// Posts a form, with a client's name and secret where it has one, and reads the JSON that comes back, whatever
@@ -239,6 +315,11 @@ pub(crate) fn discovery(body: &[u8], name: &str) {
 fn lost(address: &Url, error: &reqwest::Error) -> FetchError {
     let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
     unreachable(format!("{address} {what}: {}", root_cause(error)))
+}
+
+/// As RFC 6749, 2.3.1 wants id and secret before they go into HTTP Basic.
+fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// The innermost error, which is the one that says something: a refused connection, a certificate nobody knows.

@@ -40,6 +40,7 @@ fn provider() -> Option<&'static Provider> {
             scopes: Vec::new(),
             max_token_age: Span::from_seconds(600),
             jwks_file: Some(file),
+            revalidate: None,
         }))
     };
     PROVIDER.get_or_init(made).as_ref()

@@ -12,8 +12,13 @@ mod fetch;
 pub mod fuzzing;
 mod json;
 mod key;
+mod logout;
 mod provider;
+mod refresh;
 mod token;
+
+pub use logout::LoggedOut;
+pub use refresh::Refreshed;
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -30,7 +35,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use claims::{Expected, LEEWAY};
+use claims::{Bound, Expected, LEEWAY};
 use key::RingKey;
 use provider::{Keys, Timing};
 use token::{Compact, Header};
@@ -58,6 +63,8 @@ pub struct IssuerConfig {
     pub max_token_age: Span,
     /// Keys from a file in place of discovery.
     pub jwks_file: Option<std::path::PathBuf>,
+    /// How often the provider is asked about each session while it lives, if it is.
+    pub revalidate: Option<Span>,
 }
 
 /// A token that passed every check of invariant 5.
@@ -103,6 +110,12 @@ impl Provider {
         &self.config
     }
 
+    /// What is wrong with the provider now, and since when, if anything is.
+    #[must_use]
+    pub fn trouble(&self, now: Timestamp) -> Option<Problem> {
+        self.keys.trouble(now)
+    }
+
     /// Keeps discovery and keys fresh until dropped: at once, then on a schedule, with back-off on trouble. Never
     /// returns; spawn it.
     pub async fn refresh(&self) {
@@ -122,6 +135,29 @@ impl Provider {
         token: &str,
         flow: Flow,
         nonce: &str,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, Problem> {
+        self.verify_bound(token, flow, Bound::To(nonce), now).await
+    }
+
+    /// Verifies an ID token that came with a refreshed login, as [`Provider::verify`] does, but for the nonce.
+    ///
+    /// # Errors
+    /// One code for each rule.
+    pub async fn verify_again(
+        &self,
+        token: &str,
+        flow: Flow,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, Problem> {
+        self.verify_bound(token, flow, Bound::ByTheProvider, now).await
+    }
+
+    async fn verify_bound(
+        &self,
+        token: &str,
+        flow: Flow,
+        nonce: Bound<'_>,
         now: Timestamp,
     ) -> Result<VerifiedToken, Problem> {
         // 0. A way to log in that this issuer's entry takes.
@@ -157,7 +193,7 @@ impl Provider {
         token: &str,
         key: RingKey,
         flow: Flow,
-        nonce: &str,
+        nonce: Bound<'_>,
         now: Timestamp,
     ) -> Result<(), Problem> {
         let parsed: CoreIdToken = token.parse().map_err(|_| {
@@ -180,10 +216,15 @@ impl Provider {
         .set_allowed_algs(self.algorithms.iter().cloned())
         .set_other_audience_verifier_fn(|other: &Audience| other.as_str() == self.config.client_id)
         .set_time_fn(move || clock.into());
-        let same_nonce = |theirs: Option<&Nonce>| match theirs {
-            Some(theirs) if bool::from(theirs.secret().as_bytes().ct_eq(nonce.as_bytes())) => Ok(()),
-            None if !flow.has_nonce() => Ok(()),
-            Some(_) | None => Err("another nonce".to_owned()),
+        let same_nonce = |theirs: Option<&Nonce>| match (nonce, theirs) {
+            (Bound::ByTheProvider, _) => Ok(()),
+            (Bound::To(nonce), Some(theirs))
+                if bool::from(theirs.secret().as_bytes().ct_eq(nonce.as_bytes())) =>
+            {
+                Ok(())
+            }
+            (Bound::To(_), None) if !flow.has_nonce() => Ok(()),
+            (Bound::To(_), Some(_) | None) => Err("another nonce".to_owned()),
         };
         parsed.claims(&verifier, same_nonce).map(|_| ()).map_err(|error| refusal(&error))
     }

@@ -70,6 +70,8 @@ pub(crate) struct Keys {
     fetcher: Fetcher,
     current: RwLock<Option<Arc<JsonWebKeySet<RingKey>>>>,
     trouble: Mutex<Option<Trouble>>,
+    /// A token made us see that the provider is in trouble: the background asks again until it is not.
+    wake: tokio::sync::Notify,
     flight: Arc<tokio::sync::Mutex<Flight>>,
 }
 
@@ -81,6 +83,18 @@ enum Found {
 }
 
 impl Keys {
+    /// Asks the provider's token endpoint.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub(crate) async fn exchange(
+        &self,
+        client: &fetch::ClientAuth<'_>,
+        form: &[(&str, &str)],
+    ) -> Result<fetch::TokenAnswer, FetchError> {
+        self.fetcher.exchange(client, form).await
+    }
+
     pub(crate) fn new(config: &IssuerConfig, timing: Timing) -> Self {
         Self {
             file: config.jwks_file.clone(),
@@ -89,6 +103,7 @@ impl Keys {
             fetcher: Fetcher::new(config.url.clone(), timing.patience),
             current: RwLock::new(None),
             trouble: Mutex::new(None),
+            wake: tokio::sync::Notify::new(),
             flight: Arc::default(),
         }
     }
@@ -103,7 +118,10 @@ impl Keys {
             };
             if fetched.is_ok() {
                 pause = self.timing.back_off;
-                tokio::time::sleep(self.timing.refresh).await;
+                let woken = tokio::time::timeout(self.timing.refresh, self.wake.notified()).await;
+                if woken.is_ok() {
+                    tokio::time::sleep(pause).await;
+                }
             } else {
                 tokio::time::sleep(pause).await;
                 pause = pause.saturating_mul(2).min(self.timing.max_back_off);
@@ -154,7 +172,11 @@ impl Keys {
             flight.on_demand = Some(Instant::now());
             let keys = Arc::clone(self);
             let first = flight.jwks_uri.is_none();
-            let fetch = tokio::spawn(async move { keys.fetch(&mut flight, first).await });
+            let fetch = tokio::spawn(async move {
+                if keys.fetch(&mut flight, first).await.is_err() {
+                    keys.wake.notify_one();
+                }
+            });
             // The outcome is in `current` and `trouble`.
             let _ = fetch.await;
         };
@@ -212,7 +234,7 @@ impl Keys {
     }
 
     /// What is wrong with the provider, if anything is; or that nothing has been fetched yet.
-    fn trouble(&self, now: Timestamp) -> Option<Problem> {
+    pub(crate) fn trouble(&self, now: Timestamp) -> Option<Problem> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(Trouble { since, error }) = trouble else {
             return self.current().is_none().then(|| {

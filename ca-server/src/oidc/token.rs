@@ -77,6 +77,15 @@ impl Header {
     /// # Errors
     /// `token_malformed`, `token_header`, `token_unsigned`, `token_algorithm`.
     pub(crate) fn read(compact: &Compact<'_>, allowed: &[Algorithm]) -> Result<Self, Problem> {
+        Self::read_as(compact, allowed, &["JWT"])
+    }
+
+    /// The same for a token of another kind, which these types say (RFC 8725, 3.11); one without a type says nothing.
+    pub(crate) fn read_as(
+        compact: &Compact<'_>,
+        allowed: &[Algorithm],
+        types: &[&str],
+    ) -> Result<Self, Problem> {
         let refused = |what: String| {
             Problem::new(
                 Code::TokenHeader,
@@ -98,7 +107,7 @@ impl Header {
                 ("kid", Value::String(text)) if !text.is_empty() && text.len() <= MAX_KID_BYTES => {
                     kid = Some(text)
                 }
-                ("typ", Value::String(text)) if text.eq_ignore_ascii_case("JWT") => {}
+                ("typ", Value::String(text)) if types.iter().any(|typ| text.eq_ignore_ascii_case(typ)) => {}
                 ("x5t" | "x5t#S256", Value::String(_)) => {}
                 ("alg" | "kid" | "typ" | "x5t" | "x5t#S256", _) => {
                     return Err(refused(format!("has an unusable {name:?}")));

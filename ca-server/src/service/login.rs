@@ -45,12 +45,10 @@ impl Service {
             Flow::Token => longest.min(token.expires),
             Flow::Code | Flow::Device => longest,
         };
-        let who = Who {
-            identity,
-            session: OpenSession::session_of(token.issued, &token.replay),
-            expires,
-            source: call.source,
-        };
+        let session = OpenSession::session_of(token.issued, &token.replay);
+        let (refresh, expires) =
+            self.refresh_of(provider, &session, body.refresh_token.as_deref(), expires)?;
+        let who = Who { identity, session, expires, source: call.source };
         let bearer = new_token(&who.session);
         let opening = Box::new(OpenSession {
             call: signed.id,
@@ -69,6 +67,7 @@ impl Service {
             // The leeway on `exp` is a minute; remember the token well past that.
             replay_until: token.expires.max(now).plus(jit_ssh_proto::Span::from_seconds(600)),
             source: call.source.to_string(),
+            refresh,
         });
         let (opened, issued) = match ask {
             None => (self.apply_one(Change::OpenSession(opening)).await, None),
@@ -117,7 +116,7 @@ impl Service {
         code: Code,
         source: IpAddr,
     ) {
-        if !matches!(code, Code::TokenUsed | Code::LoginTaken | Code::SessionEnded) {
+        if !matches!(code, Code::TokenUsed | Code::LoginTaken | Code::IdentityDisabled | Code::SessionEnded) {
             return;
         }
         let refuse = RefuseSession {

@@ -8,9 +8,11 @@ mod issue;
 mod latest;
 mod ledger;
 mod login;
+mod logout;
 mod quota;
 mod refusal;
 mod requests;
+mod revalidate;
 mod rules;
 mod session;
 
@@ -28,6 +30,8 @@ pub use call::{Call, SignedCall};
 pub use events::{Auditor, EventQuery, Export};
 pub use latest::Latest;
 pub use ledger::Cosigned;
+pub(crate) use logout::REFUSED_LOGOUTS;
+pub use logout::VerifiedLogout;
 pub use quota::Quota;
 pub(crate) use quota::WINDOW as QUOTA_WINDOW;
 pub use rules::InForce;
@@ -36,7 +40,7 @@ pub use session::{LiveSession, SessionCache};
 use crate::clock::{self, Clock};
 use crate::config::Limits;
 use crate::oidc::Provider;
-use crate::signer::{LedgerSigner, Signers};
+use crate::signer::{LedgerSigner, Sealer, Signers};
 use crate::store::Store;
 use crate::witness::Witness;
 
@@ -72,6 +76,10 @@ pub struct Service {
     pub sessions: SessionCache,
     /// Refusals of late.
     pub quota: Quota,
+    /// Logout tokens that were refused of late, by network.
+    pub logouts: Quota<IpAddr>,
+    /// Encrypts refresh tokens.
+    pub sealer: Sealer,
 }
 
 impl Service {
@@ -89,6 +97,18 @@ impl Service {
     pub async fn ready(&self) -> Result<(), Problem> {
         // Anybody may ask, as often as they like.
         self.readiness.get(async |_| self.store.ready().await.map_err(refusal::store)).await
+    }
+
+    /// The providers that are in trouble: name, and what is wrong since when. Sessions that live go on; nobody logs in
+    /// there.
+    #[must_use]
+    pub fn providers_in_trouble(&self) -> Vec<(String, Problem)> {
+        let now = self.now();
+        let troubled = self
+            .providers
+            .iter()
+            .filter_map(|provider| Some((provider.config().rules.name.to_string(), provider.trouble(now)?)));
+        troubled.collect()
     }
 
     /// `now` in the configured zone.

@@ -2,6 +2,7 @@
 //! bound, one session could make it grow as fast as it can ask. Counted in memory, since what matters is the rate.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 use jit_ssh_proto::{Code, Problem, SessionId, Timestamp};
@@ -12,11 +13,11 @@ pub(crate) const WINDOW: u64 = 60;
 /// When so many sessions are counted, those whose window is over are forgotten.
 const SWEEP: usize = 1024;
 
-/// Refusals of late, by session.
+/// Refusals of late, by session or by whatever else they are counted.
 #[derive(Debug)]
-pub struct Quota {
+pub struct Quota<K = SessionId> {
     limit: u32,
-    counted: Mutex<HashMap<SessionId, Window>>,
+    counted: Mutex<HashMap<K, Window>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,38 +33,45 @@ impl Window {
 }
 
 impl Quota {
-    /// So many refusals a session in each minute.
-    #[must_use]
-    pub fn new(limit: u32) -> Self {
-        Self { limit, counted: Mutex::default() }
-    }
-
     /// Whether a session may ask now.
     ///
     /// # Errors
     /// `too_many_requests` when it was refused too often in this minute.
     pub(super) fn check(&self, session: &SessionId, now: Timestamp) -> Result<(), Problem> {
-        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        match counted.get(session) {
-            Some(window) if window.refused >= self.limit && !window.over(now) => Err(Problem::new(
-                Code::TooManyRequests,
-                format!(
-                    "This session was refused {} times within a minute: find out why with `jit-ssh whoami`, and wait a \
-                     minute before you ask again.",
-                    self.limit
-                ),
-            )),
-            Some(_) | None => Ok(()),
+        if self.allows(session, now) {
+            return Ok(());
         }
+        Err(Problem::new(
+            Code::TooManyRequests,
+            format!(
+                "This session was refused {} times within a minute: find out why with `jit-ssh whoami`, and wait a \
+                 minute before you ask again.",
+                self.limit
+            ),
+        ))
+    }
+}
+
+impl<K: Copy + Eq + Hash> Quota<K> {
+    /// So many refusals in each minute.
+    #[must_use]
+    pub fn new(limit: u32) -> Self {
+        Self { limit, counted: Mutex::default() }
+    }
+
+    /// Whether there may be another one.
+    pub(super) fn allows(&self, key: &K, now: Timestamp) -> bool {
+        let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.get(key).is_none_or(|window| window.refused < self.limit || window.over(now))
     }
 
     /// Counts a refusal.
-    pub(super) fn refused(&self, session: &SessionId, now: Timestamp) {
+    pub(super) fn refused(&self, key: &K, now: Timestamp) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         if counted.len() >= SWEEP {
             counted.retain(|_, window| !window.over(now));
         }
-        let window = counted.entry(*session).or_insert(Window { began: now, refused: 0 });
+        let window = counted.entry(*key).or_insert(Window { began: now, refused: 0 });
         if window.over(now) {
             *window = Window { began: now, refused: 0 };
         }

@@ -106,6 +106,10 @@ fn sentence(code: Code) -> &'static str {
             "This ID token already opened a session of another key: log in again with `jit-ssh login`."
         }
         Code::LoginTaken => "Your login name belongs to another identity here: ask the CA's operator.",
+        Code::IdentityDisabled => "Your identity was disabled here: ask the CA's operator.",
+        Code::IssuerMoved => {
+            "The name of your identity provider stands for another one in the CA's records: tell the CA's operator to run `jit-ssh-ca identity move-issuer`."
+        }
         Code::SessionExpired => "This session has expired: log in again with `jit-ssh login`.",
         Code::SessionEnded => "This session was ended: log in again with `jit-ssh login`.",
         Code::NotFound => "There is no such grant: ask for access again.",

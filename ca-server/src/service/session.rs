@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use jit_ssh_core::identity::VerifiedIdentity;
 use jit_ssh_proto::wire::SessionInfo;
 use jit_ssh_proto::{Code, Problem, SessionId, Timestamp};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::{Call, Service, SignedCall, Who, actor};
@@ -28,16 +30,25 @@ pub struct LiveSession {
 }
 
 /// Sessions found lately, by the hash of their token. What it answers is only who signs; the append transaction reads
-/// the session again before anything changes.
+/// the session again before anything changes. What another process did to a session's claims is seen here when the
+/// session is read anew, after [`CACHE_TIME`] at the latest.
 #[derive(Debug, Default)]
-pub struct SessionCache(Mutex<HashMap<[u8; 32], Arc<StoredSession>>>);
+pub struct SessionCache(Mutex<HashMap<[u8; 32], Read>>);
+
+/// When it was read, and what.
+type Read = (Instant, Arc<StoredSession>);
+
+/// How long a session is not read again.
+const CACHE_TIME: Duration = Duration::from_secs(5);
 
 /// When this many are held, all are forgotten: simple, and flat in memory.
 const CACHE_LIMIT: usize = 8192;
 
 impl SessionCache {
     fn get(&self, token_hash: &[u8; 32]) -> Option<Arc<StoredSession>> {
-        self.0.lock().ok()?.get(token_hash).cloned()
+        let held = self.0.lock().ok()?;
+        let (read, session) = held.get(token_hash)?;
+        (read.elapsed() < CACHE_TIME).then(|| Arc::clone(session))
     }
 
     fn put(&self, token_hash: [u8; 32], session: Arc<StoredSession>) {
@@ -45,7 +56,14 @@ impl SessionCache {
             if held.len() >= CACHE_LIMIT {
                 held.clear();
             }
-            held.insert(token_hash, session);
+            held.insert(token_hash, (Instant::now(), session));
+        }
+    }
+
+    /// Somebody else than its owner changed or ended it.
+    pub(crate) fn forget_session(&self, id: &SessionId) {
+        if let Ok(mut held) = self.0.lock() {
+            held.retain(|_, (_, session)| session.id != *id);
         }
     }
 
@@ -193,6 +211,9 @@ pub(super) fn info(
         login: identity.login().map(ToString::to_string),
         email: identity.email().map(str::to_owned),
         groups: identity.groups().iter().map(ToString::to_string).collect(),
+        tags: identity.tags().clone(),
+        flow: identity.flow(),
+        auth_time: identity.auth_time(),
         opened,
         expires,
     }

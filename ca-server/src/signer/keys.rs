@@ -9,7 +9,7 @@ use jit_ssh_core::authority::{Authority, CertKind, USER};
 use jit_ssh_proto::{BundleError, CaId, Name, SignedBundle, TrustBundle, UserKey};
 use ssh_key::{HashAlg, PrivateKey, PublicKey};
 
-use super::{FileSigner, LedgerSigner, Passphrase};
+use super::{FileSigner, LedgerSigner, Passphrase, Sealer};
 
 /// The keys of every CA: who they are and what they are for (DESIGN 9).
 pub const KEY_NAMES: [&str; 4] = ["user", "host", "trust", "ledger"];
@@ -68,6 +68,8 @@ pub struct Keys {
     pub host: Authority,
     /// Signs checkpoints.
     pub ledger: LedgerSigner,
+    /// Encrypts refresh tokens.
+    pub sealer: Sealer,
     trust: PrivateKey,
 }
 
@@ -96,6 +98,7 @@ impl Keys {
             keys.insert(name, key);
         }
         let mut take = |name: &str| keys.remove(name).ok_or_else(|| KeyError::Malformed(folder.join(name)));
+        let ledger = take("ledger")?;
         let signer = |name: &str, key: PrivateKey| {
             Ok(FileSigner::new(authority(folder, name, CertKind::User, key.public_key())?, key))
         };
@@ -105,7 +108,8 @@ impl Keys {
             ca_id,
             user: signer(USER, take(USER)?)?,
             host: authority(folder, "host", CertKind::Host, take("host")?.public_key())?,
-            ledger: LedgerSigner::new(&ca_id, &take("ledger")?).ok_or_else(malformed)?,
+            sealer: Sealer::derive(&ca_id, &ledger).ok_or_else(malformed)?,
+            ledger: LedgerSigner::new(&ca_id, &ledger).ok_or_else(malformed)?,
             trust: take("trust")?,
             devices: devices
                 .iter()

@@ -7,6 +7,7 @@ mod keys;
 mod ledger;
 mod make;
 mod passphrase;
+mod seal;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,6 +22,7 @@ pub use keys::{KEY_NAMES, KeyError, Keys, PublicHalf, ca_id, ledger_key, public_
 pub use ledger::LedgerSigner;
 pub use make::{add_key, create_keys};
 pub use passphrase::{Passphrase, PassphraseError};
+pub use seal::Sealer;
 
 /// Why a signer did not sign.
 #[derive(Debug, thiserror::Error)]

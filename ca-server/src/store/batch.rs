@@ -12,17 +12,19 @@ use jit_ssh_proto::{Code, SessionId, Span, Timestamp};
 
 use sha2::{Digest, Sha256};
 
+mod identity;
+
 use super::StoreError;
 use super::change::{
     CallId, Change, DecideRequest, Decided, EndSession, EraseEvent, ExportLog, IssueCertificate, OpenSession,
-    Outcome, RecordEvent, Recorded, Refusal, RefuseSession, Restored,
+    Outcome, RecordEvent, Recorded, Refresh, Refusal, RefuseSession, Restored,
 };
 use super::erase::erasable;
 use super::event_row::EventRow;
-use super::facts::{Facts, GrantFact, Head, SessionFact};
+use super::facts::{Facts, GrantFact, Head, RevalidationFact, SessionFact, identity_key};
 use super::rows::{
-    CallRow, CertificateRow, Erasure, IdentityRow, RequestRow, RestoredRows, Rows, SessionRow, SessionUpdate,
-    call_key,
+    CallRow, CertificateRow, Erasure, IdentityRow, RequestRow, RestoredRows, RevalidationRow, Rows,
+    SessionRow, SessionUpdate, call_key,
 };
 use super::tree::TreeHead;
 use super::verify::floor_of;
@@ -71,6 +73,13 @@ impl Batch {
             Change::OpenSession(open) => self.open(time, *open),
             Change::RefuseSession(refuse) => self.refuse(time, refuse),
             Change::EndSession(end) => self.end(time, end),
+            Change::BindIssuer(bind) => self.bind(time, bind),
+            Change::DisableIdentity(disable) => self.disable(time, disable),
+            Change::EnableIdentity(enable) => self.enable(time, enable),
+            Change::ReleaseLogin(release) => self.release(time, release),
+            Change::LogOut(out) => self.log_out(time, out),
+            Change::ClaimRevalidation(claim) => self.claim(time, claim),
+            Change::Revalidated(answered) => self.revalidated(time, answered),
             Change::DecideRequest(decide) => self.decide(time, *decide),
             Change::IssueCertificate(issue) => self.issue(time, issue),
             Change::ExportLog(export) => self.export(time, export),
@@ -97,6 +106,12 @@ impl Batch {
         let session_id = open.session();
         let id = session_id.to_string();
         let key = open.key.to_string();
+        if self.facts.disabled.contains(&identity_key(&issuer, &sub)) {
+            return Err(Refusal::Precondition(Code::IdentityDisabled));
+        }
+        if self.facts.issuers.get(&issuer).is_some_and(|(url, _)| *url != open.claims.picked.issuer) {
+            return Err(Refusal::Precondition(Code::IssuerMoved));
+        }
         let again = match self.facts.sessions.get(&id) {
             Some(session) if session.replay == open.replay && session.key == key => {
                 Some(self.live(session_id, time, &issuer, &sub)?.clone())
@@ -119,7 +134,8 @@ impl Batch {
             self.use_up(open.call);
             self.opened = Some(session_id);
             self.rows.updates.push(SessionUpdate::Token(session_id, open.token_hash));
-            return Ok(Outcome { leaf: session.leaf, time: session.opened, prepared: None, recorded: None });
+            self.refresh(session_id, open.refresh, session.expires);
+            return Ok(Outcome::of(session.leaf, session.opened));
         }
         if open.expires <= time {
             return Err(Refusal::Precondition(Code::SessionExpired));
@@ -129,6 +145,11 @@ impl Batch {
             return Err(Refusal::Precondition(Code::TokenUsed));
         }
         let claims = serde_json::to_string(&open.claims).map_err(|_| internal())?;
+        // The name and the login are usually the same.
+        let mut took =
+            [Some(&open.name), open.login.as_ref()].into_iter().flatten().cloned().collect::<Vec<_>>();
+        took.dedup();
+        took.retain(|name| !self.facts.names.contains_key(name.as_str()));
         let actor = Actor::Identity { issuer: open.issuer, sub: sub.clone(), name: open.name };
         let what = What::SessionOpened(SessionOpened {
             session: session_id,
@@ -140,6 +161,8 @@ impl Batch {
             expires: open.expires,
             token: hex(&open.replay),
             claims: Some(hex(&Sha256::digest(&claims))),
+            tags: open.claims.tags.into_iter().collect(),
+            took,
         });
         let event = self.event(time, actor, Some(open.source), what)?;
 
@@ -168,6 +191,7 @@ impl Batch {
             leaf,
             replay,
             key: key.clone(),
+            sid: open.claims.sid.clone(),
         };
         self.facts.sessions.insert(id, fact);
         self.rows.sessions.push(SessionRow {
@@ -181,15 +205,26 @@ impl Batch {
             opened,
             expires,
             keep_until: open.replay_until.max(expires).plus(SESSION_KEPT),
+            sid: open.claims.sid,
             leaf,
         });
+        self.refresh(session_id, open.refresh, expires);
         Ok(self.keep(event))
+    }
+
+    /// What the provider is to be asked about a session with.
+    fn refresh(&mut self, session: SessionId, refresh: Option<Refresh>, ends: Timestamp) {
+        if let Some(Refresh { token, due }) = refresh {
+            let fact = RevalidationFact { due, holder: String::new(), held: Timestamp::default() };
+            self.facts.revalidations.insert(session.to_string(), fact);
+            self.rows.refreshes.insert(session, RevalidationRow { session, token, due, ends });
+        }
     }
 
     fn end(&mut self, time: Timestamp, end: EndSession) -> Result<Outcome, Refusal> {
         self.unused(&end.call)?;
         self.own(end.session, time, &end.actor)?;
-        let what = What::SessionEnded(SessionEnded { session: end.session });
+        let what = What::SessionEnded(SessionEnded { session: end.session, reason: None });
         let event = self.event(time, end.actor, Some(end.source), what)?;
 
         self.use_up(end.call);
@@ -424,7 +459,7 @@ impl Batch {
     }
 
     fn keep(&mut self, event: EventRow) -> Outcome {
-        let outcome = Outcome { leaf: event.leaf, time: event.time, prepared: None, recorded: None };
+        let outcome = Outcome::of(event.leaf, event.time);
         self.head.next_leaf = event.leaf.saturating_add(1);
         self.head.time = event.time;
         self.rows.events.push(event);

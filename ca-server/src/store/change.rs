@@ -10,6 +10,13 @@ use jit_ssh_proto::{Code, Name, RequestId, SessionId, Text, Timestamp, UserKey};
 
 use sha2::{Digest, Sha256};
 
+mod identity;
+
+pub use identity::{
+    Answer, BindIssuer, Changed, ClaimRevalidation, DisableIdentity, EnableIdentity, LogOut, ReleaseLogin,
+    Revalidated,
+};
+
 use super::erase::NotErasable;
 use super::tree::{NodeHash, TreeHead};
 
@@ -32,6 +39,20 @@ pub enum Change {
     RefuseSession(RefuseSession),
     /// A session ends.
     EndSession(EndSession),
+    /// The name of an issuer stands for a URL.
+    BindIssuer(BindIssuer),
+    /// Nobody logs in as an identity any more.
+    DisableIdentity(DisableIdentity),
+    /// It may log in again.
+    EnableIdentity(EnableIdentity),
+    /// A login is nobody's.
+    ReleaseLogin(ReleaseLogin),
+    /// A provider says that somebody logged out.
+    LogOut(LogOut),
+    /// A process takes it on itself to ask the provider about a session.
+    ClaimRevalidation(ClaimRevalidation),
+    /// What that came to.
+    Revalidated(Revalidated),
     /// A request is allowed or denied.
     DecideRequest(Box<DecideRequest>),
     /// A certificate is determined.
@@ -82,7 +103,8 @@ pub struct Restored {
 ///
 /// Preconditions: the call id is unused (`signature_replayed`); the token is unused, or opened this very session
 /// (`token_used`; so is one from before a restoration, which nobody can know), which must not have been ended (`session_ended`) or be over (`session_expired`); login and name
-/// are nobody else's, nor ever were (`login_taken`).
+/// are nobody else's, nor ever were since the operator released them (`login_taken`); the issuer's name stands for the
+/// issuer that the claims are from (`issuer_moved`); the identity is not disabled (`identity_disabled`).
 ///
 /// The same token from the same key again changes only the bearer token; its outcome is the first one's: leaf and
 /// time of the event that is there, whose session keeps its end.
@@ -117,6 +139,17 @@ pub struct OpenSession {
     pub replay_until: Timestamp,
     /// The caller's address.
     pub source: String,
+    /// The refresh token that came with it, sealed, and when the provider is first asked.
+    pub refresh: Option<Refresh>,
+}
+
+/// What a provider is asked about a session with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Refresh {
+    /// The refresh token, encrypted.
+    pub token: Vec<u8>,
+    /// When it is first used.
+    pub due: Timestamp,
 }
 
 impl OpenSession {
@@ -239,14 +272,23 @@ pub struct IssueCertificate {
 /// What a change came to.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The leaf of its event.
+    /// The leaf of its event; where it has none, of the last one that it stands on.
     pub leaf: u64,
     /// The ledger's time of its event.
     pub time: Timestamp,
+    /// The sessions that it ended, besides an [`EndSession`]'s own.
+    pub ended: Vec<SessionId>,
     /// The certificate to sign, for `IssueCertificate`.
     pub prepared: Option<Prepared>,
     /// Its event and that the ledger has it, for `IssueCertificate`.
     pub recorded: Option<Recorded>,
+}
+
+impl Outcome {
+    /// Of an event, with nothing more.
+    pub(super) fn of(leaf: u64, time: Timestamp) -> Self {
+        Self { leaf, time, ended: Vec::new(), prepared: None, recorded: None }
+    }
 }
 
 /// An event and the proof that it is in the ledger.
@@ -265,8 +307,8 @@ pub struct Recorded {
 /// A precondition did not hold. Nothing of this change was kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// One of `signature_replayed`, `token_used`, `login_taken`, `session_expired`, `session_ended`, `not_found`;
-    /// `internal` for a change that contradicts itself.
+    /// One of `signature_replayed`, `token_used`, `login_taken`, `identity_disabled`, `issuer_moved`,
+    /// `session_expired`, `session_ended`, `not_found`; `internal` for a change that contradicts itself.
     #[error("{0}")]
     Precondition(Code),
     /// No certificate can be prepared.

@@ -46,7 +46,7 @@ static EVENTS: Table = table(
 );
 
 /// Everything else.
-static STATE: [Table; 8] = [
+static STATE: [Table; 11] = [
     table("tiles", 2, &[("level", Int), ("idx", Int), ("hash", Bytes)]),
     table("serials", 1, &[("authority", Text), ("next", Int)]),
     table("identities", 1, &[("name", Text), ("issuer", Text), ("sub", Text), ("leaf", Int)]),
@@ -67,6 +67,7 @@ static STATE: [Table; 8] = [
             ("expires", Int),
             ("ended", Int),
             ("keep_until", Int),
+            ("sid", Text),
         ],
     ),
     table(
@@ -103,6 +104,13 @@ static STATE: [Table; 8] = [
             ("leaf", Int),
             ("revoked", Text),
         ],
+    ),
+    table("disabled", 1, &[("id", Text), ("reason", Text), ("time", Int), ("leaf", Int)]),
+    table("issuers", 1, &[("name", Text), ("url", Text), ("leaf", Int)]),
+    table(
+        "revalidations",
+        1,
+        &[("session", Text), ("token", Bytes), ("due", Int), ("holder", Text), ("held", Int), ("ends", Int)],
     ),
     table("meta", 1, &[("name", Text), ("value", Text)]),
 ];

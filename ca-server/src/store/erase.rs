@@ -64,13 +64,19 @@ pub(super) fn erasable(
         | What::KeyUsed(_)
         | What::KeyAdded(_)
         | What::EventErased(_)
+        | What::IdentityDisabled(_)
+        | What::IdentityEnabled(_)
+        | What::LoginReleased(_)
+        | What::IssuerBound(_)
         | What::CertificateRevoked(_)
         | What::StoreRestored(_)
         | What::StoreMoved(_) => Err(stays()),
         What::CertificateIssued(issued) if issued.valid_before > now => {
             Err(NotErasable::Lasts { leaf, what: "the certificate", until: issued.valid_before })
         }
-        What::SessionOpened(_) | What::SessionEnded(_) if fact.session => Err(NotErasable::Session(leaf)),
+        What::SessionOpened(_) | What::SessionEnded(_) | What::SessionRevalidated(_) if fact.session => {
+            Err(NotErasable::Session(leaf))
+        }
         What::RequestDecided(decided) => match &decided.outcome {
             Outcome::Granted { not_after, .. } if *not_after > now => {
                 Err(NotErasable::Lasts { leaf, what: "the grant", until: *not_after })
@@ -83,6 +89,7 @@ pub(super) fn erasable(
         | What::SessionOpened(_)
         | What::SessionRefused(_)
         | What::SessionEnded(_)
+        | What::SessionRevalidated(_)
         | What::LogExported(_) => Ok(Erasable { request: None }),
     }
 }

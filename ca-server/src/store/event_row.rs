@@ -65,8 +65,13 @@ impl Index {
             | What::KeyAdded(_)
             | What::ConfigChanged(_)
             | What::EventErased(_)
+            | What::IdentityDisabled(_)
+            | What::IdentityEnabled(_)
+            | What::LoginReleased(_)
+            | What::IssuerBound(_)
             | What::StoreRestored(_)
             | What::StoreMoved(_) => {}
+            What::SessionRevalidated(now) => index.session = Some(now.session.to_string()),
             What::LogExported(exported) => index.session = Some(exported.session.to_string()),
             What::CertificateRevoked(revoked) => {
                 index.certificate = Some((revoked.authority.to_string(), revoked.serial));

@@ -5,6 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jit_ssh_proto::Timestamp;
 
+mod identity;
+
+pub(super) use identity::{RevalidationFact, identity_key};
+
+use identity::WantedIdentities;
+
 use super::change::Change;
 use super::engine::{Conn, EngineError, Kind, Lookup, Row, Value, first};
 use super::rows::call_key;
@@ -23,6 +29,8 @@ pub(super) struct SessionFact {
     pub(super) replay: [u8; 32],
     /// Its key, as a public key line.
     pub(super) key: String,
+    /// The provider's own session, where it is known.
+    pub(super) sid: Option<String>,
 }
 
 /// A granted request, as far as preconditions go.
@@ -46,6 +54,12 @@ pub(super) struct Facts {
     pub(super) names: HashMap<String, (String, String)>,
     /// Request → its grant.
     pub(super) grants: HashMap<String, GrantFact>,
+    /// Identities that are disabled, by [`identity_key`].
+    pub(super) disabled: HashSet<String>,
+    /// The name of an issuer → what it stands for, and the leaf that says so.
+    pub(super) issuers: HashMap<String, (String, u64)>,
+    /// By session.
+    pub(super) revalidations: HashMap<String, RevalidationFact>,
     /// Events that are to be erased, by leaf.
     pub(super) erasing: HashMap<u64, ErasingFact>,
 }
@@ -69,6 +83,7 @@ pub(super) struct Wanted {
     names: BTreeSet<String>,
     grants: BTreeSet<String>,
     erasing: BTreeSet<u64>,
+    identities: WantedIdentities,
 }
 
 impl Wanted {
@@ -76,8 +91,26 @@ impl Wanted {
     pub(super) fn of<'a>(changes: impl Iterator<Item = &'a Change>) -> Self {
         let mut wanted = Self::default();
         for change in changes {
+            wanted.identities.add(change);
             match change {
-                Change::Record(_) | Change::RefuseSession(_) | Change::Restored(_) => {}
+                Change::Record(_)
+                | Change::RefuseSession(_)
+                | Change::Restored(_)
+                | Change::BindIssuer(_)
+                | Change::DisableIdentity(_)
+                | Change::EnableIdentity(_) => {}
+                Change::ReleaseLogin(release) => {
+                    wanted.names.insert(release.login.to_string());
+                }
+                Change::LogOut(out) => {
+                    wanted.calls.insert(call_key(&out.token));
+                }
+                Change::ClaimRevalidation(claim) => {
+                    wanted.sessions.insert(claim.session.to_string());
+                }
+                Change::Revalidated(answered) => {
+                    wanted.sessions.insert(answered.session.to_string());
+                }
                 Change::EraseEvent(erase) => {
                     wanted.erasing.insert(erase.leaf);
                 }
@@ -114,7 +147,7 @@ impl Wanted {
 const CALLS: Lookup = Lookup { text: "SELECT id FROM call_ids WHERE id {}", key: Kind::Text };
 const REQUESTS: Lookup = Lookup { text: "SELECT id FROM requests WHERE id {}", key: Kind::Text };
 const SESSIONS: Lookup = Lookup {
-    text: "SELECT id, issuer, sub, opened, expires, ended, leaf, replay, session_key \
+    text: "SELECT id, issuer, sub, opened, expires, ended, leaf, replay, session_key, sid \
         FROM sessions \
         WHERE id {}",
     key: Kind::Text,
@@ -148,6 +181,7 @@ impl Facts {
         for row in conn.look_up(&NAMES, keys(wanted.names))? {
             facts.names.insert(row.text(0)?.to_owned(), (row.text(1)?.to_owned(), row.text(2)?.to_owned()));
         }
+        facts.identities(conn, &wanted.identities)?;
         for row in conn.look_up(&GRANTS, keys(wanted.grants))? {
             let grant = GrantFact {
                 session: row.text(1)?.to_owned(),
@@ -171,14 +205,18 @@ impl Facts {
             let body = row.maybe_bytes(2)?.map(<[u8]>::to_vec);
             let fact = ErasingFact { kind: row.text(1)?.to_owned(), body, session: false };
             let leaf = row.number(0)?;
-            if let ("session.ended", Some(session)) = (row.text(1)?, row.maybe_text(3)?) {
-                ended.insert(session.to_owned(), leaf);
+            if let ("session.ended" | "session.revalidated", Some(session)) =
+                (row.text(1)?, row.maybe_text(3)?)
+            {
+                ended.entry(session.to_owned()).or_insert_with(Vec::new).push(leaf);
             }
             self.erasing.insert(leaf, fact);
         }
         for row in conn.look_up(&SESSIONS, ended.keys().map(|id| id.clone().into()).collect())? {
-            if let Some(fact) = ended.get(row.text(0)?).and_then(|leaf| self.erasing.get_mut(leaf)) {
-                fact.session = true;
+            for leaf in ended.get(row.text(0)?).into_iter().flatten() {
+                if let Some(fact) = self.erasing.get_mut(leaf) {
+                    fact.session = true;
+                }
             }
         }
         for row in conn.look_up(&SESSIONS_AT, keys())? {
@@ -191,6 +229,11 @@ impl Facts {
 }
 
 impl SessionFact {
+    /// Whether it is this identity's.
+    pub(super) fn is_of(&self, issuer: &str, sub: &str) -> bool {
+        self.issuer == issuer && self.sub == sub
+    }
+
     fn of(row: &Row) -> Result<Self, EngineError> {
         Ok(Self {
             issuer: row.text(1)?.to_owned(),
@@ -201,6 +244,7 @@ impl SessionFact {
             leaf: row.number(6)?,
             replay: row.hash(7)?,
             key: row.text(8)?.to_owned(),
+            sid: row.maybe_text(9)?.map(str::to_owned),
         })
     }
 }

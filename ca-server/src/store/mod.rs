@@ -12,6 +12,7 @@ mod facts;
 mod migrate;
 mod moving;
 mod offline;
+mod people;
 mod place;
 mod prune;
 mod read;
@@ -29,11 +30,13 @@ mod writer;
 
 pub use backup::Backup;
 pub use change::{
-    CallId, Change, DecideRequest, Decided, EndSession, EraseEvent, ExportLog, IssueCertificate, OpenSession,
-    Outcome, Prepare, RecordEvent, Recorded, Refusal, RefuseSession,
+    Answer, BindIssuer, CallId, Change, Changed, ClaimRevalidation, DecideRequest, Decided, DisableIdentity,
+    EnableIdentity, EndSession, EraseEvent, ExportLog, IssueCertificate, LogOut, OpenSession, Outcome,
+    Prepare, RecordEvent, Recorded, Refresh, Refusal, RefuseSession, ReleaseLogin, Revalidated,
 };
 pub use erase::NotErasable;
 pub use moving::{Move, Moved, resume};
+pub use people::{KnownName, LiveSession};
 pub use restore::{GoodBackup, Restore, RestoredStore, Said};
 pub use search::{Found, Search};
 pub use tree::{NodeHash, TreeHead};
@@ -106,6 +109,19 @@ pub struct StoredSession {
     pub expires: Timestamp,
     /// Whether it was ended before.
     pub ended: bool,
+}
+
+/// A live session about which its provider is to be asked.
+#[derive(Clone, Debug)]
+pub struct DueSession {
+    /// `ses_…`
+    pub session: SessionId,
+    /// The issuer's alias.
+    pub issuer: Name,
+    /// The claims it has now.
+    pub claims: Claims,
+    /// The refresh token, sealed.
+    pub token: Vec<u8>,
 }
 
 /// An event as stored.

@@ -56,6 +56,14 @@ const CERTIFICATES: &str = "DELETE \
     WHERE authority = $3 \
     ORDER BY serial LIMIT $2)";
 
+const REVALIDATIONS: &str = "DELETE \
+    FROM revalidations \
+    WHERE session IN \
+    (SELECT session \
+    FROM revalidations \
+    WHERE ends < $1 \
+    ORDER BY ends LIMIT $2)";
+
 /// When it was last done.
 #[derive(Debug)]
 pub(super) struct Pruning {
@@ -84,6 +92,7 @@ impl Pruning {
         if older(conn, OLDEST_SESSION, &[], time)? {
             conn.execute(SESSIONS, &[time.into(), rows()])?;
         }
+        conn.execute(REVALIDATIONS, &[time.into(), rows()])?;
         let ended = time.minus(self.keep);
         if older(conn, OLDEST_REQUEST, &[], ended)? {
             conn.execute(REQUESTS, &[ended.into(), rows()])?;

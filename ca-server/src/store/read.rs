@@ -11,10 +11,14 @@ use subtle::ConstantTimeEq;
 use super::engine::{Conn, EngineError, Row, Trouble, Value, first};
 use super::migrate::{Moved, moved};
 use super::tree::{NodeHash, StoredTree, TreeHead, last_leaf, read_entries};
-use super::{Content, Store, StoreError, StoredEvent, StoredSession};
+use super::{Content, DueSession, Store, StoreError, StoredEvent, StoredSession};
 
 const SESSION: &str =
     "SELECT id, issuer, claims, session_key, opened, expires, ended, token_hash FROM sessions WHERE id = $1";
+const DUE: &str = "SELECT r.session, r.token, s.issuer, s.claims \
+    FROM revalidations r JOIN sessions s ON s.id = r.session \
+    WHERE r.due <= $1 AND r.held <= $1 AND r.ends > $1 AND s.ended IS NULL \
+    ORDER BY r.due LIMIT $2";
 const REQUEST: &str =
     "SELECT id, time, asked, refused, grant_id FROM requests WHERE issuer = $1 AND sub = $2 AND id = $3";
 const REQUESTS: &str = "SELECT id, time, asked, refused, grant_id \
@@ -47,6 +51,15 @@ impl Store {
             if bool::from(row.hash(7)?.ct_eq(&token_hash)) { session(&row).map(Some) } else { Ok(None) }
         })
         .await
+    }
+
+    /// Live sessions about which their providers are to be asked at `now`, and nobody is about it; the longest due first.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn due_revalidations(&self, now: Timestamp, limit: u32) -> Result<Vec<DueSession>, StoreError> {
+        let args = [now.into(), Value::from(u64::from(limit))];
+        self.read(move |conn| conn.select(DUE, &args)?.iter().map(due).collect()).await
     }
 
     /// A request of this session's identity.
@@ -257,6 +270,15 @@ fn session(row: &Row) -> Result<StoredSession, EngineError> {
         opened: row.time(4)?,
         expires: row.time(5)?,
         ended: row.maybe_number(6)?.is_some(),
+    })
+}
+
+fn due(row: &Row) -> Result<DueSession, EngineError> {
+    Ok(DueSession {
+        session: row.parsed(0)?,
+        token: row.maybe_bytes(1)?.unwrap_or_default().to_vec(),
+        issuer: row.parsed(2)?,
+        claims: serde_json::from_str(row.text(3)?).map_err(|e| EngineError::row(3, &e.to_string()))?,
     })
 }
 

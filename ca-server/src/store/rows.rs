@@ -56,6 +56,10 @@ impl Row for SerialRow {
     }
 }
 
+mod identity;
+
+pub(super) use identity::{DisabledUpdate, IssuerRow, RevalidationRow, RevalidationUpdate};
+
 /// A login or name that is somebody's from now on.
 pub(super) struct IdentityRow {
     pub(super) name: String,
@@ -88,6 +92,7 @@ pub(super) struct SessionRow {
     pub(super) opened: Timestamp,
     pub(super) expires: Timestamp,
     pub(super) keep_until: Timestamp,
+    pub(super) sid: Option<String>,
     pub(super) leaf: u64,
 }
 
@@ -106,6 +111,7 @@ impl Row for SessionRow {
             ("opened", Int),
             ("expires", Int),
             ("keep_until", Int),
+            ("sid", Text),
         ],
         after: "",
     };
@@ -123,6 +129,7 @@ impl Row for SessionRow {
             self.opened.into(),
             self.expires.into(),
             self.keep_until.into(),
+            self.sid.into(),
         ]);
     }
 }
@@ -133,6 +140,8 @@ pub(super) enum SessionUpdate {
     Token(SessionId, [u8; 32]),
     /// It ended.
     Ended(SessionId, Timestamp),
+    /// Its claims are others.
+    Claims(SessionId, String),
 }
 
 /// A decided request.
@@ -261,6 +270,15 @@ pub(super) struct Rows {
     pub(super) certificates: Vec<CertificateRow>,
     /// Authority → its next serial, where it moved.
     pub(super) serials: std::collections::BTreeMap<String, u64>,
+    /// Names that are nobody's; before [`Rows::identities`], which may have them again.
+    pub(super) released: Vec<String>,
+    /// By name: one that is written twice in a batch is the later one's.
+    pub(super) issuers: std::collections::BTreeMap<String, IssuerRow>,
+    /// In order: an identity may be disabled and enabled in one batch.
+    pub(super) disabled: Vec<DisabledUpdate>,
+    /// By session, for the same reason.
+    pub(super) refreshes: std::collections::BTreeMap<SessionId, RevalidationRow>,
+    pub(super) revalidations: Vec<RevalidationUpdate>,
     pub(super) erasures: Vec<Erasure>,
     pub(super) restored: Option<RestoredRows>,
 }
@@ -296,6 +314,7 @@ pub(super) struct RestoredRows {
 impl RestoredRows {
     fn write(self, conn: &mut dyn Conn) -> Result<(), EngineError> {
         conn.execute("UPDATE sessions SET ended = $1 WHERE ended IS NULL", &[self.time.into()])?;
+        conn.execute("DELETE FROM revalidations", &[])?;
         let revoke = "UPDATE certificates \
             SET revoked = $1 \
             WHERE authority = $2 AND serial >= $3 AND serial <= $4 AND revoked IS NULL";
@@ -314,14 +333,22 @@ impl RestoredRows {
 impl Rows {
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
-        // A call id or an event belongs to every change that was kept.
-        self.events.is_empty() && self.calls.is_empty() && self.updates.is_empty()
+        // A call id, an event or something of a session belongs to every change that was kept.
+        self.events.is_empty()
+            && self.calls.is_empty()
+            && self.updates.is_empty()
+            && self.revalidations.is_empty()
     }
 
     /// Writes everything.
-    pub(super) fn write(self, conn: &mut dyn Conn) -> Result<(), EngineError> {
+    pub(super) fn write(mut self, conn: &mut dyn Conn) -> Result<(), EngineError> {
         add(conn, self.calls)?;
+        for name in self.released {
+            conn.execute("DELETE FROM identities WHERE name = $1", &[name.into()])?;
+        }
         add(conn, self.identities)?;
+        add(conn, self.issuers.into_values().collect())?;
+        self.disabled.into_iter().try_for_each(|update| update.write(conn))?;
         add(conn, self.sessions)?;
         add(conn, self.requests)?;
         add(conn, self.certificates)?;
@@ -346,10 +373,16 @@ impl Rows {
                 SessionUpdate::Ended(id, at) => {
                     let args = [at.into(), id.to_string().into()];
                     conn.execute("UPDATE sessions SET ended = $1 WHERE id = $2", &args)?;
+                    self.revalidations.push(RevalidationUpdate::Gone(id));
+                }
+                SessionUpdate::Claims(id, claims) => {
+                    let args = [claims.into(), id.to_string().into()];
+                    conn.execute("UPDATE sessions SET claims = $1 WHERE id = $2", &args)?;
                 }
             }
         }
-        Ok(())
+        add(conn, self.refreshes.into_values().collect())?;
+        self.revalidations.into_iter().try_for_each(|update| update.write(conn))
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) fn run(args: &JsonArgs) -> Result<()> {
         return print_json(&json!(info));
     }
     let groups = info.groups.iter().map(|g| escape(g)).collect::<Vec<_>>().join(", ");
+    let tags = info.tags.iter().map(|(tag, value)| format!("{}={}", escape(tag), escape(value)));
+    let tags = tags.collect::<Vec<_>>().join(", ");
     let none = || "none".to_owned();
     print(&facts(&[
         ("Name", escape(&info.name)),
@@ -26,6 +28,8 @@ pub(super) fn run(args: &JsonArgs) -> Result<()> {
         ("Login", info.login.as_deref().map_or_else(none, escape)),
         ("E-mail", info.email.as_deref().map_or_else(none, escape)),
         ("Groups", if groups.is_empty() { none() } else { groups }),
+        ("Tags", if tags.is_empty() { none() } else { tags }),
+        ("Logged in", format!("{} by {}", local_time(info.opened), info.flow)),
         ("Session", escape(&info.id)),
         ("Until", format!("{} ({})", local_time(info.expires), left(info.expires, client.now()))),
     ]))

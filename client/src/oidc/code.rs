@@ -66,6 +66,10 @@ pub(super) fn log_in(
         // Both: some providers know the one, some the other, and `max_age` makes them say when it was.
         request = request.add_prompt(CoreAuthPrompt::Login).set_max_age(Duration::ZERO);
     }
+    if issuer.scopes.iter().any(|scope| scope == "offline_access") {
+        // Without it providers leave out the refresh token (OpenID Connect Core 1.0, 11).
+        request = request.add_prompt(CoreAuthPrompt::Consent);
+    }
     let (url, state, _) = request.set_pkce_challenge(challenge).url();
     let expected = Expected {
         state: state.secret().clone(),
@@ -110,8 +114,12 @@ pub(super) fn log_in(
         .set_pkce_verifier(verifier)
         .request(&|request: HttpRequest| exchange(http, request))
         .map_err(|e| complaint::exchange(issuer, "token endpoint", &e))?;
-    let token = answer.into_id_token().ok_or_else(|| lying(issuer, "its token endpoint sent no ID token"))?;
-    Proof::read(token).and_then(|proof| proof.with_nonce(nonce)).map_err(|why| lying(issuer, why))
+    let (token, refresh) = answer.into_tokens();
+    let token = token.ok_or_else(|| lying(issuer, "its token endpoint sent no ID token"))?;
+    Proof::read(token)
+        .and_then(|proof| proof.with_nonce(nonce))
+        .map(|proof| proof.with_refresh(issuer, refresh))
+        .map_err(|why| lying(issuer, why))
 }
 
 /// The answer that is pasted, or that the browser brings after all because it is on this machine or a port is

@@ -84,9 +84,11 @@ pub(super) fn log_in(
     );
     drop(waiting);
     let answer = answer.map_err(|e| ended(issuer, &shown, &e))?;
-    let token = answer.into_id_token().ok_or_else(|| lying(issuer, "its token endpoint sent no ID token"))?;
+    let (token, refresh) = answer.into_tokens();
+    let token = token.ok_or_else(|| lying(issuer, "its token endpoint sent no ID token"))?;
     Proof::read(token)
         .and_then(|proof| if proof.nonce.is_some() { proof.with_nonce(nonce) } else { Ok(proof) })
+        .map(|proof| proof.with_refresh(issuer, refresh))
         .map_err(|why| lying(issuer, why))
 }
 

@@ -112,6 +112,8 @@ pub(crate) struct Proof {
     issued: Option<u64>,
     /// When the person logged in at the provider.
     authenticated: Option<u64>,
+    /// The refresh token that came with it, where the CA wants one.
+    pub(crate) refresh: Option<Zeroizing<String>>,
 }
 
 impl Proof {
@@ -143,7 +145,13 @@ impl Proof {
             expires: number(payload.exp),
             issued: number(payload.iat),
             authenticated: number(payload.auth_time),
+            refresh: None,
         })
+    }
+
+    /// The same with the refresh token that came with it, which is kept only where the CA asks with it.
+    fn with_refresh(self, issuer: &IssuerEntry, token: Option<String>) -> Self {
+        Self { refresh: token.filter(|_| issuer.revalidate).map(Zeroizing::new), ..self }
     }
 
     /// The same, if it carries this nonce, so that a provider that drops it is named early.
@@ -269,6 +277,7 @@ pub(crate) mod tests {
             kind: kind.into(),
             flows: vec![flow.into()],
             scopes: vec!["openid".into()],
+            revalidate: false,
         }
     }
 

@@ -17,12 +17,14 @@ pub(super) struct RawTokenResponse {
     access_token: AccessToken,
     token_type: CoreTokenType,
     id_token: Option<String>,
+    #[serde(default)]
+    refresh_token: Option<String>,
 }
 
 impl RawTokenResponse {
-    /// The ID token.
-    pub(super) fn into_id_token(self) -> Option<String> {
-        self.id_token
+    /// The ID token and the refresh token.
+    pub(super) fn into_tokens(self) -> (Option<String>, Option<String>) {
+        (self.id_token, self.refresh_token)
     }
 }
 

@@ -315,6 +315,7 @@ impl Fake {
                     .map(ToString::to_string)
                     .collect(),
                 scopes: vec!["openid".into(), "email".into()],
+                revalidate: false,
             })
             .chain(state.issuers.clone())
             .collect(),
@@ -392,6 +393,9 @@ fn info(id: &SessionId) -> SessionInfo {
         login: Some("ada".into()),
         email: None,
         groups: vec!["sre".into()],
+        tags: [].into(),
+        flow: Flow::Code,
+        auth_time: None,
         opened: Timestamp::from_seconds(now()),
         expires: Timestamp::from_seconds(now() + 3600),
     }

@@ -166,6 +166,7 @@ fn ci() -> IssuerEntry {
         kind: "workload".into(),
         flows: vec!["token".into()],
         scopes: vec![],
+        revalidate: false,
     }
 }
 

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::{CertificateIssued, Outcome, RequestDecided, What};
+use crate::Name;
 
 /// As many characters of a digest as tell it from others.
 const DIGEST: usize = 16;
@@ -20,7 +21,20 @@ impl fmt::Display for What {
             }
             Self::SessionOpened(e) => write!(f, "{} groups [{}]", e.session, list(&e.groups, " ")),
             Self::SessionRefused(e) => write!(f, "{} for the key {}", e.code, e.key),
-            Self::SessionEnded(e) => write!(f, "{}", e.session),
+            Self::SessionEnded(e) => {
+                write!(f, "{}", e.session)?;
+                e.reason.iter().try_for_each(|reason| write!(f, ": {}", reason.as_str()))
+            }
+            Self::SessionRevalidated(e) => write!(f, "{} groups [{}]", e.session, list(&e.groups, " ")),
+            Self::IdentityDisabled(e) => {
+                write!(f, "{}: {}", known_as(&e.issuer, e.name.as_ref(), &e.sub), e.reason)
+            }
+            Self::IdentityEnabled(e) => f.write_str(&known_as(&e.issuer, e.name.as_ref(), &e.sub)),
+            Self::LoginReleased(e) => write!(f, "{}, of {}/{}", e.login, e.issuer, e.sub),
+            Self::IssuerBound(e) => {
+                write!(f, "{} is {}", e.issuer, e.url)?;
+                e.previous.iter().try_for_each(|previous| write!(f, ", was {previous}"))
+            }
             Self::RequestDecided(e) => decided(f, e),
             Self::CertificateIssued(e) => issued(f, e),
             Self::CertificateRevoked(e) => {
@@ -85,6 +99,13 @@ fn issued(f: &mut fmt::Formatter<'_>, event: &CertificateIssued) -> fmt::Result 
     write!(f, "serial {}, {} for {}", event.serial, event.principals.join(" "), event.key.fingerprint())
 }
 
+fn known_as(issuer: &Name, name: Option<&Name>, sub: &str) -> String {
+    match name {
+        Some(name) => alloc::format!("{issuer}/{name}"),
+        None => alloc::format!("{issuer}/{sub}"),
+    }
+}
+
 fn list<T: ToString>(items: &[T], between: &str) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(between)
 }
@@ -125,6 +146,17 @@ mod tests {
                 "serial 17 of user: issued after the backup",
             ),
             (include_str!("../../golden/events/store.moved.json"), "1000 events from sqlite to postgres"),
+            (
+                include_str!("../../golden/events/session.ended.full.json"),
+                "ses_01m80zy0brb16h0tg9vyxfnhr2: provider_logout",
+            ),
+            (include_str!("../../golden/events/identity.disabled.full.json"), "dev/alice: left the company"),
+            (include_str!("../../golden/events/identity.disabled.json"), "dev/dev-7f3a01: left the company"),
+            (include_str!("../../golden/events/login.released.json"), "alice, of dev/dev-7f3a01"),
+            (
+                include_str!("../../golden/events/issuer.bound.full.json"),
+                "dev is https://login.example.com, was https://id.example.com",
+            ),
         ] {
             let event: Event = serde_json::from_str(form).unwrap();
             let said = event.what.to_string();

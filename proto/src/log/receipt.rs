@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn events_that_prove_nothing() {
         let good = honest().event;
-        let ended = What::SessionEnded(SessionEnded { session: SessionId::from_parts(1, 3) });
+        let ended = What::SessionEnded(SessionEnded { session: SessionId::from_parts(1, 3), reason: None });
         for (event, error) in [
             (text(ended), ReceiptError::Kind("session.ended")),
             (String::new(), ReceiptError::Event),

@@ -91,6 +91,7 @@ fn present(ca: &Ca, token: &str, flow: Flow) -> String {
         salt: Salt::from_bytes(random()).to_string(),
         flow,
         request: None,
+        refresh_token: None,
     };
     let body = serde_json::to_vec(&body).unwrap();
     let call = Signing::new(&id, &session, None).call("POST", "/v1/sessions", body).unwrap();

@@ -188,7 +188,7 @@ pub(super) const CASES: &[Case] = &[
         does: |site, _| {
             site.execute(
                 "INSERT INTO sessions SELECT 5000, 'ses_01m818rn98pnbck354cvkm9mds', token_hash, replay, issuer, sub, claims, \
-                 session_key, opened, expires, ended, keep_until FROM sessions LIMIT 1",
+                 session_key, opened, expires, ended, keep_until, NULL FROM sessions LIMIT 1",
             );
         },
         finds: |_, _| {

@@ -54,6 +54,7 @@ impl Claims {
             username: named(&rules.username),
             groups: named(&rules.groups),
             tags: tags::pick(&rules.tags, payload)?,
+            sid: payload.get("sid").map(|sid| word("sid", sid)).transpose()?,
         })
     }
 }

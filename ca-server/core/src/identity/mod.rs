@@ -109,6 +109,9 @@ pub struct Claims {
     /// The values of the entry's `tags`, as texts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// `sid`: the provider's own session, by which it may log it out (OpenID Connect Back-Channel Logout 1.0).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
 }
 
 /// A person or workload whose token was verified and whom the issuer's entry admits.

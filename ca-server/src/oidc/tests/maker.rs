@@ -217,5 +217,6 @@ pub(in crate::oidc) fn entry(url: &str) -> IssuerConfig {
         scopes: vec!["openid".to_owned()],
         max_token_age: Span::from_seconds(600),
         jwks_file: None,
+        revalidate: None,
     }
 }

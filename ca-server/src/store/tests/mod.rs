@@ -18,6 +18,7 @@ mod on_sqlite {
     }
 
     mod grouping;
+    mod identities;
     mod issuing;
     mod ledger;
     mod operations;
@@ -38,6 +39,7 @@ mod on_postgres {
     }
 
     mod grouping;
+    mod identities;
     mod issuing;
     mod ledger;
     mod operations;
@@ -181,6 +183,7 @@ impl Person {
                 username: Some(self.login.into()),
                 groups: None,
                 tags: [].into(),
+                sid: None,
             },
             name: self.login.parse().unwrap(),
             login: Some(self.login.parse().unwrap()),
@@ -193,6 +196,7 @@ impl Person {
             issued: at(0),
             replay_until: at(600),
             source: "192.0.2.1".to_owned(),
+            refresh: None,
         }
     }
 
@@ -326,6 +330,9 @@ const TABLES: &[(&str, &str)] = &[
     ("sessions", "leaf"),
     ("requests", "id"),
     ("certificates", "authority, serial"),
+    ("disabled", "id"),
+    ("issuers", "name"),
+    ("revalidations", "session"),
 ];
 
 /// Everything that every table holds.

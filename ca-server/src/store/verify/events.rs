@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jit_ssh_proto::event::{Actor, Event, Outcome, Reading, What};
 use jit_ssh_proto::{CaId, Salt, Timestamp};
 
+use super::identities::Identities;
 use super::{KEPT_AT_LEAST, Known, PAGE, Pass, Progress, Verify, differences};
 use crate::store::engine::{EngineError, Kind, Lookup, Row, Value};
 use crate::store::event_row::{INDEX_COLUMNS, index_cells};
@@ -52,10 +53,14 @@ pub(super) struct Told {
     pub(super) serials: BTreeMap<String, u64>,
     /// Of sessions that still have a row: when they ended.
     pub(super) ended: HashMap<String, Timestamp>,
+    /// Of sessions that still have a row: the hash of their claims, where these changed.
+    pub(super) claims: HashMap<String, String>,
     /// Leaf and time of each restoration.
     pub(super) restored: Vec<(u64, Timestamp)>,
     /// Certificates that were revoked.
     pub(super) revoked: Vec<Revoked>,
+    /// Who may log in, and what became of names.
+    pub(super) identities: Identities,
 }
 
 /// Serials that were revoked.
@@ -78,8 +83,10 @@ impl Told {
             erased: BTreeSet::new(),
             serials: BTreeMap::new(),
             ended: HashMap::new(),
+            claims: HashMap::new(),
             restored: Vec::new(),
             revoked: Vec::new(),
+            identities: Identities::default(),
         }
     }
 }
@@ -96,6 +103,8 @@ struct Demands {
     names: BTreeMap<String, (String, String, u64)>,
     /// Sessions that ended.
     ended: BTreeMap<String, Timestamp>,
+    /// Sessions whose claims changed: the hash of those from then on.
+    claims: BTreeMap<String, String>,
     tiles: Vec<NewTile>,
 }
 
@@ -107,6 +116,7 @@ impl Pass<'_> {
         verify: &Verify,
         progress: &mut Progress,
     ) -> Result<(), EngineError> {
+        self.releases()?;
         for row in self.conn.select(BEFORE_ALL, &[Value::Int(0), Value::from(PAGE)])? {
             self.report.find(format!("leaf {}", super::shown(row.0.first())), "no leaf has such an index");
         }
@@ -243,6 +253,10 @@ impl Pass<'_> {
             What::SessionOpened(opened) => {
                 if let Actor::Identity { issuer, sub, name } = &event.actor {
                     for name in std::iter::once(name).chain(&opened.login) {
+                        if self.told.identities.is_over(name.as_str(), leaf) {
+                            self.past_owner(at, name.as_str(), issuer.as_str(), sub);
+                            continue;
+                        }
                         let owner = (issuer.to_string(), sub.clone(), leaf);
                         demands.names.entry(name.to_string()).or_insert(owner);
                     }
@@ -254,6 +268,13 @@ impl Pass<'_> {
             What::SessionEnded(ended) => {
                 demands.ended.insert(ended.session.to_string(), event.time);
             }
+            What::SessionRevalidated(now) => {
+                demands.claims.insert(now.session.to_string(), now.claims.clone());
+            }
+            What::IdentityDisabled(_)
+            | What::IdentityEnabled(_)
+            | What::LoginReleased(_)
+            | What::IssuerBound(_) => self.identity_event(leaf, at, event),
             What::RequestDecided(decided) => {
                 let until = match &decided.outcome {
                     Outcome::Granted { not_after, .. } => event.time.max(*not_after),
@@ -400,8 +421,9 @@ impl Pass<'_> {
                 self.report.find(at, format!("{why} {leaf}) {kept}"));
             }
         }
-        let there = self.ids(&SESSIONS, demands.ended.keys())?;
+        let there = self.ids(&SESSIONS, demands.ended.keys().chain(demands.claims.keys()))?;
         self.told.ended.extend(demands.ended.into_iter().filter(|(id, _)| there.contains(id)));
+        self.told.claims.extend(demands.claims.into_iter().filter(|(id, _)| there.contains(id)));
         self.names(&demands.names)
     }
 

@@ -2,9 +2,10 @@
 //! pages, in memory that does not grow with the ledger; nothing is written.
 //!
 //! What cannot be told from events is not claimed: bearer tokens (their hashes are replaced at every login) and the ids
-//! of signed calls, which are kept for three minutes.
+//! of signed calls, which are kept for three minutes. Nor refresh tokens and when they are used next.
 
 mod events;
+mod identities;
 mod report;
 mod state;
 

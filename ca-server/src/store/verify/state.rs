@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use data_encoding::HEXLOWER;
+use jit_ssh_core::identity::Claims;
 use jit_ssh_proto::event::{Actor, Event, Outcome, Reading, What};
 use jit_ssh_proto::{MAX_CLOCK_SKEW_SECONDS, Salt, Span, Timestamp, UserKey};
 use sha2::{Digest, Sha256};
@@ -16,7 +17,7 @@ const STANDS_ON: Lookup = Lookup {
     key: Kind::Int,
 };
 
-const SESSIONS: &str = "SELECT leaf, id, issuer, sub, replay, opened, expires, ended, session_key, claims, keep_until \
+const SESSIONS: &str = "SELECT leaf, id, issuer, sub, replay, opened, expires, ended, session_key, claims, keep_until, sid \
     FROM sessions WHERE leaf > $1 ORDER BY leaf LIMIT $2";
 const REQUESTS: &str = "SELECT leaf, id, session, issuer, sub, time, asked, refused, grant_id, not_before, not_after, \
     policy_digest \
@@ -91,6 +92,7 @@ impl Pass<'_> {
             }
         }
         self.serials()?;
+        self.identities()?;
         self.floor()
     }
 
@@ -253,9 +255,17 @@ impl Told {
             Err(e) => differences.push(format!("its session_key: {e}")),
         }
         // Events of before there was this field say nothing about it.
-        let claims = HEXLOWER.encode(&Sha256::digest(row.text(9).unwrap_or_default()));
-        if opened.claims.as_ref().is_some_and(|recorded| *recorded != claims) {
-            differences.push(format!("its column claims is not what leaf {leaf} has the hash of"));
+        let kept = row.text(9).unwrap_or_default();
+        let claims = HEXLOWER.encode(&Sha256::digest(kept));
+        let recorded = self.claims.get(&opened.session.to_string()).or(opened.claims.as_ref());
+        if recorded.is_some_and(|recorded| *recorded != claims) {
+            differences.push(format!(
+                "its column claims is not what leaf {leaf}, or the last session.revalidated of it, has the hash of"
+            ));
+        }
+        let sid = serde_json::from_str::<Claims>(kept).ok().and_then(|claims| claims.sid);
+        if row.maybe_text(11).ok() != Some(sid.as_deref()) {
+            differences.push("its column sid is not what its claims say".to_owned());
         }
         if row.time(10).is_ok_and(|keep| keep < opened.expires) || row.time(10).is_err() {
             differences.push("its column keep_until lets it go before it expires".to_owned());
@@ -329,7 +339,11 @@ impl Told {
             ("issuer", issuer.to_string().into()),
             ("sub", sub.clone().into()),
         ];
-        Some(said(row, leaf, &wanted))
+        let mut differences = said(row, leaf, &wanted);
+        if self.identities.is_over(row.text(1).unwrap_or_default(), leaf) {
+            differences.push(format!("it stands on leaf {leaf}, after which it was released"));
+        }
+        Some(differences)
     }
 }
 

@@ -149,9 +149,13 @@ impl Tally {
             | What::KeyAdded(_)
             | What::ConfigChanged(_)
             | What::LogExported(_)
+            | What::IdentityDisabled(_)
+            | What::IdentityEnabled(_)
+            | What::LoginReleased(_)
+            | What::IssuerBound(_)
             | What::StoreRestored(_)
             | What::StoreMoved(_) => self.other(what.kind()),
-            What::SessionEnded(_) => {}
+            What::SessionEnded(_) | What::SessionRevalidated(_) => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! The offline verifier: a good ledger passes, and whatever is changed past the CA is found and named.
 
+use super::identities::{asked_about, binds, disables};
 use super::issuing::{grant, is_granted, is_issued};
 use super::*;
 use crate::store::verify::{Known, Report, Verify};
@@ -11,7 +12,7 @@ const FILL: u64 = 600;
 pub(super) async fn busy(store: &Store) {
     let grant = grant(ALICE, 1, 1, 0);
     let changes = vec![
-        ALICE.opens(1),
+        asked_about(ALICE, 1),
         is_granted(ALICE, &grant, 1, 1),
         is_issued(ALICE, &grant, 1, 1),
         is_issued(ALICE, &grant, 1, 1),
@@ -22,7 +23,13 @@ pub(super) async fn busy(store: &Store) {
     for result in results(store, 0, changes).await {
         result.unwrap();
     }
-    results(store, 1, (7..FILL).map(|_| policy_loaded()).collect()).await;
+    results(store, 1, (7..500).map(|_| policy_loaded()).collect()).await;
+    for result in
+        results(store, 1, vec![binds("corp", "https://id.example.com"), disables("corp", "mallory")]).await
+    {
+        result.unwrap();
+    }
+    results(store, 1, (502..FILL).map(|_| policy_loaded()).collect()).await;
 }
 
 /// Verifies a home's database against what it has seen.
@@ -51,8 +58,8 @@ async fn a_good_ledger_passes_beside_its_writer_and_after_it() {
         let report = verified(&home).await;
         assert_eq!(findings(&report), [""; 0]);
         assert_eq!((report.leaves, report.head), (FILL, Some(head)));
-        // Two sessions, two requests, two certificates, two names and a serial.
-        assert_eq!((report.rows, report.erased, report.unknown), (9, 0, 0));
+        // Two sessions, two requests, two certificates, two names, a serial, an issuer, and one who may not log in.
+        assert_eq!((report.rows, report.erased, report.unknown), (11, 0, 0));
         store.clone().close().await;
     }
 }
@@ -239,6 +246,24 @@ const TAMPERING: &[(&str, &[&str])] = &[
         "INSERT INTO identities VALUES ('carol', 'corp', 'alice-sub', 0)",
         &["identities row carol: it stands on leaf 0, which is no event of it"],
     ),
+    ("UPDATE sessions SET sid = 'x' WHERE sub = 'alice-sub'", &["sessions row ses_…: its column sid is not"]),
+    ("DELETE FROM disabled", &["disabled row corp/mallory: it is missing, though an event says so"]),
+    (
+        "UPDATE disabled SET reason = 'x'",
+        &["disabled row corp/mallory: its column reason says x, but the events say"],
+    ),
+    (
+        "INSERT INTO disabled VALUES ('corp/alice-sub', 'x', 0, 0)",
+        &["disabled row corp/alice-sub: no event says so"],
+    ),
+    ("DELETE FROM issuers", &["issuers row corp: it is missing, though an event says so"]),
+    (
+        "UPDATE issuers SET url = 'https://evil.example'",
+        &[
+            "issuers row corp: its column url says https://evil.example, but the events say https://id.example.com",
+        ],
+    ),
+    ("INSERT INTO issuers VALUES ('other', 'https://x', 0)", &["issuers row other: no event says so"]),
     ("INSERT INTO meta VALUES ('floor', '1')", &["meta row floor: it says 1, but the events say nothing"]),
 ];
 

@@ -80,6 +80,7 @@ impl Changes {
             username: Some("alice".into()),
             groups: None,
             tags: [].into(),
+            sid: None,
         };
         let identity = VerifiedIdentity::admit(&issuer_rules, &claims).map_err(|e| anyhow!("{e:?}"))?;
         let (session_key, key) = (Key::new()?, Key::new()?);
@@ -130,6 +131,7 @@ impl Changes {
             issued: self.opened,
             replay_until: self.opened.plus(Span::from_seconds(600)),
             source: SOURCE.to_string(),
+            refresh: None,
         })))
     }
 

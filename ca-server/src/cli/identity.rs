@@ -1,0 +1,279 @@
+//! `jit-ssh-ca identity …`: who there is, who may log in, and whose a login is. What changes something is run by the
+//! server of the data directory if one runs, over its control socket; else here.
+
+use jit_ssh_proto::event::{LogFilter, Reading, What};
+use jit_ssh_proto::{Name, Text, Timestamp};
+use serde_json::json;
+
+use super::store::open;
+use super::{DataDir, print};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Layout};
+use crate::control;
+use crate::identities::{self, Who};
+use crate::signer::ca_id;
+use crate::store::{KnownName, Search, Store};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List every login and name, whose it is, and who is disabled
+    List {
+        #[command(flatten)]
+        data: DataDir,
+        /// Print one JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one identity: its names, what its last login brought, its live sessions
+    Show {
+        /// The login or name
+        #[arg(value_name = "NAME")]
+        name: Name,
+        #[command(flatten)]
+        data: DataDir,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// End all sessions of an identity, and let it open none
+    Disable {
+        #[command(flatten)]
+        who: WhoArgs,
+        #[command(flatten)]
+        data: DataDir,
+        /// Why: it becomes part of the record
+        #[arg(long, value_name = "TEXT")]
+        reason: Text,
+    },
+    /// Let a disabled identity log in again
+    Enable {
+        #[command(flatten)]
+        who: WhoArgs,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Make a login nobody's, so that another identity can have it; the sessions of the one that had it end
+    Release {
+        /// The login or name
+        #[arg(value_name = "LOGIN")]
+        login: Name,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Say that the URL that ca.toml has for an issuer speaks for the same people as the one before
+    MoveIssuer {
+        /// The name of the [[issuer]] entry
+        #[arg(value_name = "ISSUER")]
+        issuer: Name,
+        #[command(flatten)]
+        data: DataDir,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct WhoArgs {
+    /// The identity: the name of its [[issuer]] entry and its login or name, as in corp/alice
+    #[arg(value_name = "ISSUER/NAME", value_parser = who)]
+    who: (Name, String),
+    /// What stands after the slash is the issuer's subject: for somebody who has no name here
+    #[arg(long)]
+    subject: bool,
+}
+
+impl From<WhoArgs> for Who {
+    fn from(args: WhoArgs) -> Self {
+        let (issuer, is) = args.who;
+        Self { issuer, is, subject: args.subject }
+    }
+}
+
+fn who(text: &str) -> Result<(Name, String), String> {
+    let (issuer, is) =
+        text.split_once('/').ok_or("is not of the form ISSUER/NAME, as in corp/alice".to_owned())?;
+    let issuer = issuer.parse().map_err(|e| format!("names an issuer that {e}"))?;
+    if is.is_empty() || is.len() > 1024 {
+        Err("names nobody after the slash".to_owned())
+    } else {
+        Ok((issuer, is.to_owned()))
+    }
+}
+
+pub(super) async fn run(command: Command) -> anyhow::Result<()> {
+    let (data, command) = match command {
+        Command::List { data, json } => return list(&Layout::new(&data.dir), json).await,
+        Command::Show { name, data, json } => return show(&Layout::new(&data.dir), &name, json).await,
+        Command::Disable { who, data, reason } => {
+            (data, identities::Command::Disable { who: who.into(), reason })
+        }
+        Command::Enable { who, data } => (data, identities::Command::Enable { who: who.into() }),
+        Command::Release { login, data } => (data, identities::Command::Release { login }),
+        Command::MoveIssuer { issuer, data } => {
+            let config = Config::load(&Layout::new(&data.dir))?;
+            let entry = config.issuers.iter().find(|entry| entry.rules.name == issuer);
+            let Some(entry) = entry else {
+                anyhow::bail!("ca.toml has no [[issuer]] with the name {issuer}: write it there first");
+            };
+            (data, identities::Command::MoveIssuer { issuer, url: entry.url.clone() })
+        }
+    };
+    let layout = Layout::new(&data.dir);
+    let done = match control::ask(&layout.control(), &command).await? {
+        Some(done) => done,
+        None => {
+            let store = open(&layout).await?;
+            let done = identities::run(&store, SystemClock.now(), command).await;
+            store.close().await;
+            done.map_err(anyhow::Error::msg)?
+        }
+    };
+    print(&done.said)?;
+    Ok(())
+}
+
+async fn look(layout: &Layout) -> anyhow::Result<Store> {
+    let config = Config::load(layout)?;
+    Ok(Store::open_read_only(&config.store_url, &ca_id(&layout.keys())?).await?)
+}
+
+async fn list(layout: &Layout, json: bool) -> anyhow::Result<()> {
+    let store = look(layout).await?;
+    let names = store.names(SystemClock.now()).await?;
+    let nameless = store.disabled_without_name().await?;
+    store.close().await;
+    if json {
+        for name in &names {
+            print(&as_json(name).to_string())?;
+        }
+        for (identity, reason, since) in nameless {
+            let (issuer, sub) = identity.split_once('/').unwrap_or_default();
+            let disabled = json!({ "since": since, "reason": reason });
+            print(
+                &json!({ "issuer": issuer, "subject": sub, "sessions": 0, "disabled": disabled }).to_string(),
+            )?;
+        }
+        return Ok(());
+    }
+    let rows = names.iter().map(|known| {
+        let state =
+            known.disabled.as_ref().map_or_else(|| "active".to_owned(), |(reason, _)| disabled(reason));
+        [known.name.clone(), known.issuer.clone(), escaped(&known.sub), known.sessions.to_string(), state]
+    });
+    let nameless = nameless.iter().map(|(identity, reason, _)| {
+        let (issuer, sub) = identity.split_once('/').unwrap_or_default();
+        ["-".to_owned(), issuer.to_owned(), escaped(sub), "0".to_owned(), disabled(reason)]
+    });
+    table(&["NAME", "ISSUER", "SUBJECT", "SESSIONS", "STATE"], rows.chain(nameless).collect())
+}
+
+async fn show(layout: &Layout, name: &Name, json: bool) -> anyhow::Result<()> {
+    let store = look(layout).await?;
+    let now = SystemClock.now();
+    let names = store.names(now).await?;
+    let Some(known) = names.iter().find(|known| known.name == name.as_str()) else {
+        store.close().await;
+        anyhow::bail!("nobody has the name {name}: `jit-ssh-ca identity list` shows all names");
+    };
+    let sessions = store.live_sessions(&known.issuer, &known.sub, now).await?;
+    let filter =
+        LogFilter { user: Some(name.clone()), kind: Some("session.opened".parse()?), ..LogFilter::default() };
+    let last = store.search(Search { filter, newest_first: true, limit: 1 }).await?;
+    store.close().await;
+    let last = last.events.first().and_then(|stored| {
+        let content = stored.content.as_ref()?;
+        let Ok(Reading::Known(event)) = Reading::of(&content.body) else { return None };
+        if let What::SessionOpened(opened) = event.what { Some((event.time, opened)) } else { None }
+    });
+    let all: Vec<&str> = names
+        .iter()
+        .filter(|other| other.issuer == known.issuer && other.sub == known.sub)
+        .map(|other| other.name.as_str())
+        .collect();
+    if json {
+        let live = sessions.iter().map(|live| {
+            json!({ "id": live.id, "opened": live.opened, "expires": live.expires, "flow": live.flow })
+        });
+        let last = last.map(|(time, opened)| {
+            json!({ "time": time, "email": opened.email, "groups": opened.groups, "tags": opened.tags })
+        });
+        let more = [("names", json!(all)), ("live", live.collect()), ("last_login", json!(last))];
+        let mut shown = as_json(known);
+        if let Some(members) = shown.as_object_mut() {
+            members.extend(more.map(|(name, value)| (name.to_owned(), value)));
+        }
+        return Ok(print(&shown.to_string())?);
+    }
+    print(&format!(
+        "Name      {}\nIssuer    {}\nSubject   {}",
+        known.name,
+        known.issuer,
+        escaped(&known.sub)
+    ))?;
+    print(&format!("Names     {}", all.join(" ")))?;
+    match &known.disabled {
+        None => print("State     active")?,
+        Some((reason, since)) => {
+            print(&format!("State     disabled since {}: {}", time(*since), escaped(reason)))?
+        }
+    }
+    if let Some((at, opened)) = last {
+        let groups: Vec<&str> = opened.groups.iter().map(Name::as_str).collect();
+        let tags: Vec<String> =
+            opened.tags.iter().map(|(tag, value)| format!("{tag}={}", escaped(value))).collect();
+        print(&format!("Login     {}", time(at)))?;
+        print(&format!("E-mail    {}", opened.email.as_deref().map_or_else(|| "none".to_owned(), escaped)))?;
+        print(&format!(
+            "Groups    {}",
+            if groups.is_empty() { "none".to_owned() } else { groups.join(" ") }
+        ))?;
+        if !tags.is_empty() {
+            print(&format!("Tags      {}", tags.join(" ")))?;
+        }
+    }
+    for live in sessions {
+        print(&format!(
+            "Session   {} ({}) {} until {}",
+            live.id,
+            live.flow,
+            time(live.opened),
+            time(live.expires)
+        ))?;
+    }
+    Ok(())
+}
+
+fn as_json(known: &KnownName) -> serde_json::Value {
+    let disabled = known.disabled.as_ref().map(|(reason, since)| json!({ "since": since, "reason": reason }));
+    json!({
+        "name": known.name, "issuer": known.issuer, "subject": known.sub, "since": known.leaf,
+        "sessions": known.sessions, "disabled": disabled,
+    })
+}
+
+fn disabled(reason: &str) -> String {
+    format!("disabled: {}", escaped(reason))
+}
+
+/// A provider chose it.
+fn escaped(text: &str) -> String {
+    text.escape_debug().to_string()
+}
+
+fn time(at: Timestamp) -> jiff::Timestamp {
+    let seconds = i64::try_from(at.seconds()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX)
+}
+
+fn table<const N: usize>(heads: &[&str; N], rows: Vec<[String; N]>) -> anyhow::Result<()> {
+    let heads = heads.map(str::to_owned);
+    let mut widths = heads.each_ref().map(|head| head.chars().count());
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for row in std::iter::once(heads).chain(rows) {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        print(cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
