@@ -120,15 +120,19 @@ fn problem(what: &str, answer: &Answer) -> Problem {
         "{what}: {problem:?}"
     );
     assert_eq!(problem.kind, format!("urn:jit-ssh:problem:{}", problem.code), "{what}");
-    // What would change the answer comes with the command that goes that way, as it is typed.
-    match problem.detail.split_once(". Run: jit-ssh ") {
-        Some((detail, command)) => {
-            sentence(what, &format!("{detail}."));
+    detail(what, &problem.detail);
+    problem
+}
+
+/// A sentence. What would change the answer comes with the command that goes that way, as it is typed.
+fn detail(what: &str, text: &str) {
+    match text.split_once(". Run: jit-ssh ") {
+        Some((text, command)) => {
+            sentence(what, &format!("{text}."));
             assert!(!command.is_empty() && !command.chars().any(char::is_control), "{what}: {command:?}");
         }
-        None => sentence(what, &problem.detail),
+        None => sentence(what, text),
     }
-    problem
 }
 
 /// One line that begins like a sentence or with the name of a field, ends like a sentence, and is no internal text.
@@ -173,7 +177,7 @@ fn a_first_request_that_is_denied_does_not_undo_the_login() {
     let opened: Value = desk.server.send(&call).json().unwrap();
     assert_eq!(opened["refused"]["code"], "forbidden", "{opened}");
     assert_eq!(opened.get("issued"), None, "{opened}");
-    sentence("a denied first request", opened["refused"]["detail"].as_str().unwrap());
+    detail("a denied first request", opened["refused"]["detail"].as_str().unwrap());
     let after = desk.site.state();
     assert_eq!(after["sessions"] - before["sessions"], 1);
     assert_eq!(after["events"] - before["events"], 2);

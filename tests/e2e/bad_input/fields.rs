@@ -128,7 +128,7 @@ fn accounts_durations_commands_and_texts() {
         account("two hosts", Code::AccountInvalid, "deploy@web-1@web-2"),
         account("a letter that looks like another", Code::AccountInvalid, "d\u{0435}ploy@web-1"),
         account("a login of 300 letters", Code::AccountInvalid, &format!("{}@web-1", "a".repeat(300))),
-        account("a group that there is not", Code::NoAccess, "deploy@group/nothing"),
+        account("a group without a name", Code::AccountInvalid, "deploy@group/"),
         duration("zero", Code::DurationInvalid, "0s"),
         duration("zero days", Code::DurationInvalid, "0d"),
         duration("negative", Code::DurationInvalid, "-5m"),
