@@ -113,7 +113,15 @@ fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, ConfigError> {
         let path = entry.map_err(read)?.path();
         let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if path.extension().is_some_and(|e| e == extension) && !hidden {
-            paths.push(path);
+            // A pipe or a device would be read for ever.
+            match std::fs::metadata(&path) {
+                Ok(found) if found.is_file() => paths.push(path),
+                Ok(_) => {
+                    let source = std::io::Error::other("it is no regular file: remove it or rename it");
+                    return Err(ConfigError::Read { path, source });
+                }
+                Err(source) => return Err(ConfigError::Read { path, source }),
+            }
         }
     }
     paths.sort();

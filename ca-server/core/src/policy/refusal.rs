@@ -23,19 +23,27 @@ const SHOWN: usize = 8;
 const NO_ACCESS: &str = "No policy gives you this access, or there is no such account: check LOGIN@HOST and the mode, \
                          or ask the people who keep the access policies.";
 
-/// The refusal, if any pair gives reason for one. The hardest reason wins: what nobody can change comes before what
-/// the caller can.
+/// The refusal, if any pair gives reason for one: that there is nothing for this caller, if that is so of any account of
+/// which nothing else is told; else the hardest: what nobody can change comes before what the caller can.
 pub(super) fn of(verdicts: &[Judged<'_>], compiled: &Compiled) -> Option<Denial> {
     let mut errors: Option<BTreeSet<PolicyId>> = None;
     let mut forbidden: Vec<(&Judged<'_>, &BTreeSet<PolicyId>)> = Vec::new();
-    let mut unknown = false;
+    let (mut unknown, mut told) = (BTreeSet::new(), BTreeSet::new());
     let mut longest: Option<Span> = None;
     let mut demands: BTreeMap<&Approvals, BTreeSet<&PolicyId>> = BTreeMap::new();
     for judged in verdicts {
         match &judged.verdict {
-            Verdict::Failed(ids) => errors.get_or_insert_default().extend(ids.iter().cloned()),
-            Verdict::Forbidden(ids) => forbidden.push((judged, ids)),
-            Verdict::NoAccess => unknown = true,
+            Verdict::Failed(ids) => {
+                told.insert(&judged.account);
+                errors.get_or_insert_default().extend(ids.iter().cloned());
+            }
+            Verdict::Forbidden(ids) => {
+                told.insert(&judged.account);
+                forbidden.push((judged, ids));
+            }
+            Verdict::NoAccess => {
+                unknown.insert(&judged.account);
+            }
             Verdict::TooLong(most) => longest = Some(longest.map_or(*most, |so_far| so_far.min(*most))),
             Verdict::NeedsApproval(terms, demand) => {
                 demands.entry(demand).or_default().insert(terms.id);
@@ -43,15 +51,17 @@ pub(super) fn of(verdicts: &[Judged<'_>], compiled: &Compiled) -> Option<Denial>
             Verdict::Allowed(_) => {}
         }
     }
-    if let Some(ids) = errors {
+    // What one pair would be told must not say of another that it is there: a request for a host that one has a part in
+    // and a guess is answered like one for two guesses.
+    if !unknown.is_subset(&told) {
+        Some(no_access())
+    } else if let Some(ids) = errors {
         Some(failed(&ids))
     } else if !forbidden.is_empty() {
         let each = forbidden.iter().flat_map(|(judged, ids)| {
             ids.iter().map(|id| (format!("{} on {}", judged.action, judged.account), id))
         });
         Some(self::forbidden(each, compiled))
-    } else if unknown {
-        Some(no_access())
     } else if let Some(longest) = longest {
         Some(Denial {
             code: Code::DurationDenied,

@@ -297,8 +297,14 @@ fn the_hardest_refusal_of_several_pairs_is_told() {
         (&[allowed, asks], "approval_required"),
         (&[allowed, asks, short], "duration_denied"),
         (&[allowed, asks, short, none], "no_access"),
-        (&[allowed, asks, short, none, forbidden], "forbidden"),
-        (&[failed, forbidden, none, short, asks, allowed], "policy_error"),
+        (&[allowed, asks, short, forbidden], "forbidden"),
+        (&[failed, forbidden, short, asks, allowed], "policy_error"),
+        // Beside an account that is told of, one that nothing is told of is answered like one that there is not.
+        (&[forbidden, none], "no_access"),
+        (&[forbidden, "deploy@nowhere"], "no_access"),
+        (&[failed, none], "no_access"),
+        (&[failed, "deploy@nowhere"], "no_access"),
+        (&[failed, forbidden, none, short, asks, allowed], "no_access"),
     ] {
         let what = format!("shell {} for 1h", accounts.join(","));
         assert_eq!(outcome(&decide(&rules, &person("alice", &[]), &what)), expected, "{what}");
