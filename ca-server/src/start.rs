@@ -123,6 +123,7 @@ pub async fn start(
         limits: config.limits,
         quota: Quota::new(config.limits.refused),
         logouts: Quota::new(REFUSED_LOGOUTS),
+        proofs: crate::service::Proofs::default(),
         sealer: keys.sealer,
         timezone: config.timezone.clone(),
         bundle,

@@ -40,6 +40,6 @@ pub use signed_request::{
     MAX_CLOCK_SKEW_SECONDS, RequestSignature, SIGNATURE_HEADER, SignatureHeaderError, SignedRequest,
     possession_message,
 };
-pub use sshsig::{Namespace, SshSigError, sign, verify};
+pub use sshsig::{Namespace, SshSigError, open, sign, verify};
 pub use text::{MAX_TEXT_CHARS, Text, TextError, is_invisible};
 pub use time::{Span, SpanError, Timestamp};

@@ -9,7 +9,7 @@ use core::str::FromStr;
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 use ssh_encoding::Encode;
-use ssh_key::{PublicKey, SigningKey};
+use ssh_key::{PublicKey, Signature, SigningKey};
 
 use crate::{CaId, Namespace, SessionId, SshSigError, Timestamp, UserKey, sshsig};
 
@@ -70,12 +70,21 @@ impl SignedRequest<'_> {
     /// # Errors
     /// When it is not.
     pub fn verify(&self, key: &PublicKey, signature: &RequestSignature) -> Result<(), SshSigError> {
-        sshsig::verify(
-            key,
-            Namespace::Request,
-            &self.message(signature.time, &signature.id),
-            &signature.envelope,
-        )
+        let message = self.message(signature.time, &signature.id);
+        sshsig::verify(key, Namespace::Request, &message, &signature.envelope)
+    }
+
+    /// Everything of [`SignedRequest::verify`] but the arithmetic, as [`sshsig::open`] has it.
+    ///
+    /// # Errors
+    /// When `signature` cannot be by `key` over this call.
+    pub fn open(
+        &self,
+        key: &PublicKey,
+        signature: &RequestSignature,
+    ) -> Result<(Vec<u8>, Signature), SshSigError> {
+        let message = self.message(signature.time, &signature.id);
+        sshsig::open(key, Namespace::Request, &message, &signature.envelope)
     }
 }
 

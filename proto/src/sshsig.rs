@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use ssh_encoding::{Decode, Encode};
 use ssh_key::public::KeyData;
-use ssh_key::{HashAlg, PublicKey, SigningKey, SshSig};
+use signature::Verifier;
+use ssh_key::{HashAlg, PublicKey, Signature, SigningKey, SshSig};
 
 /// What a signature is for. A signature under one namespace never verifies under another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,12 +69,29 @@ pub fn verify(
     message: &[u8],
     envelope: &[u8],
 ) -> Result<(), SshSigError> {
+    let (signed, signature) = open(key, namespace, message, envelope)?;
+    key.key_data().verify(&signed, &signature).map_err(|_| SshSigError::Invalid)
+}
+
+/// Everything of [`verify`] but the arithmetic: the bytes that the envelope's signature must be over, and that
+/// signature, which is still to be verified.
+///
+/// # Errors
+/// Whatever cannot be `key`'s signature over `message` for this purpose.
+pub fn open(
+    key: &PublicKey,
+    namespace: Namespace,
+    message: &[u8],
+    envelope: &[u8],
+) -> Result<(Vec<u8>, Signature), SshSigError> {
     let mut rest = envelope;
     let sig = SshSig::decode(&mut rest).map_err(|_| SshSigError::Malformed)?;
     if !rest.is_empty() || !sig.reserved().is_empty() || sig.version() != SshSig::VERSION {
         return Err(SshSigError::Malformed);
     }
-    key.verify(namespace.as_str(), message, &sig).map_err(|_| SshSigError::Invalid)?;
+    if sig.public_key() != key.key_data() || sig.namespace() != namespace.as_str() {
+        return Err(SshSigError::Invalid);
+    }
     // PROTOCOL.u2f: one byte of flags and four of counter end the signature; ssh-key does not look at them.
     if matches!(key.key_data(), KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_)) {
         let bytes = sig.signature_bytes();
@@ -82,5 +100,6 @@ pub fn verify(
             return Err(SshSigError::NoTouch);
         }
     }
-    Ok(())
+    let signed = SshSig::signed_data(namespace.as_str(), sig.hash_alg(), message);
+    Ok((signed.map_err(|_| SshSigError::Invalid)?, sig.signature().clone()))
 }

@@ -2,8 +2,9 @@
 
 use ed25519_dalek::VerifyingKey;
 use jit_ssh_proto::{Name, UserKey};
-use signature::Verifier;
 use ssh_key::Signature;
+
+use crate::proof::Claim;
 
 /// The authority of hosts that have files of ours, and the beginning of the names of all others that sign for people.
 pub const USER: &str = "user";
@@ -85,12 +86,8 @@ impl Authority {
         Self::device_of(&self.name)
     }
 
-    /// Whether this is the authority's signature over these bytes.
-    pub(crate) fn signed(&self, bytes: &[u8], signature: &Signature) -> bool {
-        match &self.point {
-            Some(point) => ed25519_dalek::Signature::try_from(signature)
-                .is_ok_and(|signature| point.verify(bytes, &signature).is_ok()),
-            None => self.key.key_data().verify(bytes, signature).is_ok(),
-        }
+    /// The claim that this is the authority's signature over these bytes.
+    pub(crate) fn claim(&self, bytes: &[u8], signature: &Signature) -> Claim {
+        Claim::with_point(self.key.clone(), self.point, bytes.to_vec(), signature.clone())
     }
 }

@@ -14,4 +14,5 @@ pub mod inventory;
 pub mod place;
 pub mod places;
 pub mod policy;
+pub mod proof;
 pub mod request;

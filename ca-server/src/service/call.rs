@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use jit_ssh_core::proof::Claim;
 use jit_ssh_proto::{
     Code, MAX_CLOCK_SKEW_SECONDS, Problem, RequestSignature, SessionId, SignedRequest, Span, UserKey,
 };
 
 use super::Service;
-use crate::store::CallId;
+use crate::store::{CallId, Coming};
 
 /// What came in, free of HTTP types.
 #[derive(Clone, Copy, Debug)]
@@ -26,10 +27,12 @@ pub struct Call<'a> {
 
 /// A call whose signature verified and whose time is near. Its id is still to be used up, in the transaction that
 /// does what it asks.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SignedCall {
     pub(super) id: CallId,
     pub(super) source: IpAddr,
+    /// Whatever is signed will append.
+    pub(super) coming: Coming,
 }
 
 impl Service {
@@ -37,7 +40,7 @@ impl Service {
     ///
     /// # Errors
     /// `signature_missing`, `signature_malformed`, `signature_stale`, `signature_invalid`.
-    pub(super) fn verify_call(
+    pub(super) async fn verify_call(
         &self,
         call: &Call<'_>,
         session: Option<&SessionId>,
@@ -66,10 +69,13 @@ impl Service {
         }
         let signed =
             SignedRequest { ca: &self.ca_id, method: call.method, path: call.path, session, body: call.body };
-        signed.verify(key.public_key(), &signature).map_err(|_| {
+        let coming = self.store.announce();
+        let invalid = || {
             Problem::new(Code::SignatureInvalid, "The call's signature is not by the session key over this call: log in again with `jit-ssh login`.")
-        })?;
+        };
+        let (message, by_key) = signed.open(key.public_key(), &signature).map_err(|_| invalid())?;
+        self.proofs.prove(Claim::new(key.clone(), message, by_key)).await.ok_or_else(invalid)?;
         let id = CallId { id: signature.id().to_owned(), signed: signature.time() };
-        Ok(SignedCall { id, source: call.source })
+        Ok(SignedCall { id, source: call.source, coming })
     }
 }

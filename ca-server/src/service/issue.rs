@@ -12,20 +12,22 @@
 
 use data_encoding::BASE64URL_NOPAD;
 use jit_ssh_core::authority::Authority;
-use jit_ssh_core::cert::{Issuance, Prepared};
+use jit_ssh_core::cert::{CertError, Issuance, Prepared};
 use jit_ssh_core::grant::{Grant, GrantFacts};
 use jit_ssh_core::policy::{Circumstances, Decision, Rules};
+use jit_ssh_core::proof::Claim;
 use jit_ssh_core::request::AccessRequest;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued};
 use jit_ssh_proto::{
-    Code, GrantId, KeyError, Namespace, Problem, RequestId, Timestamp, UserKey, possession_message, verify,
+    Code, GrantId, KeyError, Namespace, Problem, RequestId, SshSigError, Timestamp, UserKey, open,
+    possession_message,
 };
 
 use super::{Service, Who, refusal};
 use crate::crash;
 use crate::entropy;
 use crate::signer::Signer;
-use crate::store::{CallId, Change, DecideRequest, Decided, IssueCertificate, OpenSession, Outcome};
+use crate::store::{CallId, Change, Coming, DecideRequest, Decided, IssueCertificate, OpenSession, Outcome};
 
 /// A request whose fields are valid and whose key the caller holds: what steps 1 and 2 leave.
 pub(super) struct Ask {
@@ -49,7 +51,7 @@ pub(super) struct Answer {
 
 impl Service {
     /// Steps 1 and 2.
-    pub(super) fn ask(
+    pub(super) async fn ask(
         &self,
         body: &AccessRequestBody,
         session_key: &UserKey,
@@ -75,13 +77,15 @@ impl Service {
             .decode(body.proof.as_bytes())
             .map_err(|_| invalid("is not unpadded base64url"))?;
         let message = possession_message(&self.ca_id, session_key, call_id, &key);
-        verify(key.public_key(), Namespace::Possession, &message, &proof)
+        let (signed, signature) = open(key.public_key(), Namespace::Possession, &message, &proof)
             .map_err(|e| invalid(&e.to_string()))?;
+        let proven = self.proofs.prove(Claim::new(key.clone(), signed, signature)).await;
+        proven.ok_or_else(|| invalid(&SshSigError::Invalid.to_string()))?;
         Ok(Ask { request, key })
     }
 
     /// Steps 3 to 7.
-    pub(super) async fn issue(&self, who: Who, ask: Ask, opening: Opening) -> Result<Answer, Problem> {
+    pub(super) async fn issue(&self, coming: Coming, who: Who, ask: Ask, opening: Opening) -> Result<Answer, Problem> {
         let Ask { request, key } = ask;
         let now = self.now();
         // A denial is recorded, so it must not come without bound.
@@ -148,7 +152,7 @@ impl Service {
             changes.push(self.issuance(&who, grant.clone(), signer.authority(), key));
         }
         crash::point("before-append");
-        let outcomes = self.store.apply(self.clock.now(), changes).await.map_err(refusal::store)?;
+        let outcomes = self.store.apply_announced(coming, self.clock.now(), changes).await.map_err(refusal::store)?;
         crash::point("after-append");
         let mut outcomes = outcomes.into_iter();
         let opened = if opens { Some(refusal::take(&mut outcomes)?) } else { None };
@@ -201,7 +205,9 @@ impl Service {
         let signature = signer.sign(&prepared).await.map_err(|e| refusal::signer(&e))?;
         crash::point("after-sign");
         // 6. verify
-        let certificate = prepared.finish(&signature).map_err(|e| refusal::bad_signature(&e))?;
+        let proven = self.proofs.prove(prepared.claim(&signature)).await;
+        let proven = proven.ok_or_else(|| refusal::bad_signature(&CertError::Signature))?;
+        let certificate = prepared.finish(&proven).map_err(|e| refusal::bad_signature(&e))?;
         // 7. reply
         let receipt = self.receipt(recorded)?;
         let certificate = certificate.to_openssh().map_err(refusal::internal)?;

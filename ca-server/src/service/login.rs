@@ -24,9 +24,12 @@ impl Service {
         let salt: Salt = body.salt.parse().map_err(|e| {
             Problem::new(Code::FieldInvalid, format!("salt {e}: send 32 random bytes in unpadded base64url."))
         })?;
-        let signed = self.verify_call(call, None, &key)?;
+        let signed = self.verify_call(call, None, &key).await?;
         // 2. the first request, if there is one: refused before the token is used
-        let ask = body.request.as_ref().map(|request| self.ask(request, &key, &signed.id.id)).transpose()?;
+        let ask = match &body.request {
+            Some(request) => Some(self.ask(request, &key, &signed.id.id).await?),
+            None => None,
+        };
         // 3. the token: its issuer's, for us, for this key, once
         let provider = self.provider(&body.id_token, body.flow)?;
         let nonce = oidc_nonce(&self.ca_id, &salt, &key);
@@ -70,8 +73,11 @@ impl Service {
             refresh,
         });
         let (opened, issued) = match ask {
-            None => (self.apply_one(Change::OpenSession(opening)).await, None),
-            Some(ask) => match self.issue(who.clone(), ask, Opening::Session(opening)).await {
+            None => {
+                drop(signed.coming);
+                (self.apply_one(Change::OpenSession(opening)).await, None)
+            }
+            Some(ask) => match self.issue(signed.coming, who.clone(), ask, Opening::Session(opening)).await {
                 Ok(answer) => match answer.opened {
                     Some(opened) => (Ok(opened), Some(answer.issued)),
                     None => (Err(refusal::internal("a login without a session")), None),

@@ -9,6 +9,7 @@ mod latest;
 mod ledger;
 mod login;
 mod logout;
+mod proofs;
 mod quota;
 mod refusal;
 mod requests;
@@ -32,6 +33,7 @@ pub use latest::Latest;
 pub use ledger::Cosigned;
 pub(crate) use logout::REFUSED_LOGOUTS;
 pub use logout::VerifiedLogout;
+pub use proofs::Proofs;
 pub use quota::Quota;
 pub(crate) use quota::WINDOW as QUOTA_WINDOW;
 pub use rules::InForce;
@@ -78,6 +80,8 @@ pub struct Service {
     pub quota: Quota,
     /// Logout tokens that were refused of late, by network.
     pub logouts: Quota<IpAddr>,
+    /// Signatures of calls that come at the same time.
+    pub proofs: Proofs,
     /// Encrypts refresh tokens.
     pub sealer: Sealer,
 }

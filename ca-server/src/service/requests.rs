@@ -20,9 +20,9 @@ impl Service {
         call: SignedCall,
         body: &AccessRequestBody,
     ) -> Result<Issued, Problem> {
-        let ask = self.ask(body, live.key(), &call.id.id)?;
+        let ask = self.ask(body, live.key(), &call.id.id).await?;
         let who = live.who(&call);
-        self.issue(who, ask, Opening::Call(call.id)).await?.issued
+        self.issue(call.coming, who, ask, Opening::Call(call.id)).await?.issued
     }
 
     /// One request of the session's identity.

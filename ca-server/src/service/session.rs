@@ -124,7 +124,7 @@ impl Service {
                 live
             }
         };
-        let signed = self.verify_call(call, Some(&live.stored.id), &live.stored.key)?;
+        let signed = self.verify_call(call, Some(&live.stored.id), &live.stored.key).await?;
         Ok((live, signed))
     }
 
@@ -161,6 +161,7 @@ impl Service {
             actor: actor(&live.identity),
             source: call.source.to_string(),
         };
+        drop(call.coming);
         self.apply_one(Change::EndSession(end)).await?;
         self.sessions.forget(&live.token_hash);
         tracing::info!(session = %live.stored.id, name = %live.identity.name(), "session ended");

@@ -9,6 +9,7 @@ mod erase;
 mod error;
 mod event_row;
 mod facts;
+mod gather;
 mod migrate;
 mod moving;
 mod offline;
@@ -35,6 +36,7 @@ pub use change::{
     Prepare, RecordEvent, Recorded, Refresh, Refusal, RefuseSession, ReleaseLogin, Revalidated,
 };
 pub use erase::NotErasable;
+pub use gather::Coming;
 pub use moving::{Move, Moved, resume};
 pub use people::{KnownName, LiveSession};
 pub use restore::{GoodBackup, Restore, RestoredStore, Said};
@@ -50,6 +52,7 @@ use jit_ssh_proto::{CaId, Name, SessionId, Span, Timestamp, UserKey};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
+use gather::Gather;
 use place::Place;
 use readers::Readers;
 use sight::Seen;
@@ -176,6 +179,7 @@ struct Shared {
     /// None if it was opened to be read only.
     writer: Option<mpsc::Sender<Job>>,
     seen: Arc<Seen>,
+    gather: Arc<Gather>,
 }
 
 impl Store {
@@ -189,11 +193,12 @@ impl Store {
         let place = Place::parse(&options.url)?;
         let seen = Arc::new(Seen::default());
         let (jobs, waiting) = mpsc::channel(writer::WAITING);
-        let (at, sight) = (place.clone(), Arc::clone(&seen));
-        blocking(move || Writer::open(at, &options, sight)?.start(waiting)).await?;
+        let gather = Arc::new(Gather::default());
+        let (at, sight, gathered) = (place.clone(), Arc::clone(&seen), Arc::clone(&gather));
+        blocking(move || Writer::open(at, &options, sight)?.start(waiting, gathered)).await?;
         let readers = Readers::new(place.clone(), readers::READERS);
         let public = Readers::new(place.clone(), readers::PUBLIC_READERS);
-        let shared = Shared { place, readers, public, writer: Some(jobs), seen };
+        let shared = Shared { place, readers, public, writer: Some(jobs), seen, gather };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -212,7 +217,7 @@ impl Store {
         blocking(move || at.check(&ca)).await?;
         let readers = Readers::new(place.clone(), readers::READERS);
         let public = Readers::new(place.clone(), readers::PUBLIC_READERS);
-        let shared = Shared { place, readers, public, writer: None, seen: Arc::default() };
+        let shared = Shared { place, readers, public, writer: None, seen: Arc::default(), gather: Arc::default() };
         let store = Self { shared: Arc::new(shared) };
         store.shared.seen.set_time(store.newest_time().await?);
         Ok(store)
@@ -231,7 +236,26 @@ impl Store {
         now: Timestamp,
         changes: Vec<Change>,
     ) -> Result<Vec<Result<Outcome, Refusal>>, StoreError> {
-        self.ask(|reply| Job::Apply { now, changes, reply }).await?
+        self.apply_announced(self.announce(), now, changes).await
+    }
+
+    /// Says that a call is on its way here, so that the writer waits a little for it.
+    #[must_use]
+    pub fn announce(&self) -> Coming {
+        self.shared.gather.announce()
+    }
+
+    /// As [`Store::apply`], of a call that was announced.
+    ///
+    /// # Errors
+    /// When nothing could be kept.
+    pub async fn apply_announced(
+        &self,
+        coming: Coming,
+        now: Timestamp,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Result<Outcome, Refusal>>, StoreError> {
+        self.ask(Some(coming), |reply| Job::Apply { now, changes, reply }).await?
     }
 
     /// The time of the last event: what a backwards clock is lifted to.
@@ -253,7 +277,7 @@ impl Store {
         match (&self.shared.writer, self.shared.seen.trouble()) {
             (None, _) => Ok(()),
             (Some(writer), None) if !writer.is_closed() => Ok(()),
-            (Some(_), _) => self.ask(|reply| Job::Probe { reply }).await?,
+            (Some(_), _) => self.ask(None, |reply| Job::Probe { reply }).await?,
         }
     }
 
@@ -263,10 +287,10 @@ impl Store {
         self.shared.readers.close().await;
         self.shared.public.close().await;
         // A writer that is gone has closed already.
-        let _closed = self.ask(|reply| Job::Close { reply }).await;
+        let _closed = self.ask(None, |reply| Job::Close { reply }).await;
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
+    async fn ask<T>(&self, coming: Option<Coming>, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
         let Some(writer) = &self.shared.writer else {
             return Err(StoreError::ReadOnly(format!(
                 "{} was opened to be read only",
@@ -276,6 +300,10 @@ impl Store {
         let closed = || StoreError::Unavailable(format!("{} was closed", self.shared.place.shown()));
         let (reply, answer) = oneshot::channel();
         writer.send(job(reply)).await.map_err(|_| closed())?;
+        drop(coming);
+        if writer.max_capacity().saturating_sub(writer.capacity()) >= gather::ENOUGH {
+            self.shared.gather.wake();
+        }
         answer.await.map_err(|_| closed())
     }
 }

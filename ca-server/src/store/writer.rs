@@ -3,10 +3,8 @@
 //! transaction first takes the append lock and reads where the ledger ends by now.
 
 use std::fs::File;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use jit_ssh_proto::{CaId, Span, Timestamp};
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::batch::Batch;
 use super::change::{Change, Outcome, Refusal};
 use super::engine::{Conn, EngineError, Trouble, Value};
+use super::gather::{ENOUGH, Gather};
 use super::facts::{Facts, Head, Wanted, floor};
 use super::place::{FileId, Place};
 use super::prune::Pruning;
@@ -28,13 +27,6 @@ pub(super) const WAITING: usize = 1024;
 
 /// How many changes share one transaction at most: bounds what a failed flush takes with it, and its memory.
 const BATCH: usize = 256;
-
-/// How long the first of several waits for the others: about as long as a flush takes. Whoever asks alone does not wait.
-const GATHER: Duration = Duration::from_micros(250);
-
-/// With so many calls in the last transaction, more are worth waiting for: with one there is nobody else, and with many
-/// they come while the flush before is under way.
-const FEW: RangeInclusive<usize> = 2..=8;
 
 /// How far this machine's clock may be off the database's: with more, two processes would not agree on what has ended.
 const CLOCK_DRIFT_MS: u64 = 5000;
@@ -142,20 +134,16 @@ impl Writer {
     }
 
     /// Begins to work, on a thread of its own, until it is told to close or nobody is left who could ask.
-    pub(super) fn start(self, jobs: mpsc::Receiver<Job>) -> Result<(), StoreError> {
-        let spawned = thread::Builder::new().name("store".to_owned()).spawn(move || self.run(jobs));
+    pub(super) fn start(self, jobs: mpsc::Receiver<Job>, gather: Arc<Gather>) -> Result<(), StoreError> {
+        let spawned = thread::Builder::new().name("store".to_owned()).spawn(move || self.run(jobs, &gather));
         spawned.map(drop).map_err(|e| StoreError::Unavailable(format!("no thread can be started: {e}")))
     }
 
-    fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    fn run(mut self, mut jobs: mpsc::Receiver<Job>, gather: &Gather) {
         let mut closing = None;
-        let mut crowd = 0;
         while closing.is_none() {
             let Some(first) = jobs.blocking_recv() else { break };
-            if FEW.contains(&crowd) {
-                // Where several ask, others are on their way: a flush for all of them costs less than one for each few.
-                thread::sleep(GATHER);
-            }
+            gather.wait(|| jobs.len() >= ENOUGH);
             let mut calls = Vec::new();
             let mut size = 0_usize;
             let mut next = Some(first);
@@ -179,7 +167,6 @@ impl Writer {
                     next = jobs.try_recv().ok();
                 }
             }
-            crowd = calls.len();
             if !calls.is_empty() {
                 self.batch(calls);
             }

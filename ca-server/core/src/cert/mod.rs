@@ -21,6 +21,7 @@ use ssh_key::{Certificate, Signature};
 
 use crate::authority::Authority;
 use crate::grant::Grant;
+use crate::proof::{Claim, Proven};
 
 pub use encode::encode_tbs;
 pub use profile::{FORCE_COMMAND, GRANT_EXTENSION, SOURCE_ADDRESS, Statement, VERIFY_REQUIRED, profile};
@@ -108,15 +109,22 @@ impl Prepared {
         &self.record
     }
 
-    /// Joins the signature, parses the result back and verifies it: in release builds too.
+    /// The claim that what a signer returned is the authority's signature: over our bytes, not over what a parser
+    /// makes of them.
+    #[must_use]
+    pub fn claim(&self, signature: &Signature) -> Claim {
+        self.authority.claim(&self.tbs, signature)
+    }
+
+    /// Joins the proven signature, parses the result back and compares it: in release builds too.
     ///
     /// # Errors
     /// [`CertError::Signature`] when it is not the authority's signature over exactly these bytes.
-    pub fn finish(self, signature: &Signature) -> Result<Certificate, CertError> {
-        // The signature is over our bytes, not over what a parser makes of them.
-        if !self.authority.signed(&self.tbs, signature) {
+    pub fn finish(self, proven: &Proven) -> Result<Certificate, CertError> {
+        if !proven.is(self.authority.key(), &self.tbs) {
             return Err(CertError::Signature);
         }
+        let signature = proven.signature();
         let mut bytes = self.tbs;
         let envelope = Vec::<u8>::try_from(signature.clone()).map_err(|_| CertError::Signature)?;
         encode::put_string(&mut bytes, &envelope)?;

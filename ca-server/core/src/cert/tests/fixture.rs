@@ -175,7 +175,8 @@ impl Parts {
     pub(crate) fn issue(&self) -> ssh_key::Certificate {
         let prepared = self.prepare().unwrap();
         let signature = signature::Signer::try_sign(&self.signer, prepared.tbs()).unwrap();
-        prepared.finish(&signature).unwrap()
+        let proven = prove_one(prepared.claim(&signature)).unwrap();
+        prepared.finish(&proven).unwrap()
     }
 }
 

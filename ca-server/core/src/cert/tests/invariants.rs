@@ -245,9 +245,14 @@ fn invariant_8_a_signature_that_is_not_the_authoritys_is_refused() {
         ("with its first bit flipped", flipped(0)),
         ("with its last bit flipped", flipped(63)),
     ] {
-        assert_eq!(prepared().finish(&signature).err(), Some(CertError::Signature), "{what}");
+        assert!(prove_one(prepared().claim(&signature)).is_none(), "{what}");
     }
-    assert!(prepared().finish(&good).is_ok());
+    let proven = prove_one(prepared().claim(&good)).unwrap();
+    assert!(prepared().finish(&proven).is_ok());
+    // A proof is of one certificate.
+    let other = later.prepare().unwrap();
+    let of_other = prove_one(other.claim(&parts.signer.try_sign(other.tbs()).unwrap())).unwrap();
+    assert_eq!(prepared().finish(&of_other).err(), Some(CertError::Signature));
 }
 
 #[test]
