@@ -6,10 +6,10 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// How long the writer waits at most for those who are on their way.
-const LONGEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(2);
 
 /// With so many waiting, the writer begins.
-pub(super) const ENOUGH: usize = 12;
+pub(super) const ENOUGH: usize = 16;
 
 /// Calls that said that they will append, and have not yet.
 #[derive(Debug, Default)]
