@@ -8,11 +8,13 @@
 pub mod check;
 mod claims;
 mod fetch;
+mod form;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod json;
 mod key;
 mod logout;
+mod place;
 mod provider;
 mod refresh;
 mod token;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::Provider;
-use super::fetch::{ClientAuth, TokenAnswer};
+use super::form::{ClientAuth, TokenAnswer};
 
 /// What a provider said.
 pub enum Refreshed {
@@ -34,7 +34,7 @@ impl Provider {
     pub async fn refresh_login(&self, token: &str) -> Refreshed {
         let client = ClientAuth { id: &self.config.client_id, secret: self.config.client_secret.as_deref() };
         let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
-        match self.keys.exchange(&client, &form).await {
+        match self.keys.fetcher().exchange(&client, &form).await {
             Ok(TokenAnswer::Tokens(body)) => match serde_json::from_slice::<Tokens>(&body) {
                 Ok(tokens) => Refreshed::Stands {
                     id_token: tokens.id_token,
