@@ -99,7 +99,7 @@ impl Provider {
         Self::with_timing(config, Timing::default())
     }
 
-    fn with_timing(config: IssuerConfig, timing: Timing) -> Self {
+    pub(crate) fn with_timing(config: IssuerConfig, timing: Timing) -> Self {
         // A name that is not known allows nothing; the configuration refuses it with a sentence.
         let algorithms = config.algorithms.iter().filter_map(|name| token::algorithm(name)).collect();
         let issuer = IssuerUrl::new(config.url.clone()).ok();
@@ -301,4 +301,4 @@ pub fn issuer_of(token: &str) -> Result<String, Problem> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -64,6 +64,44 @@ fn where_it_may() {
     }
 }
 
+/// A discovery document may name addresses of our own network only if the issuer is in it, by name or by number.
+#[tokio::test]
+async fn invariant_5_a_public_issuer_names_no_address_of_our_own_network() {
+    let names = Names::of(&[
+        ("id.example", &["203.0.113.1"]),
+        ("id.corp", &["10.0.0.1"]),
+        ("id.mixed", &["203.0.113.1", "10.0.0.1"]),
+    ]);
+    let patience = Patience { connect: Duration::from_secs(1), total: Duration::from_secs(1) };
+    for (issuer, address, allowed) in [
+        ("https://id.example", "https://keys.example/jwks", true),
+        ("https://id.example", "https://10.0.0.2/jwks", false),
+        ("https://id.example", "https://127.0.0.1/jwks", false),
+        ("https://id.example", "https://[::1]/jwks", false),
+        ("https://id.mixed", "https://10.0.0.2/jwks", false),
+        ("https://id.nowhere", "https://10.0.0.2/jwks", false),
+        ("https://203.0.113.1", "https://10.0.0.2/jwks", false),
+        ("https://id.corp", "https://10.0.0.2/jwks", true),
+        ("https://10.0.0.1", "https://10.0.0.2/jwks", true),
+        ("https://id.corp", "https://127.0.0.1/jwks", false),
+        ("https://id.corp", "https://169.254.169.254/jwks", false),
+    ] {
+        let guard = Guard::with(issuer, [].into(), names.clone());
+        let fetcher = Fetcher::with_guard(issuer.to_owned(), patience, guard);
+        let said = fetcher.allow("the provider's jwks_uri", &Url::parse(address).unwrap()).await;
+        match said {
+            Ok(()) => assert!(allowed, "{issuer} → {address}"),
+            Err(FetchError::Invalid(why)) => {
+                assert!(
+                    !allowed && why.contains("jwks_uri points into this machine's own network"),
+                    "{address}: {why}"
+                );
+            }
+            Err(FetchError::Unreachable(why)) => panic!("{why}"),
+        }
+    }
+}
+
 /// A name is judged by what it leads to when a connection is made, and none is made to where it may not lead.
 #[tokio::test]
 async fn invariant_5_a_name_that_leads_to_our_own_machine_is_not_connected_to() {

@@ -23,7 +23,7 @@ fn quick() -> Timing {
 }
 
 /// Little patience, for those that hang.
-fn impatient() -> Timing {
+pub(crate) fn impatient() -> Timing {
     let limit = Duration::from_millis(200);
     Timing { patience: Patience { connect: limit, total: limit }, ..quick() }
 }
