@@ -42,6 +42,7 @@ fn provider() -> Option<&'static Provider> {
             max_token_age: Span::from_seconds(600),
             jwks_file: Some(file),
             revalidate: None,
+            redirect_port: None,
         }))
     };
     PROVIDER.get_or_init(made).as_ref()

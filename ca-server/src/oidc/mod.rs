@@ -67,6 +67,8 @@ pub struct IssuerConfig {
     pub jwks_file: Option<std::path::PathBuf>,
     /// How often the provider is asked about each session while it lives, if it is.
     pub revalidate: Option<Span>,
+    /// The one port of 127.0.0.1 to which the provider sends browsers back, if it does not take any.
+    pub redirect_port: Option<u16>,
 }
 
 /// A token that passed every check of invariant 5.

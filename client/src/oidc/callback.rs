@@ -1,5 +1,5 @@
-//! The loopback redirect (RFC 8252, 7.3): a listener on a random port of 127.0.0.1 that takes one callback with the
-//! right state. Whatever else comes is refused and the wait goes on: other programs and pages can reach the port too.
+//! The loopback redirect (RFC 8252, 7.3): a listener on 127.0.0.1, on a random port unless the provider knows one only,
+//! that takes one callback with the right state. Whatever else comes is refused and the wait goes on: other programs and pages can reach the port too.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Expected};
 use crate::error::{Error, Result};
+use crate::output::escape;
 
 /// A request line with headers is at most this long.
 const MAX_REQUEST: usize = 16 * 1024;
@@ -25,17 +26,21 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// On a random port.
-    pub(super) fn bind() -> Result<Self> {
-        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    /// On a random port, or on the one that the provider of this name takes.
+    pub(super) fn bind(port: Option<u16>, issuer: &str) -> Result<Self> {
+        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
         let bound =
             bound.and_then(|listener| listener.local_addr().map(|address| Self { listener, address }));
-        bound.map_err(|e| Error::Local(format!("cannot listen on 127.0.0.1 for the browser's answer: {e}")))
-    }
-
-    /// `http://127.0.0.1:PORT/callback`
-    pub(super) fn redirect_uri(&self) -> String {
-        format!("http://{}{PATH}", self.address)
+        bound.map_err(|e| {
+            Error::Local(match port {
+                None => format!("cannot listen on 127.0.0.1 for the browser's answer: {e}"),
+                Some(port) => format!(
+                    "cannot listen on 127.0.0.1:{port}, the one place to which {} sends the browser back: {e}; end the \
+                     program that has that port (another login may be waiting there), or log in with --paste",
+                    escape(issuer)
+                ),
+            })
+        })
     }
 
     /// The port's address, `127.0.0.1:PORT`.
@@ -49,6 +54,11 @@ impl Listener {
         let port = Port { host: self.address.to_string(), expected, taken: Arc::default() };
         std::thread::spawn(move || accept(&self.listener, &port, &sender));
     }
+}
+
+/// `http://127.0.0.1:PORT/callback`
+pub(super) fn redirect_uri(address: SocketAddr) -> String {
+    format!("http://{address}{PATH}")
 }
 
 /// What is known to each connection.
@@ -258,7 +268,7 @@ mod tests {
 
     #[test]
     fn wrong_answers_do_not_end_the_wait_and_idle_connections_do_not_block_it() {
-        let listener = Listener::bind().unwrap();
+        let listener = Listener::bind(None, "corp").unwrap();
         let address = listener.address();
         let (sender, answers) = channel();
         listener.listen(expected(), sender);
@@ -291,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_shown_escaped_and_ends_the_wait() {
-        let listener = Listener::bind().unwrap();
+        let listener = Listener::bind(None, "corp").unwrap();
         let address = listener.address();
         let (sender, answers) = channel();
         listener.listen(expected(), sender);
@@ -306,8 +316,16 @@ mod tests {
     #[test]
     fn a_port_that_another_program_has_is_not_ours() {
         let theirs = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let ours = Listener::bind().unwrap();
-        assert_ne!(ours.address().port(), theirs.local_addr().unwrap().port());
+        let port = theirs.local_addr().unwrap().port();
+        let ours = Listener::bind(None, "corp").unwrap();
+        assert_ne!(ours.address().port(), port);
+        // Where the provider knows one port only, it is that one or none.
+        let refused = Listener::bind(Some(port), "co\u{1b}rp").map(drop).unwrap_err().to_string();
+        for said in [&format!("127.0.0.1:{port}"), "another login may be waiting", "--paste", "co\\u{1b}rp"] {
+            assert!(refused.contains(said), "{refused}");
+        }
+        drop(theirs);
+        assert_eq!(Listener::bind(Some(port), "corp").unwrap().address().port(), port);
         // Nor can another program have ours while we listen.
         assert!(TcpListener::bind(ours.address()).is_err());
     }

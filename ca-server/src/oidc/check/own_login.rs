@@ -64,7 +64,12 @@ impl OwnLogin {
             metadata.authorization_endpoint.context("the provider has no authorization endpoint")?;
         let token_endpoint = metadata.token_endpoint.context("the provider has no token endpoint")?;
         fetcher.may_send_us_to(&token_endpoint).await?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let port = config.redirect_port.unwrap_or(0);
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.with_context(|| {
+            format!(
+                "127.0.0.1:{port} cannot be listened on for the browser's answer: end the program that has it"
+            )
+        })?;
         let redirect = format!("http://{}/callback", listener.local_addr()?);
         let random = || BASE64URL_NOPAD.encode(&entropy::bytes::<32>());
         let (state, nonce, verifier) = (random(), random(), random());

@@ -218,5 +218,6 @@ pub(crate) fn entry(url: &str) -> IssuerConfig {
         max_token_age: Span::from_seconds(600),
         jwks_file: None,
         revalidate: None,
+        redirect_port: None,
     }
 }
