@@ -74,7 +74,8 @@ fn accept(listener: &TcpListener, port: &Port, sender: &Sender<Answer>) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
         let (port, sender) = (port.clone(), sender.clone());
-        std::thread::spawn(move || serve(stream, &port, &sender));
+        // Where no thread can be had, because somebody opens connections without end, this one is dropped: the next may do.
+        let _lost = std::thread::Builder::new().spawn(move || serve(stream, &port, &sender));
     }
 }
 
@@ -297,6 +298,32 @@ mod tests {
             assert!(get(address, target).starts_with("HTTP/1.1 400"));
         }
         assert!(answers.try_recv().is_err());
+    }
+
+    /// Other users of this machine can reach the port too: they keep connections open, guess, and are never taken for the
+    /// browser; of those who know the state, the first alone is taken.
+    #[test]
+    fn of_many_who_race_for_the_callback_one_is_taken_and_the_others_hear_no() {
+        let listener = Listener::bind(None, "corp").unwrap();
+        let address = listener.address();
+        let (sender, answers) = channel();
+        listener.listen(expected(), sender);
+        let idle: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let guessing = std::thread::spawn(move || {
+            let guess = |n: usize| get(address, &format!("/callback?code=stolen&state=guess-{n}"));
+            (0..100).map(guess).all(|page| page.starts_with("HTTP/1.1 400"))
+        });
+        let racing: Vec<_> = (0..16)
+            .map(|n| std::thread::spawn(move || get(address, &format!("/callback?code=c{n}&state=s1"))))
+            .collect();
+        let pages: Vec<String> = racing.into_iter().map(|one| one.join().unwrap()).collect();
+        let taken: Vec<usize> = (0..16).filter(|n| pages[*n].starts_with("HTTP/1.1 200")).collect();
+        assert_eq!(taken.len(), 1, "{pages:?}");
+        assert!(pages.iter().filter(|page| page.contains("has come before")).count() == 15, "{pages:?}");
+        assert!(answers.recv().unwrap() == Answer::Code(format!("c{}", taken[0])));
+        assert!(guessing.join().unwrap());
+        assert!(answers.try_recv().is_err());
+        drop(idle);
     }
 
     #[test]

@@ -75,7 +75,10 @@ impl Figures {
         Some(Self {
             executions: last("stat::number_of_executed_units:")?,
             edges: last("cov:")?,
-            of: said.lines().find_map(|line| after(&line.replace('(', " ( "), "("))?,
+            of: said
+                .lines()
+                .filter(|line| line.contains("inline 8-bit counters"))
+                .find_map(|line| after(&line.replace('(', " ( "), "("))?,
             corpus: last("corp:")?,
         })
     }
@@ -154,7 +157,8 @@ mod tests {
 
     #[test]
     fn what_it_says_is_read() {
-        let said = "INFO: Loaded 1 modules   (406012 inline 8-bit counters): 406012 [0x1, 0x2), \n\
+        let said = "INFO: Running with entropic power schedule (0xFF, 100).\n\
+                    INFO: Loaded 1 modules   (406012 inline 8-bit counters): 406012 [0x1, 0x2), \n\
                     INFO: Loaded 1 PC tables (406012 PCs): 406012 [0x1,0x2), \n\
                     #4\tINITED cov: 310 ft: 311 corp: 3/86b exec/s: 0 rss: 39Mb\n\
                     #485121\tDONE   cov: 1203 ft: 4010 corp: 387/41Kb lim: 4096 exec/s: 15649 rss: 45Mb\n\

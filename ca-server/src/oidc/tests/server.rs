@@ -8,6 +8,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Value, json};
 
 /// What it answers.
@@ -21,6 +22,10 @@ pub(crate) enum Says {
     Refusal(u16, Value),
     /// Nothing, ever.
     Hangs,
+    /// The beginning of an answer, and nothing more, ever.
+    Stops,
+    /// A little and a little more, without end.
+    Drips,
 }
 
 struct Told {
@@ -145,5 +150,20 @@ async fn answer(says: Says) -> Response {
         }
         Says::Typed(kind, body) => ([(CONTENT_TYPE, kind)], body).into_response(),
         Says::Hangs => std::future::pending().await,
+        Says::Stops => dripping(stream::once(async { drop_of() }).chain(stream::pending())),
+        Says::Drips => dripping(stream::repeat_with(drop_of).then(|space| async move {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            space
+        })),
     }
+}
+
+type Space = Result<&'static str, std::convert::Infallible>;
+
+fn drop_of() -> Space {
+    Ok(" ")
+}
+
+fn dripping(body: impl Stream<Item = Space> + Send + 'static) -> Response {
+    ([(CONTENT_TYPE, "application/json")], axum::body::Body::from_stream(body)).into_response()
 }

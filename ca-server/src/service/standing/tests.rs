@@ -120,6 +120,8 @@ async fn only_a_clear_no_of_the_token_endpoint_ends_a_session() {
         ("not there", Says::Status(404), Is::Trouble("answered 4")),
         ("closed", Says::Status(403), Is::Trouble("answered 4")),
         ("hangs", Says::Hangs, Is::Trouble("in time")),
+        ("stops in the middle", Says::Stops, Is::Trouble("in time")),
+        ("drips without end", Says::Drips, Is::Trouble("in time")),
         ("redirects", Says::Redirect(format!("{url}/jwks")), Is::Trouble("answered 3")),
         ("redirects away", Says::Redirect("https://evil.example/".to_owned()), Is::Trouble("answered 3")),
         ("endless", Says::Typed("application/json", vec![b' '; 300 << 10]), Is::Trouble("256 KiB")),
