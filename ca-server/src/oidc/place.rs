@@ -84,7 +84,8 @@ impl Resolve for System {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            Ok(Box::new(found.into_iter()) as Addrs)
+            let found: Addrs = Box::new(found.into_iter());
+            Ok(found)
         })
     }
 }
@@ -191,7 +192,8 @@ pub(super) mod tests {
             let found = self.0.get(name.as_str()).cloned();
             Box::pin(async move {
                 let found = found.ok_or("no such name")?;
-                Ok(Box::new(found.into_iter().map(|ip| SocketAddr::new(ip, 0))) as Addrs)
+                let found: Addrs = Box::new(found.into_iter().map(|ip| SocketAddr::new(ip, 0)));
+                Ok(found)
             })
         }
     }
