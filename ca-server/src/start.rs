@@ -251,6 +251,7 @@ fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<Sig
         flows: issuer.flows.iter().map(|flow| flow.as_str().to_owned()).collect(),
         scopes: issuer.scopes.clone(),
         revalidate: issuer.revalidate.is_some(),
+        redirect_port: issuer.redirect_port,
     });
     let bundle = TrustBundle {
         version: 1,

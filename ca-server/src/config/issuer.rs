@@ -112,6 +112,24 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         }
         Some(text) => Some(text.parse::<Span>().map_err(|e| bad("revalidate", format!("{e}")))?),
     };
+    let redirect_port = match raw.redirect_port {
+        None => None,
+        Some(_) if !flows.contains(&Flow::Code) => {
+            return Err(bad(
+                "redirect_port",
+                "is for the flow code, which this entry does not have: leave it out".to_owned(),
+            ));
+        }
+        Some(port @ 0..1024) => {
+            return Err(bad(
+                "redirect_port",
+                format!(
+                    "is {port}, on which people may not listen: choose one from 1024 to 65535, below 32768 if you can"
+                ),
+            ));
+        }
+        Some(port) => Some(port),
+    };
     let mut scopes = ["openid", "profile", "email"].map(str::to_owned).to_vec();
     if revalidate.is_some() {
         // What refresh tokens are asked for with (OpenID Connect Core 1.0, 11).
@@ -139,6 +157,7 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         max_token_age,
         jwks_file: raw.jwks_file.map(|path| layout.root().join(path)),
         revalidate,
+        redirect_port,
     })
 }
 
@@ -175,4 +194,65 @@ fn flows(words: &[String], kind: IdentityKind) -> Result<Vec<Flow>, Bad> {
         return Err(bad(format!("is not for {of}")));
     }
     Ok(flows)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const PEOPLE: &str = "name = \"corp\"\nurl = \"https://id.example.com\"\nclient_id = \"jit-ssh\"\n";
+    const JOBS: &str = "name = \"ci\"\nurl = \"https://ci.example.com\"\nkind = \"workload\"\naudience = \"https://ca.example.com\"\n";
+
+    fn entry(text: &str) -> Result<IssuerConfig, Bad> {
+        let raw: RawIssuer = toml::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        parse(raw, &Layout::new(Path::new("/nowhere")))
+    }
+
+    #[test]
+    fn what_an_entry_may_not_say() {
+        for (base, line, key, why) in [
+            (PEOPLE, "revalidate = \"\"", "revalidate", ""),
+            (PEOPLE, "revalidate = \"15\"", "revalidate", ""),
+            (PEOPLE, "revalidate = \"0s\"", "revalidate", "at least"),
+            (PEOPLE, "revalidate = \"soon\"", "revalidate", ""),
+            (PEOPLE, "revalidate = \"-15m\"", "revalidate", ""),
+            (JOBS, "revalidate = \"15m\"", "revalidate", "leave it out"),
+            (PEOPLE, "redirect_port = 0", "redirect_port", "from 1024"),
+            (PEOPLE, "redirect_port = 80", "redirect_port", "from 1024"),
+            (PEOPLE, "redirect_port = 8400\nflows = [\"device\"]", "redirect_port", "leave it out"),
+            (JOBS, "redirect_port = 8400", "redirect_port", "leave it out"),
+            (PEOPLE, "flows = []", "flows", "choose from"),
+            (PEOPLE, "flows = [\"token\"]", "flows", "users"),
+            (PEOPLE, "flows = [\"implicit\"]", "flows", "implicit"),
+            (JOBS, "flows = [\"code\"]", "flows", "workloads"),
+            (PEOPLE, "algorithms = [\"none\"]", "algorithms", "none"),
+            (PEOPLE, "algorithms = [\"HS256\"]", "algorithms", "HS256"),
+            (PEOPLE, "algorithms = []", "algorithms", "is empty"),
+            (PEOPLE, "kind = \"robot\"", "kind", "user or workload"),
+            (PEOPLE, "allowed_domains = [\"@example.com\"]", "allowed_domains", "plain domain"),
+            (PEOPLE, "allowed_domains = [\"*.example.com\"]", "allowed_domains", "plain domain"),
+            (PEOPLE, "max_token_age = \"long\"", "max_token_age", ""),
+            (PEOPLE, "[groups_map]\na = [\"sre\"]", "groups_map", "without groups"),
+            (PEOPLE, "groups = \"g\"\n[groups_map]\na = [\"S R E\"]", "groups_map", "S R E"),
+            (PEOPLE, "[tags]\n\"a b\" = \"x\"", "tags", "letters"),
+            (PEOPLE, "client_secret_file = \"not-there\"", "client_secret_file", "cannot be read"),
+        ] {
+            let (field, said) = entry(&format!("{base}{line}\n")).map(drop).expect_err(line);
+            assert_eq!(field, key, "{line}");
+            assert!(said.contains(why), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_with_revalidation_and_what_without() {
+        let scopes = |line: &str| entry(&format!("{PEOPLE}{line}\n")).unwrap().scopes.join(" ");
+        assert_eq!(scopes(""), "openid profile email");
+        assert_eq!(scopes("revalidate = \"15m\""), "openid profile email offline_access");
+        // Where the operator says it, it is said.
+        assert_eq!(scopes("revalidate = \"15m\"\nscopes = [\"openid\"]"), "openid");
+        let entry = entry(&format!("{PEOPLE}revalidate = \"15m\"\nredirect_port = 8400\n")).unwrap();
+        assert_eq!((entry.revalidate, entry.redirect_port), (Some(Span::from_seconds(900)), Some(8400)));
+    }
 }

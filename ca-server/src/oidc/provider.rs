@@ -83,16 +83,9 @@ enum Found {
 }
 
 impl Keys {
-    /// Asks the provider's token endpoint.
-    ///
-    /// # Errors
-    /// [`FetchError`].
-    pub(crate) async fn exchange(
-        &self,
-        client: &fetch::ClientAuth<'_>,
-        form: &[(&str, &str)],
-    ) -> Result<fetch::TokenAnswer, FetchError> {
-        self.fetcher.exchange(client, form).await
+    /// What asks the provider.
+    pub(crate) fn fetcher(&self) -> &Fetcher {
+        &self.fetcher
     }
 
     pub(crate) fn new(config: &IssuerConfig, timing: Timing) -> Self {

@@ -1,10 +1,11 @@
-//! Asking a provider about a login again, with a refresh token (RFC 6749, 6; OpenID Connect Core 1.0, 12).
+//! Asking a provider about a login again, with a refresh token (RFC 6749, 6; OpenID Connect Core 1.0, 12), and giving
+//! the token back (RFC 7009).
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::Provider;
-use super::fetch::{ClientAuth, TokenAnswer};
+use super::form::{ClientAuth, TokenAnswer};
 
 /// What a provider said.
 pub enum Refreshed {
@@ -21,8 +22,20 @@ pub enum Refreshed {
     Trouble(String),
 }
 
+/// A text that is not kept.
+struct Secret;
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|text| drop(Zeroizing::new(text))).map(|()| Self)
+    }
+}
+
 #[derive(Deserialize)]
 struct Tokens {
+    /// There is one in every answer that says yes (RFC 6749, 5.1).
+    #[serde(rename = "access_token")]
+    _access_token: Secret,
     #[serde(default)]
     id_token: Option<String>,
     #[serde(default)]
@@ -30,11 +43,23 @@ struct Tokens {
 }
 
 impl Provider {
+    fn client(&self) -> ClientAuth<'_> {
+        ClientAuth { id: &self.config.client_id, secret: self.config.client_secret.as_deref() }
+    }
+
+    /// Has the provider forget a refresh token, if it can be told to: whether it was.
+    ///
+    /// # Errors
+    /// Why not, for the log.
+    pub async fn give_back(&self, token: &str) -> Result<bool, String> {
+        self.keys.fetcher().revoke(&self.client(), token).await.map_err(|error| error.to_string())
+    }
+
     /// Exchanges a refresh token.
     pub async fn refresh_login(&self, token: &str) -> Refreshed {
-        let client = ClientAuth { id: &self.config.client_id, secret: self.config.client_secret.as_deref() };
+        let client = self.client();
         let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
-        match self.keys.exchange(&client, &form).await {
+        match self.keys.fetcher().exchange(&client, &form).await {
             Ok(TokenAnswer::Tokens(body)) => match serde_json::from_slice::<Tokens>(&body) {
                 Ok(tokens) => Refreshed::Stands {
                     id_token: tokens.id_token,

@@ -127,6 +127,19 @@ pub struct DueSession {
     pub token: Vec<u8>,
 }
 
+/// Whose live sessions are meant.
+#[derive(Clone, Debug)]
+pub enum Whose {
+    /// This one.
+    Session(SessionId),
+    /// Those of an issuer's subject.
+    Identity(Name, String),
+    /// Those of an issuer that belong to a session of the provider (`sid`).
+    ProvidersSession(Name, String),
+    /// All of an issuer.
+    Issuer(Name),
+}
+
 /// An event as stored.
 #[derive(Clone, Debug)]
 pub struct StoredEvent {

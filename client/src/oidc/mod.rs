@@ -278,6 +278,7 @@ pub(crate) mod tests {
             flows: vec![flow.into()],
             scopes: vec!["openid".into()],
             revalidate: false,
+            redirect_port: None,
         }
     }
 

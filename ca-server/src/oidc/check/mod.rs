@@ -63,7 +63,6 @@ struct Metadata {
     code_challenge_methods_supported: Option<Vec<String>>,
     scopes_supported: Option<Vec<String>>,
     claims_supported: Option<Vec<String>>,
-    token_endpoint_auth_methods_supported: Option<Vec<String>>,
     #[serde(default)]
     backchannel_logout_supported: bool,
 }
