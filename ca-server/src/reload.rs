@@ -2,7 +2,7 @@
 //!
 //! Every second the files are looked at (names, sizes, times, inodes; never their contents), and when something changed
 //! and then nothing more did, they are loaded as at the start. SIGHUP loads them at once. What does not load changes
-//! nothing: the set in force stays, and the log says once what is wrong.
+//! nothing: the set in force stays, and the log says what is wrong: once, and again at each SIGHUP.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -76,7 +76,7 @@ pub(crate) struct Reloader {
     app: Arc<App>,
     /// The files as they were when they were last loaded, or were tried to be.
     tried: Look,
-    /// What was wrong with them, if something was: it is said once.
+    /// What was wrong with them, if something was and nobody asked since: it is said once.
     wrong: Option<String>,
     config: ConfigFile,
 }
@@ -113,6 +113,8 @@ impl Reloader {
             };
             if at_once {
                 tracing::info!("SIGHUP: loading policies and inventory");
+                // Whoever asks is answered, also when the answer is that of before.
+                self.wrong = None;
             }
             let began = Instant::now();
             let look = self.look().await;
@@ -164,7 +166,7 @@ impl Reloader {
         let old = self.app.service.rules();
         if rules.digest() == old.digest() {
             let_go(rules);
-            tracing::info!(digest = %old.digest(), "policies and inventory are those in force");
+            tracing::info!(digest = %old.digest(), "nothing changed: policies and inventory are those in force");
         } else {
             let compared = (Arc::clone(&rules), Arc::clone(&old));
             let changes =

@@ -37,6 +37,7 @@ use self::facts::{Functions, Looked};
 pub use self::format::format;
 pub use self::listing::{Reachable, Wanted};
 pub use self::review::{Finding, Lint, Mentioned, Severity, Surroundings, mentioned, review};
+pub use self::scan::MAX_FILE_BYTES;
 pub use self::verb::{Leave, Verb};
 
 use crate::identity::VerifiedIdentity;
