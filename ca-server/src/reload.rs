@@ -146,10 +146,10 @@ impl Reloader {
     /// Loads what `look` saw, records it and puts it in force; or says why not.
     async fn load(&mut self, look: Look) {
         let (layout, ttl) = (self.layout.clone(), self.default_ttl);
-        let places = self.app.service.limits.places;
+        let (places, devices) = (self.app.service.limits.places, self.app.service.signers.devices());
         let began = Instant::now();
         let loaded = spawn_blocking(move || {
-            let rules = load_rules(&layout, ttl).map(|rules| rules.limited(places));
+            let rules = load_rules(&layout, ttl).map(|rules| rules.limited(places).signed_for(devices));
             (rules, Look::at(&layout))
         });
         let (rules, after) = match loaded.await {

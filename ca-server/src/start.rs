@@ -109,6 +109,7 @@ pub async fn start(
     let signers = std::iter::once(keys.user).chain(keys.devices);
     let signers: Signers = signers.map(|signer| -> Arc<dyn Signer> { Arc::new(signer) }).collect();
     signers.warn_of_missing(rules.inventory());
+    let rules = rules.signed_for(signers.devices());
     let service = Service {
         ca_id: keys.ca_id,
         clock,
