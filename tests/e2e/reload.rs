@@ -62,6 +62,12 @@ fn changed_files_decide_anew_under_load_and_are_recorded() {
         (change.of, change.added, change.names.as_slice()),
         (Ruled::Policies, 1, &["+locked".to_owned()][..])
     );
+    // What an operator reads of it: from which set to which, and what is new.
+    let shown = site.log_show(&["--where", "type=policy.loaded"]);
+    let line = shown.lines().last().unwrap();
+    let digests =
+        format!("digest {:.16}… → {:.16}…; policies +1 -0 ~0 (+locked)", first.digest, second.digest);
+    assert!(line.ends_with(&digests), "{shown}");
     // Every decision names the set that made it.
     let decided = |digest: &str| {
         let of =
