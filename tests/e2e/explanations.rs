@@ -278,6 +278,9 @@ fn a_person_asks_why_not_and_what_there_is() {
     let json = alice.run(forward.iter().chain(&["--break-glass", "--json"])).unwrap().ok().unwrap();
     let json = json.json().unwrap();
     assert_eq!((&json["answer"], &json["command"]), (&json!("allowed"), &Value::Null), "{json}");
+    let way = alice.run(forward.iter().chain(&["--break-glass", "--for", "1h"])).unwrap().code(3).unwrap();
+    let words = "It would be allowed for at most 20m (which cannot be asked for yet).";
+    assert!(way.out.contains(words) && !way.out.contains("jit-ssh login"), "{}", way.out);
     let refused = alice.run(["login", "deploy@web-1", "--mode", "forward"]).unwrap().code(3).unwrap();
     assert!(
         refused.err.contains("which cannot be asked for yet") && !refused.err.contains("Run:"),

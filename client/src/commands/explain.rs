@@ -58,6 +58,15 @@ impl Asking {
         }
     }
 
+    /// A way out in words.
+    fn words(&self, near: &NearMiss) -> String {
+        if self.break_glass && near.can_be_asked_for() {
+            format!("{near} ({NOT_YET})")
+        } else {
+            near.in_words()
+        }
+    }
+
     /// The command that goes a way out.
     fn way(&self, near: &NearMiss) -> Option<String> {
         if self.break_glass { None } else { near.command(&self.asked) }
@@ -77,7 +86,7 @@ fn to_json(explanation: &Explanation, asking: &Asking) -> Value {
     }
     for (at, near) in explanation.advice.iter().enumerate() {
         let way = format!("/advice/{at}");
-        add(value.pointer_mut(&way), "words", json!(near.in_words()));
+        add(value.pointer_mut(&way), "words", json!(asking.words(near)));
         add(value.pointer_mut(&way), "command", json!(asking.way(near)));
     }
     value
@@ -102,7 +111,7 @@ fn in_words(explanation: &Explanation, asking: &Asking) -> String {
     let mut text = facts(&rows);
     for near in &explanation.advice {
         let least = if near.terms.approvals.is_empty() { "allowed" } else { "possible" };
-        text.push_str(&format!("\nIt would be {least} {}", escape(&near.in_words())));
+        text.push_str(&format!("\nIt would be {least} {}", escape(&asking.words(near))));
         text.push_str(&match asking.way(near) {
             Some(command) => format!(":\n    {command}\n"),
             None => ".\n".to_owned(),
