@@ -36,7 +36,6 @@ pub use ledger::Cosigned;
 pub(crate) use logout::REFUSED_LOGOUTS;
 pub use logout::VerifiedLogout;
 pub use quota::Quota;
-pub(crate) use quota::WINDOW as QUOTA_WINDOW;
 pub use rules::InForce;
 pub use session::{LiveSession, SessionCache};
 

@@ -31,8 +31,8 @@ mod writer;
 pub use backup::Backup;
 pub use change::{
     Answer, BindIssuer, CallId, Change, Changed, ClaimRevalidation, DecideRequest, Decided, DisableIdentity,
-    EnableIdentity, EndSession, EraseEvent, ExportLog, IssueCertificate, LogOut, OpenSession, Outcome,
-    Prepare, RecordEvent, Recorded, Refresh, Refusal, RefuseSession, ReleaseLogin, Revalidated,
+    EnableIdentity, EndSession, EraseEvent, ExportLog, IssueCertificate, LoadRules, LogOut, OpenSession,
+    Outcome, Prepare, RecordEvent, Recorded, Refresh, Refusal, RefuseSession, ReleaseLogin, Revalidated,
 };
 pub use erase::NotErasable;
 pub use moving::{Move, Moved, resume};

@@ -8,7 +8,7 @@ use core::iter::Peekable;
 use core::str::CharIndices;
 
 /// The largest policy file, in bytes.
-pub(super) const MAX_BYTES: usize = 1 << 20;
+pub const MAX_FILE_BYTES: usize = 1 << 20;
 /// The deepest nesting of brackets in one policy. Cedar's debug build takes 40 on a 2 MiB stack.
 pub(super) const MAX_DEPTH: usize = 24;
 /// The most operators and brackets (`&&`, `.`, `!`, `==`, `(`, `if`, `when` …) in one policy: chains of them become
@@ -46,10 +46,10 @@ impl Fault {
 /// # Errors
 /// The first place that is too large, too deep, or not finished.
 pub(super) fn split(text: &str) -> Result<Vec<Statement<'_>>, Fault> {
-    if text.len() > MAX_BYTES {
+    if text.len() > MAX_FILE_BYTES {
         return Err(Fault::new(
             0,
-            format!("the file has more than {MAX_BYTES} bytes: split it into several files"),
+            format!("the file has more than {MAX_FILE_BYTES} bytes: split it into several files"),
         ));
     }
     let mut scanner = Scanner { text, chars: text.char_indices().peekable() };
@@ -244,7 +244,7 @@ mod tests {
             (&"if ".repeat(401), 1200, "operators"),
             (&"a.".repeat(401), 801, "operators"),
             (&"A::".repeat(9), 25, "parts"),
-            (&"x".repeat(MAX_BYTES + 1), 0, "bytes"),
+            (&"x".repeat(MAX_FILE_BYTES + 1), 0, "bytes"),
         ] {
             let fault = split(source).unwrap_err();
             assert_eq!(fault.offset, at, "{why}: {fault:?}");
