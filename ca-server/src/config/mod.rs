@@ -24,7 +24,7 @@ pub use excerpt::Excerpt;
 pub use raw::RawConfig;
 pub use rules::load_rules;
 pub(crate) use rules::{file_name, read_all, rule_files};
-pub(crate) use toml_error::{closest, explain, explain_shown, position};
+pub(crate) use toml_error::{explain, explain_shown, position};
 
 use crate::oidc::IssuerConfig;
 use crate::witness::WitnessConfig;

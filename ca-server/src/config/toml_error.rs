@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use jit_ssh_core::place::closest;
+
 use super::{ConfigError, caret};
 
 /// Turns an error of the `toml` crate into ours. The line itself is not shown: it may hold the password of a database.
@@ -46,14 +48,4 @@ fn suggest(message: &str) -> String {
         Some(candidate) => format!("the key {unknown:?} is not known: did you mean {candidate:?}?"),
         None => format!("the key {unknown:?} is not known here: known are {}", known.join(", ")),
     }
-}
-
-/// The known name that was probably meant.
-pub(crate) fn closest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(unknown, candidate), candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= 3)
-        .map(|(_, candidate)| candidate)
 }

@@ -13,11 +13,10 @@ use super::aims::Aims;
 use super::annotations::{self, Rule};
 use super::conditions::{Condition, Conditions};
 use super::facts::Looked;
-use super::review::closest;
 use super::scan::{self, Statement};
 use super::verb::{self, Scope};
 use super::{PolicyError, PolicySource};
-use crate::place::{one_line, position};
+use crate::place::{closest, one_line, position};
 
 /// What policies may speak about: the Cedar schema, with its version in the first line, for editors too.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");

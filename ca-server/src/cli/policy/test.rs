@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use jit_ssh_core::identity::VerifiedIdentity;
+use jit_ssh_core::place::closest;
 use jit_ssh_proto::{Code, Span, Timestamp};
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ use super::case::{Answer, Case, CaseFile, Who};
 use super::files::{self, Set, Where};
 use super::found::count;
 use super::person::Person;
-use crate::config::{closest, explain_shown, position, shown};
+use crate::config::{explain_shown, position, shown};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
