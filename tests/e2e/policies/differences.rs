@@ -320,7 +320,8 @@ fn a_side_that_does_not_load_is_named() {
     let said = run(&["policy", "diff", good, bad]);
     assert_eq!(said.code, Some(1));
     assert!(
-        said.err.contains(&format!("{bad} does not load")) && said.err.contains("p.cedar:1:1"),
+        said.err.contains(&format!("{bad} does not load"))
+            && said.err.contains("p.cedar:1:8: error[policy]: this '(' is never closed"),
         "{}",
         said.err
     );

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 
 use jiff::tz::TimeZone;
 use jit_ssh_core::identity::VerifiedIdentity;
+use jit_ssh_core::inventory::Inventory;
 use jit_ssh_core::place::closest;
 use jit_ssh_core::policy::{Circumstances, Decision, Denial, Leave, Verb};
 use jit_ssh_core::request::AccessRequest;
 use jit_ssh_proto::event::Asked as Asking;
 use jit_ssh_proto::explanation::Explanation;
 use jit_ssh_proto::wire::AccessRequestBody;
-use jit_ssh_proto::{Account, Code, Mode, Place, Span, Timestamp, UserKey};
+use jit_ssh_proto::{Account, Code, Mode, Name, Place, Span, Timestamp, UserKey};
 use serde_json::{Value, json};
 
 use super::case::{Answer, Case, Defaults};
@@ -204,14 +205,36 @@ impl Question {
         Some((explained.told, request.asked()))
     }
 
-    /// The accounts that are asked for and that the inventory does not have.
+    /// What is asked for and the inventory does not have, with what was probably meant, each as one sentence without an
+    /// end.
     pub(super) fn unknown(&self, set: &Set) -> Vec<String> {
         let Asked::Access(request) = &self.asked else { return Vec::new() };
-        let is_unknown = |account: &&Account| match &account.place {
-            Place::Host(_) => set.rules.inventory().account(account).is_none(),
-            Place::Group(name) => set.rules.inventory().group(name).is_none(),
-        };
-        request.accounts().iter().filter(is_unknown).map(ToString::to_string).collect()
+        request.accounts().iter().filter_map(|account| unknown(account, set.rules.inventory())).collect()
+    }
+}
+
+fn unknown(account: &Account, inventory: &Inventory) -> Option<String> {
+    let meant = |word: &str, known: &mut dyn Iterator<Item = &str>| {
+        closest(word, known)
+            .map_or_else(|| "correct it".to_owned(), |meant| format!("did you mean {meant:?}?"))
+    };
+    match &account.place {
+        Place::Group(name) if inventory.group(name).is_some() => None,
+        Place::Group(name) => {
+            let help = meant(name.as_str(), &mut inventory.groups().map(|(name, _)| name.as_str()));
+            Some(format!("the inventory has no group {:?}: {help}", name.as_str()))
+        }
+        Place::Host(name) => match inventory.host(name) {
+            None => {
+                let help = meant(name.as_str(), &mut inventory.hosts().map(|host| host.name().as_str()));
+                Some(format!("the inventory has no host {:?}: {help}", name.as_str()))
+            }
+            Some(host) if host.logins().contains(&account.login) => None,
+            Some(host) => {
+                let help = meant(account.login.as_str(), &mut host.logins().iter().map(Name::as_str));
+                Some(format!("{name} offers no login {:?}: {help}", account.login.as_str()))
+            }
+        },
     }
 }
 

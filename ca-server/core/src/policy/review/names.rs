@@ -216,19 +216,20 @@ impl Known<'_> {
                 let group = name.parse().ok()?;
                 let mut members = self.inventory.members(&group).peekable();
                 let offered = members.peek().is_none() || members.any(|host| host.logins().contains(login));
-                (!offered).then(|| format!("no host of the group {name}"))?
+                (!offered).then(|| format!("no host of the group {name} offers the login"))?
             }
             Which::Host(name) => {
                 let host = self.inventory.host(&name.parse().ok()?)?;
-                (!host.logins().contains(login)).then(|| format!("{name} is not a host that"))?
+                (!host.logins().contains(login))
+                    .then(|| format!("the host {name} does not offer the login"))?
             }
             Which::Account(account) => {
                 let (of, _) = account.rsplit_once('@')?;
-                (of != login.as_str()).then(|| format!("{account} is not an account that"))?
+                (of != login.as_str()).then(|| format!("{account} is not of the login"))?
             }
             Which::Any | Which::Other => return None,
         };
-        let message = format!("{place} offers the login {login:?}", login = login.as_str());
+        let message = format!("{place} {:?}", login.as_str());
         Some((message, "add it to the logins of the group or of its hosts, or correct the name".into()))
     }
 

@@ -155,19 +155,7 @@ impl<'a> Read<'a> {
 
     /// Where its effect stands, `permit` or `forbid`: the policy as a whole.
     pub(super) fn effect(&self) -> usize {
-        let word = if self.is_permit() { "permit" } else { "forbid" };
-        // Annotations come before it, and their values may have the word too.
-        let after = self.statement.annotations.last().map_or(0, |(name, _)| self.annotation(name));
-        let rest = self.statement.text.get(after..).unwrap_or_default();
-        let mut from = 0;
-        while let Some(at) = rest.get(from..).and_then(|r| r.find(word)).map(|at| at.saturating_add(from)) {
-            let quotes = rest.get(..at).unwrap_or_default().matches('"').count();
-            if quotes % 2 == 0 {
-                return after.saturating_add(at);
-            }
-            from = at.saturating_add(word.len());
-        }
-        0
+        self.statement.effect.saturating_sub(self.statement.start)
     }
 
     /// Where a part of its condition stands, in bytes of the policy.

@@ -306,11 +306,11 @@ fn what_is_found_and_where() {
         ),
         (
             "permit (principal in Group::\"sre\", action == Action::\"shell\", resource in Host::\"lab-1\") when { resource.login == \"root\" };",
-            &[("1:110 unknown-name", "lab-1 is not a host that offers the login \"root\"", "")],
+            &[("1:115 unknown-name", "the host lab-1 does not offer the login \"root\"", "")],
         ),
         (
             "permit (principal in Group::\"sre\", action == Action::\"shell\", resource == Account::\"deploy@web-1\") when { resource.login == \"root\" };",
-            &[("1:120 unknown-name", "deploy@web-1 is not an account", "")],
+            &[("1:125 unknown-name", "deploy@web-1 is not of the login", "")],
         ),
         // What is kept out need not be there, nor what is forbidden.
         (
@@ -321,14 +321,14 @@ fn what_is_found_and_where() {
         // The clock.
         (
             "permit (principal in Group::\"sre\", action == Action::\"shell\", resource) when { context.local.hour >= 25 };",
-            &[("1:103 out-of-range", "hour goes from 0 to 23: this never holds", "correct")],
+            &[("1:102 out-of-range", "hour goes from 0 to 23: this never holds", "correct")],
         ),
         (
             "forbid (principal, action, resource) when { [0, 6].contains(context.local.weekday) || context.local.minute > 60 || context.local.weekday < 1 };",
             &[
                 ("1:46 out-of-range", "weekday goes from 1 to 7: this never holds", "Sunday is 7"),
                 ("1:110 out-of-range", "minute goes from 0 to 59: this never holds", ""),
-                ("1:139 out-of-range", "never holds", ""),
+                ("1:140 out-of-range", "never holds", ""),
             ],
         ),
         (
