@@ -167,7 +167,7 @@ fn what_policies_name_is_asked_for() {
         (
             BEFORE.to_owned(),
             format!("{BEFORE}@id(\"new\") permit (principal == User::\"corp/ann\", {SCOPE};"),
-            "corp/ann: shell on 4 accounts (deploy, root) of group prod: denied -> allowed for 30m (by new)",
+            "corp/ann: shell on deploy@web-1, deploy@web-2, root@web-1, root@web-2: denied -> allowed for 30m (by new)",
         ),
         (
             BEFORE.to_owned(),

@@ -27,7 +27,7 @@ fn each_mistake_is_shown_with_carets() {
         // The `;` is missed where it is missing; a policy as a whole is shown at what makes it wrong.
         (
             "@id(\"a\")\npermit (principal, action, resource)\nwhen { context.reason == \"\" }\n\n@id(\"b\")\npermit (principal, action, resource);",
-            "p.cedar:3:30: error[policy]: this policy is not finished: write ';' after it\n  3 | when { context.reason == \"\" }\n    |                              ^\n",
+            "p.cedar:3:29: error[policy]: this policy is not finished: write ';' after it\n  3 | when { context.reason == \"\" }\n    |                             ^\n",
         ),
         (
             "@id(\"a\")\npermit (principal, action, resource is Account)\nwhen { resource.login == \"x\" && false };",

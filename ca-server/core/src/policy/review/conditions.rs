@@ -94,9 +94,10 @@ fn clocks(policy: &Read<'_>, condition: &Expr) -> Vec<Finding> {
     // Cedar reads `a >= b` as `!(a < b)`: told of the whole, it is not told of the part.
     let mut told: Vec<*const Expr> = Vec::new();
     for expr in condition.subexpressions() {
-        let (part, negated) = match expr.expr_kind() {
-            ExprKind::UnaryApp { op: UnaryOp::Not, arg } => (arg.as_ref(), true),
-            _ => (expr, false),
+        let (part, negated) = if let ExprKind::UnaryApp { op: UnaryOp::Not, arg } = expr.expr_kind() {
+            (arg.as_ref(), true)
+        } else {
+            (expr, false)
         };
         if told.contains(&core::ptr::from_ref(part)) {
             continue;

@@ -41,13 +41,13 @@ pub struct Mentioned {
     pub looks: BTreeSet<String>,
     /// Whole commands, and such as fit a pattern.
     pub commands: BTreeSet<String>,
-    /// What `context.local.hour` is compared with.
+    /// The first of each stretch of hours that comparisons with `context.local.hour` tell from the one before.
     pub hours: BTreeSet<u8>,
     /// Whether the hour is reckoned with, so that each may be unlike all others.
     pub each_hour: bool,
-    /// What `context.local.minute` is compared with.
+    /// The same of `context.local.minute`.
     pub minutes: BTreeSet<u8>,
-    /// What `context.local.weekday` is compared with.
+    /// The same of `context.local.weekday`.
     pub weekdays: BTreeSet<u8>,
     /// What `context.local.date` is compared with.
     pub dates: BTreeSet<String>,
@@ -198,32 +198,32 @@ impl Mentioned {
     }
 
     fn compare(&mut self, expr: &Expr) {
-        match expr.expr_kind() {
-            ExprKind::BinaryApp { op, arg1, arg2 } => self.binary(*op, arg1, arg2),
-            ExprKind::Like { expr: of, pattern } => {
-                if let Some(of) = path(of) {
-                    self.take(&of, 1, &Value::Text(&sample(pattern)));
-                }
-            }
-            ExprKind::ExtensionFunctionApp { fn_name, args } if fn_name.to_string() == "isInRange" => {
-                if let [of, range] = args.as_slice()
-                    && let (Some(of), Some(range)) = (path(of), value(range))
-                {
-                    self.take(&of, 1, &range);
-                }
-            }
-            _ => {}
+        if let ExprKind::BinaryApp { op, arg1, arg2 } = expr.expr_kind() {
+            self.binary(*op, arg1, arg2);
+        } else if let ExprKind::Like { expr: of, pattern } = expr.expr_kind()
+            && let Some(of) = path(of)
+        {
+            self.take(&of, 1, &Value::Text(&sample(pattern)));
+        } else if let ExprKind::ExtensionFunctionApp { fn_name, args } = expr.expr_kind()
+            && fn_name.to_string() == "isInRange"
+            && let [of, range] = args.as_slice()
+            && let (Some(of), Some(range)) = (path(of), value(range))
+        {
+            self.take(&of, 1, &range);
         }
     }
 
     fn binary(&mut self, op: BinaryOp, arg1: &Expr, arg2: &Expr) {
         match op {
             BinaryOp::Eq | BinaryOp::Less | BinaryOp::LessEq => {
-                for (one, other) in [(arg1, arg2), (arg2, arg1)] {
+                for (one, other, swapped) in [(arg1, arg2, false), (arg2, arg1, true)] {
                     if let (Some((of, factor)), Some(value)) = (measured(one), value(other)) {
                         self.take(&of, factor, &value);
+                        if let Value::Number(number) = value {
+                            self.edges(&of, op, number, swapped);
+                        }
                     }
-                    if let (Some((tag, _)), Some(Value::Text(text))) = (tag(one), value(other)) {
+                    if let (Some(tag), Some(Value::Text(text))) = (tag(one), value(other)) {
                         self.tags.entry(tag.to_string()).or_default().insert(text.to_string());
                     }
                     let own = path(other);
@@ -240,8 +240,11 @@ impl Mentioned {
                     for value in one_value.filter_map(value) {
                         if let Some((of, factor)) = measured(one) {
                             self.take(&of, factor, &value);
+                            if let Value::Number(number) = &value {
+                                self.edges(&of, BinaryOp::Eq, *number, false);
+                            }
                         }
-                        if let (Some((tag, _)), Value::Text(text)) = (tag(one), &value) {
+                        if let (Some(tag), Value::Text(text)) = (tag(one), &value) {
                             self.tags.entry(tag.to_string()).or_default().insert((*text).to_string());
                         }
                     }
@@ -258,14 +261,26 @@ impl Mentioned {
         }
     }
 
+    /// `subject OP number`, or the other way round: where what holds may be another than just before.
+    fn edges(&mut self, of: &str, op: BinaryOp, number: i64, swapped: bool) {
+        let (edges, last) = match of {
+            "context.local.hour" => (&mut self.hours, 23),
+            "context.local.minute" => (&mut self.minutes, 59),
+            "context.local.weekday" => (&mut self.weekdays, 7),
+            _ => return,
+        };
+        let next = number.saturating_add(1);
+        let found = match (op, swapped) {
+            (BinaryOp::Less, false) | (BinaryOp::LessEq, true) => [number, number],
+            (BinaryOp::Less, true) | (BinaryOp::LessEq, false) => [next, next],
+            _ => [number, next],
+        };
+        edges.extend(found.iter().filter_map(|edge| u8::try_from(*edge).ok()).filter(|edge| *edge <= last));
+    }
+
     fn take(&mut self, of: &str, factor: u64, value: &Value<'_>) {
-        let small = |number: &i64| u8::try_from(*number).ok();
         match (of, value) {
-            ("context.local.hour", Value::Number(n)) => self.hours.extend(small(n).filter(|hour| *hour < 24)),
-            ("context.local.minute", Value::Number(n)) => self.minutes.extend(small(n).filter(|m| *m < 60)),
-            ("context.local.weekday", Value::Number(n)) => {
-                self.weekdays.extend(small(n).filter(|day| (1..=7).contains(day)));
-            }
+            ("context.local.hour" | "context.local.minute" | "context.local.weekday", _) => {}
             ("context.local.date", Value::Text(text)) => drop(self.dates.insert((*text).to_string())),
             ("context.now", Value::Of(_, text)) => drop(self.instants.insert((*text).to_string())),
             ("context.source_ip", Value::Of(_, text)) => drop(self.sources.insert((*text).to_string())),
@@ -314,26 +329,24 @@ fn measured(expr: &Expr) -> Option<(String, u64)> {
 }
 
 /// `principal.getTag("ref")`
-fn tag(expr: &Expr) -> Option<(&str, &Expr)> {
+fn tag(expr: &Expr) -> Option<&str> {
     let ExprKind::BinaryApp { op: BinaryOp::GetTag, arg1, arg2 } = expr.expr_kind() else { return None };
-    match arg2.expr_kind() {
-        ExprKind::Lit(Literal::String(name)) if is_var(arg1, Var::Principal) => Some((name, arg1)),
-        _ => None,
-    }
+    text(arg2).filter(|_| is_var(arg1, Var::Principal))
+}
+
+fn text(expr: &Expr) -> Option<&str> {
+    if let ExprKind::Lit(Literal::String(text)) = expr.expr_kind() { Some(text) } else { None }
 }
 
 fn value(expr: &Expr) -> Option<Value<'_>> {
-    match expr.expr_kind() {
-        ExprKind::Lit(Literal::Long(number)) => Some(Value::Number(*number)),
-        ExprKind::Lit(Literal::String(text)) => Some(Value::Text(text)),
-        ExprKind::ExtensionFunctionApp { fn_name, args } => match args.as_slice() {
-            [one] => match one.expr_kind() {
-                ExprKind::Lit(Literal::String(text)) => Some(Value::Of(fn_name.to_string(), text)),
-                _ => None,
-            },
-            _ => None,
-        },
-        _ => None,
+    if let ExprKind::Lit(Literal::Long(number)) = expr.expr_kind() {
+        Some(Value::Number(*number))
+    } else if let ExprKind::ExtensionFunctionApp { fn_name, args } = expr.expr_kind()
+        && let [one] = args.as_slice()
+    {
+        text(one).map(|text| Value::Of(fn_name.to_string(), text))
+    } else {
+        text(expr).map(Value::Text)
     }
 }
 
@@ -410,10 +423,21 @@ mod tests {
                context.now < datetime("2026-12-01") && context.source_ip.isInRange(ip("10.0.0.0/8"))"#,
         );
         assert_eq!(found.hours, [8, 20].into());
-        assert_eq!((found.weekdays, found.minutes), ([6, 7].into(), [30].into()));
+        assert_eq!((found.weekdays, found.minutes), ([6, 7].into(), [30, 31].into()));
         assert_eq!((found.dates, found.instants), (words(&["2026-12-24"]), words(&["2026-12-01"])));
         assert_eq!((found.sources, found.each_hour), (words(&["10.0.0.0/8"]), false));
         assert!(when("context.local.hour * 60 + context.local.minute > 510").each_hour);
+        for (condition, expected) in [
+            ("context.local.weekday <= 5", &[6][..]),
+            ("context.local.weekday > 5", &[6]),
+            ("6 <= context.local.weekday", &[6]),
+            ("5 < context.local.weekday", &[6]),
+            ("context.local.weekday == 3", &[3, 4]),
+            ("context.local.weekday == 9", &[]),
+            ("context.local.weekday <= 7", &[]),
+        ] {
+            assert_eq!(when(condition).weekdays.into_iter().collect::<Vec<u8>>(), expected, "{condition}");
+        }
     }
 
     #[test]

@@ -193,6 +193,11 @@ impl Setting {
         }
     }
 
+    /// The same, if no length were asked for.
+    pub(super) fn without_length(&self) -> Self {
+        if let Self::For(_) = self { Self::Usual } else { self.clone() }
+    }
+
     /// In a few words.
     pub(super) fn told(&self) -> String {
         match self {
@@ -210,6 +215,16 @@ impl Setting {
             Self::Mail(email) => format!("if of the address {email}"),
             Self::Tag(tag, value) => format!("with the tag {tag} = {value:?}"),
         }
+    }
+
+    /// Which of all that were tried these are: where it is so as usual, too, what is not one of them.
+    pub(super) fn all_told(shown: &BTreeSet<Self>, tried: &BTreeSet<Self>) -> String {
+        let words =
+            |settings: Vec<&Self>| settings.into_iter().map(Self::told).collect::<Vec<_>>().join(", ");
+        if shown.contains(&Self::Usual) {
+            return format!("not {}", words(tried.difference(shown).collect()));
+        }
+        words(shown.iter().collect())
     }
 
     /// What it is a value of, for programs.
@@ -390,7 +405,7 @@ mod tests {
         let space = space(many, None);
         let all: usize = space.0.iter().map(Vec::len).product();
         let combinations = space.combinations();
-        assert!(all > 1000 && combinations.len() < 700, "{all} {}", combinations.len());
+        assert!(all > MOST && combinations.len() < 700, "{all} {}", combinations.len());
         // Each value of each comes up with each of every other.
         for (one, values) in space.0.iter().enumerate() {
             for (other, others) in space.0.iter().enumerate().filter(|(other, _)| *other != one) {

@@ -15,10 +15,10 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use jit_ssh_core::identity::VerifiedIdentity;
 use jit_ssh_core::policy::{Alteration, Altered, Concerned, Mentioned, Verb, mentioned};
-use jit_ssh_proto::{Account, Action, Mode, Modifier, Name, Timestamp};
+use jit_ssh_proto::{Account, Action, Code, Mode, Modifier, Name, Timestamp};
 
 use self::alterations::Seen;
-use self::circumstances::{Asking, Setting, Space};
+use self::circumstances::{Asking, Combination, Setting, Space};
 use self::people::{Asker, Spoken, as_known, askers};
 use self::told::{Change, Extent, Place};
 use super::super::print;
@@ -310,6 +310,8 @@ impl Comparison {
         let space = Space::of(&spoken, &asking);
         let zone = self.zones_differ.then(|| self.new.set.excerpt.timezone.clone());
         let mut found: BTreeMap<Change, Vec<BTreeSet<Setting>>> = BTreeMap::new();
+        let mut differing: BTreeMap<Combination, (Change, Option<Outcome>, Option<Outcome>)> =
+            BTreeMap::new();
         let tried = space.tried();
         for combination in space.combinations() {
             let (mut case, mut person) = (case.clone(), asker.person.clone());
@@ -331,6 +333,15 @@ impl Comparison {
                     before: was,
                     after: is,
                     by,
+                };
+                // For a length that somebody names it is no news if it is so without one.
+                let without: Combination = combination.iter().map(Setting::without_length).collect();
+                let change = match differing.get(&without) {
+                    Some((same, was, is)) if is_alike(was, &before) && is_alike(is, &after) => same.clone(),
+                    Some(_) | None => {
+                        differing.insert(combination.clone(), (change.clone(), before, after));
+                        change
+                    }
                 };
                 let extent = found.entry(change).or_insert_with(|| vec![BTreeSet::new(); tried.len()]);
                 for (values, value) in extent.iter_mut().zip(combination) {
@@ -475,6 +486,17 @@ impl Comparison {
 
     fn questions(&self) -> String {
         if self.asked == 1 { "1 question".to_owned() } else { format!("{} questions", self.asked) }
+    }
+}
+
+/// Whether the one is by the same policies as the other, or is refused for its length alone.
+fn is_alike(without: &Option<Outcome>, with: &Option<Outcome>) -> bool {
+    match (without, with) {
+        (Some(without), Some(with)) => {
+            with.policies == without.policies || with.code == Some(Code::DurationDenied)
+        }
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }
 

@@ -96,27 +96,17 @@ impl Time {
     }
 }
 
-/// Telling times: hours, minutes and days that policies compare with and those before them, days and moments that they
-/// name. Where none looks at the clock, one.
+/// Telling times: one of each stretch of hours, minutes and days that policies tell apart, and the days and moments that
+/// they name. Where none looks at the clock, one.
 pub(super) fn times(spoken: &Mentioned, every_hour: bool) -> BTreeSet<Time> {
-    let mut hours: BTreeSet<u8> = BTreeSet::from([12]);
-    let mut minutes: BTreeSet<u8> = BTreeSet::from([30]);
-    let mut days: BTreeSet<u8> = BTreeSet::from([WEDNESDAY]);
-    if spoken.each_hour || every_hour {
-        hours.extend(0..24);
-    } else if spoken.looks_at("context.local.hour") {
-        hours.insert(3);
-        hours.extend(spoken.hours.iter().flat_map(|hour| [*hour, hour.checked_sub(1).unwrap_or(23)]));
-    }
-    if spoken.looks_at("context.local.minute") {
-        minutes.extend(spoken.minutes.iter().flat_map(|m| [*m, m.checked_sub(1).unwrap_or(59)]));
-    }
-    if spoken.looks_at("context.local.weekday") || every_hour {
-        days.insert(SATURDAY);
-        let near =
-            spoken.weekdays.iter().flat_map(|day| [day.saturating_sub(1), *day, day.saturating_add(1)]);
-        days.extend(near.filter(|day| (1..=7).contains(day)));
-    }
+    let hours = if spoken.each_hour || every_hour {
+        (0..24).collect()
+    } else {
+        of_each(&spoken.hours, 0..=23, &[12, 3])
+    };
+    let minutes = of_each(&spoken.minutes, 0..=59, &[30]);
+    let mut days = of_each(&spoken.weekdays, 1..=7, &[WEDNESDAY, SATURDAY]);
+    days.extend(every_hour.then_some(SATURDAY));
     let mut times = BTreeSet::new();
     for day in &days {
         for hour in &hours {
@@ -130,6 +120,17 @@ pub(super) fn times(spoken: &Mentioned, every_hour: bool) -> BTreeSet<Time> {
         times.extend([Some(moment), before].into_iter().flatten().map(|at| Time::Moment(at.to_string())));
     }
     times
+}
+
+/// One of each stretch: one of these if it is in it, or else its first.
+fn of_each(edges: &BTreeSet<u8>, all: std::ops::RangeInclusive<u8>, usual: &[u8]) -> BTreeSet<u8> {
+    let first = all.clone().filter(|value| value == all.start() || edges.contains(value));
+    let stretch = |first: u8| {
+        let rest = all.clone().filter(move |value| *value > first);
+        let end = rest.clone().find(|value| edges.contains(value)).unwrap_or(u8::MAX);
+        usual.iter().copied().find(|value| (first..end).contains(value)).unwrap_or(first)
+    };
+    first.map(stretch).collect()
 }
 
 /// A `datetime` of Cedar's: a day, or a moment with `Z` or an offset like `+0100`.
@@ -156,18 +157,14 @@ mod tests {
         for (when, expected) in [
             ("context.reason == \"\"", "2026-01-14T12:30"),
             (
-                "context.local.hour >= 8",
-                "2026-01-14T03:30 2026-01-14T07:30 2026-01-14T08:30 2026-01-14T12:30",
+                "context.local.hour >= 8 && context.local.hour < 20",
+                "2026-01-14T03:30 2026-01-14T12:30 2026-01-14T20:30",
             ),
-            (
-                "context.local.hour >= 0",
-                "2026-01-14T00:30 2026-01-14T03:30 2026-01-14T12:30 2026-01-14T23:30",
-            ),
-            (
-                "context.local.weekday == 1",
-                "2026-01-12T12:30 2026-01-13T12:30 2026-01-14T12:30 2026-01-17T12:30",
-            ),
-            ("context.local.minute < 15", "2026-01-14T12:14 2026-01-14T12:15 2026-01-14T12:30"),
+            ("context.local.hour == 8", "2026-01-14T03:30 2026-01-14T08:30 2026-01-14T12:30"),
+            ("context.local.hour >= 0", "2026-01-14T12:30"),
+            ("context.local.weekday <= 5", "2026-01-14T12:30 2026-01-17T12:30"),
+            ("context.local.weekday == 1", "2026-01-12T12:30 2026-01-14T12:30"),
+            ("context.local.minute < 15", "2026-01-14T12:00 2026-01-14T12:30"),
             ("context.local.date == \"2026-12-24\"", "2026-01-14T12:30 2026-12-24T12:30"),
             ("context.local.date like \"2026-*\"", "2026-01-14T12:30"),
             (

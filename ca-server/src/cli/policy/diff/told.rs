@@ -54,11 +54,10 @@ impl Extent {
             let all = shown.len() == tried.len();
             let words: Vec<String> = shown.iter().map(Setting::told).collect();
             match tried.iter().find(|setting| **setting != Setting::Usual) {
+                Some(Setting::At(_)) if all => {}
                 Some(Setting::At(_)) => {
-                    if !all {
-                        times.push(Time::told(&clocks(shown), &clocks(tried)));
-                        extent.times = Some(words);
-                    }
+                    times.push(Time::told(&clocks(shown), &clocks(tried)));
+                    extent.times = Some(words);
                 }
                 Some(Setting::Manner(_)) => {
                     manners.extend(by_manner(shown, tried));
@@ -66,7 +65,7 @@ impl Extent {
                 }
                 Some(setting) => {
                     if let (Some(kind), false) = (setting.kind(), all) {
-                        others.push(words.join(", "));
+                        others.push(Setting::all_told(shown, tried));
                         extent.others.push((kind, words));
                     }
                 }
