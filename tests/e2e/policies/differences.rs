@@ -56,7 +56,7 @@ fn what_changes_is_told_in_a_line() {
         // At some hours only, and only without a reason.
         (
             BEFORE.replace("when { ", "when { context.local.hour < 9 && "),
-            &["allowed for 1h -> denied (no more by sre)\n    at 09:30, 12:30"],
+            &["allowed for 1h -> denied (no more by sre)\n    at 12:30"],
         ),
         (
             BEFORE.replace("when { ", "when { context.reason != \"\" && "),
