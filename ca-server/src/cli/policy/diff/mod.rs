@@ -240,6 +240,16 @@ impl Comparison {
                 for (what, mode, with) in ACTIONS {
                     let actions =
                         || [mode.into()].into_iter().chain(with.iter().map(|with| Action::from(*with)));
+                    // What neither set has a permit for, both deny.
+                    let permitted = |action: Action| {
+                        [&self.old, &self.new].into_iter().zip(&found).any(|(side, found)| {
+                            let ids = found.as_ref().map(|found| found.of([action])).unwrap_or_default();
+                            ids.iter().any(|id| side.spoken.get(*id).is_some_and(|spoken| !spoken.forbids))
+                        })
+                    };
+                    if !actions().all(permitted) {
+                        continue;
+                    }
                     let ids = found
                         .each_ref()
                         .map(|found| found.as_ref().map(|f| f.of(actions())).unwrap_or_default());
