@@ -26,7 +26,7 @@ pub(crate) use folder::{read_all, read_some};
 pub use raw::RawConfig;
 pub use rules::load_rules;
 pub(crate) use rules::{file_name, rule_files};
-pub(crate) use toml_error::{closest, explain, explain_shown, position};
+pub(crate) use toml_error::{explain, explain_shown, position};
 
 use crate::oidc::IssuerConfig;
 use crate::witness::WitnessConfig;

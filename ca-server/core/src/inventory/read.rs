@@ -13,7 +13,7 @@ use super::entry::{FileEntries, GroupEntry, GuestEntry, HostEntry, PrincipalStyl
 use super::error::{At, Faults};
 use super::plain::{self, Plain};
 use super::{InventorySource, address};
-use crate::place::{closest, one_line};
+use crate::place::{closest, of_key, one_line};
 
 /// What a host says of itself that many others say too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,7 +186,7 @@ impl Reader {
             }
             Err(error) => {
                 let offset = error.span().map_or(0, |span| span.start);
-                faults.at(name, text, offset, understood(error.message()));
+                faults.at(name, text, offset, of_key(text, offset, &understood(error.message())));
             }
         }
     }

@@ -4,6 +4,7 @@ mod aims;
 mod annotations;
 mod changes;
 mod compile;
+mod concern;
 mod conditions;
 mod decide;
 mod entities;
@@ -30,8 +31,10 @@ use data_encoding::HEXLOWER;
 use jit_ssh_proto::{Code, Name, Span, Timestamp, UserKey};
 use sha2::{Digest, Sha256};
 
+pub use self::changes::{Alteration, Altered};
 use self::compile::Compiled;
 pub use self::compile::{Chunk, Draft, Policies, ReadChunk, SCHEMA};
+pub use self::concern::Concerned;
 use self::entities::Vocabulary;
 pub use self::explain::{Calendar, DECISIONS, Explained, QUESTIONS};
 use self::facts::{Functions, Looked};
