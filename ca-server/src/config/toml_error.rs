@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use jit_ssh_core::place::{closest, of_key};
+use jit_ssh_core::position::{closest, of_key};
 
 use super::{ConfigError, caret};
 

@@ -13,7 +13,7 @@ use super::entry::{FileEntries, GroupEntry, GuestEntry, HostEntry, PrincipalStyl
 use super::error::{At, Faults};
 use super::plain::{self, Plain};
 use super::{InventorySource, address};
-use crate::place::{closest, of_key, one_line};
+use crate::position::{closest, of_key, one_line};
 
 /// What a host says of itself that many others say too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

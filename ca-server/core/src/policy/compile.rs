@@ -16,7 +16,7 @@ use super::facts::Looked;
 use super::scan::{self, Statement};
 use super::verb::{self, Scope};
 use super::{PolicyError, PolicySource};
-use crate::place::{closest, one_line, position};
+use crate::position::{closest, one_line, position};
 
 /// What policies may speak about: the Cedar schema, with its version in the first line, for editors too.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");

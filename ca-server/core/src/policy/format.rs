@@ -11,7 +11,7 @@ use cedar_policy_formatter::{Config, policies_str_to_pretty};
 use super::compile::told;
 use super::scan;
 use super::{PolicyError, PolicySource};
-use crate::place::{one_line, position};
+use crate::position::{one_line, position};
 
 /// How wide a line gets before it is broken, and how far what is inside is moved in.
 const LAYOUT: Config = Config { line_width: 120, indent_width: 4 };

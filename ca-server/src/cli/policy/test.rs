@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use jit_ssh_core::identity::VerifiedIdentity;
-use jit_ssh_core::place::closest;
+use jit_ssh_core::position::closest;
 use jit_ssh_proto::{Code, Span, Timestamp};
 use serde_json::{Value, json};
 

@@ -14,7 +14,7 @@ use super::read::{Read, Which};
 use super::{Finding, Land, Lint, Surroundings};
 use crate::identity::IssuerRules;
 use crate::inventory::Inventory;
-use crate::place::closest;
+use crate::position::closest;
 
 /// What exists, by the kind of name.
 struct Known<'a> {

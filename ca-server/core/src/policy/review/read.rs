@@ -14,7 +14,7 @@ use super::super::scan::{self, Statement};
 use super::super::verb::WORDS;
 use super::evaluate::settled;
 use super::{Finding, Lint, PolicySource};
-use crate::place::position;
+use crate::position::position;
 
 /// One policy.
 pub(super) struct Read<'a> {
