@@ -2,9 +2,9 @@
 
 use alloc::vec::Vec;
 
+use signature::Verifier;
 use ssh_encoding::{Decode, Encode};
 use ssh_key::public::KeyData;
-use signature::Verifier;
 use ssh_key::{HashAlg, PublicKey, Signature, SigningKey, SshSig};
 
 /// What a signature is for. A signature under one namespace never verifies under another.

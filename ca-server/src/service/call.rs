@@ -71,7 +71,10 @@ impl Service {
             SignedRequest { ca: &self.ca_id, method: call.method, path: call.path, session, body: call.body };
         let coming = self.store.announce();
         let invalid = || {
-            Problem::new(Code::SignatureInvalid, "The call's signature is not by the session key over this call: log in again with `jit-ssh login`.")
+            Problem::new(
+                Code::SignatureInvalid,
+                "The call's signature is not by the session key over this call: log in again with `jit-ssh login`.",
+            )
         };
         let (message, by_key) = signed.open(key.public_key(), &signature).map_err(|_| invalid())?;
         self.proofs.prove(Claim::new(key.clone(), message, by_key)).await.ok_or_else(invalid)?;

@@ -33,11 +33,11 @@ impl Service {
         source: IpAddr,
     ) -> Result<VerifiedLogout, Problem> {
         let (now, network) = (self.now(), network(source));
-        if !self.logouts.allows(&network, now) {
-            return Err(Problem::new(
-                Code::TooManyRequests,
-                "Too many logout tokens from there were refused within a minute: wait a minute.",
-            ));
+        if let Some(wait) = self.logouts.wait(&network, now) {
+            let detail = format!(
+                "Too many logout tokens from there were refused within a minute: try again in {wait}."
+            );
+            return Err(Problem::new(Code::TooManyRequests, detail).retrying_after(wait));
         }
         let provider = self.providers.iter().find(|provider| provider.config().rules.name.as_str() == issuer);
         let verified = match (provider, token) {

@@ -38,7 +38,6 @@ pub(crate) use logout::REFUSED_LOGOUTS;
 pub use logout::VerifiedLogout;
 pub use proofs::Proofs;
 pub use quota::Quota;
-pub(crate) use quota::WINDOW as QUOTA_WINDOW;
 pub use rules::InForce;
 pub use session::{LiveSession, SessionCache};
 

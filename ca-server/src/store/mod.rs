@@ -32,8 +32,8 @@ mod writer;
 pub use backup::Backup;
 pub use change::{
     Answer, BindIssuer, CallId, Change, Changed, ClaimRevalidation, DecideRequest, Decided, DisableIdentity,
-    EnableIdentity, EndSession, EraseEvent, ExportLog, IssueCertificate, LogOut, OpenSession, Outcome,
-    Prepare, RecordEvent, Recorded, Refresh, Refusal, RefuseSession, ReleaseLogin, Revalidated,
+    EnableIdentity, EndSession, EraseEvent, ExportLog, IssueCertificate, LoadRules, LogOut, OpenSession,
+    Outcome, Prepare, RecordEvent, Recorded, Refresh, Refusal, RefuseSession, ReleaseLogin, Revalidated,
 };
 pub use erase::NotErasable;
 pub use gather::Coming;
@@ -230,7 +230,8 @@ impl Store {
         blocking(move || at.check(&ca)).await?;
         let readers = Readers::new(place.clone(), readers::READERS);
         let public = Readers::new(place.clone(), readers::PUBLIC_READERS);
-        let shared = Shared { place, readers, public, writer: None, seen: Arc::default(), gather: Arc::default() };
+        let shared =
+            Shared { place, readers, public, writer: None, seen: Arc::default(), gather: Arc::default() };
         let store = Self { shared: Arc::new(shared) };
         store.shared.seen.set_time(store.newest_time().await?);
         Ok(store)
@@ -303,7 +304,11 @@ impl Store {
         let _closed = self.ask(None, |reply| Job::Close { reply }).await;
     }
 
-    async fn ask<T>(&self, coming: Option<Coming>, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
+    async fn ask<T>(
+        &self,
+        coming: Option<Coming>,
+        job: impl FnOnce(oneshot::Sender<T>) -> Job,
+    ) -> Result<T, StoreError> {
         let Some(writer) = &self.shared.writer else {
             return Err(StoreError::ReadOnly(format!(
                 "{} was opened to be read only",

@@ -76,6 +76,7 @@ impl WantedIdentities {
                 self.revalidations.insert(answered.session.to_string());
             }
             Change::Record(_)
+            | Change::LoadRules(_)
             | Change::RefuseSession(_)
             | Change::EndSession(_)
             | Change::DecideRequest(_)
