@@ -58,3 +58,51 @@ impl Drop for First<'_> {
         self.0.prove_waiting();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::future::join_all;
+    use futures_util::poll;
+    use jit_ssh_core::proof::Claim;
+    use jit_ssh_proto::UserKey;
+    use signature::Signer;
+    use ssh_key::PrivateKey;
+    use ssh_key::private::Ed25519Keypair;
+
+    use super::{ENOUGH, Proofs};
+
+    /// A claim of the key number `of` over its number; a good one if that is what was `signed`.
+    fn claim(of: u8, signed: u8) -> Claim {
+        let key = PrivateKey::from(Ed25519Keypair::from_seed(&[of; 32]));
+        Claim::new(UserKey::new(key.public_key()).unwrap(), vec![of], key.try_sign(&[signed]).unwrap())
+    }
+
+    #[tokio::test]
+    async fn each_of_many_gets_its_own_answer() {
+        for count in [1, 2, 7, ENOUGH, 3 * ENOUGH + 1] {
+            let proofs = Proofs::default();
+            let wrong = count / 2;
+            let asked = (0..count).map(|at| {
+                let of = u8::try_from(at).unwrap();
+                proofs.prove(claim(of, if at == wrong { 200 } else { of }))
+            });
+            let proven: Vec<bool> = join_all(asked).await.iter().map(Option::is_some).collect();
+            assert_eq!(proven, (0..count).map(|at| at != wrong).collect::<Vec<_>>(), "{count}");
+            assert!(proofs.0.lock().unwrap().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_came_first_may_go_before_the_others_are_answered() {
+        let proofs = Proofs::default();
+        let mut second = pin!(proofs.prove(claim(2, 2)));
+        {
+            let mut first = pin!(proofs.prove(claim(1, 1)));
+            assert!(poll!(&mut first).is_pending());
+            assert!(poll!(&mut second).is_pending());
+        }
+        assert!(second.await.is_some());
+    }
+}

@@ -53,3 +53,41 @@ impl Drop for Coming {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::thread;
+
+    use super::Gather;
+
+    #[test]
+    fn nobody_is_waited_for_who_did_not_say_so_or_is_there() {
+        let gather = Arc::new(Gather::default());
+        gather.wait(|| panic!("nobody is asked whether it is enough"));
+        drop(gather.announce());
+        gather.wait(|| panic!("nobody is asked whether it is enough"));
+    }
+
+    #[test]
+    fn the_writer_goes_on_when_the_last_one_came_or_enough_wait_or_after_some_time() {
+        let gather = Arc::new(Gather::default());
+        let (first, second) = (gather.announce(), gather.announce());
+        // Enough wait.
+        gather.wait(|| true);
+        // Some time.
+        gather.wait(|| false);
+        // The last one came, however long that took.
+        let (waits, waiting) = mpsc::channel();
+        let others = thread::spawn(move || {
+            waiting.recv().unwrap();
+            drop(first);
+            drop(second);
+        });
+        waits.send(()).unwrap();
+        while gather.coming.load(super::Ordering::Relaxed) > 0 {
+            gather.wait(|| false);
+        }
+        others.join().unwrap();
+    }
+}

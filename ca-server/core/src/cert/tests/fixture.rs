@@ -14,6 +14,7 @@ use ssh_key::private::{Ed25519Keypair, KeypairData};
 use super::super::{CertError, Issuance, Prepared, Statement};
 use crate::authority::{Authority, CertKind};
 use crate::places::Places;
+use crate::proof::prove_one;
 
 /// A day in November, as good as any.
 pub(crate) const NOW: u64 = 1_795_327_200;

@@ -13,6 +13,7 @@ use ssh_key::{EcdsaCurve, HashAlg, PrivateKey, Signature};
 use super::super::{CertError, encode_tbs};
 use super::fixture::{NOW, Parts, account, all_modes, by_name, ed25519, fido_key, keys, name, public};
 use crate::authority::{Authority, CertKind};
+use crate::proof::prove_one;
 
 #[test]
 fn invariant_1_the_record_alone_determines_the_signed_bytes() {
