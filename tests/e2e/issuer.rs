@@ -32,9 +32,15 @@ fn an_entry_that_fits_and_entries_that_do_not() {
     let provider = NodeProvider::start().unwrap();
     let fits = data(provider.issuer(), "");
     let output = check(&fits, &[]).ok().unwrap();
-    for word in
-        ["ok    discovery", "ok    keys", "ok    clock", "ok    pkce", "ok    redirect", "127.0.0.1:PORT"]
-    {
+    for word in [
+        "ok    discovery",
+        "ok    keys",
+        "ok    clock",
+        "ok    pkce",
+        "ok    redirect",
+        "127.0.0.1:PORT",
+        "ok    client",
+    ] {
         assert!(output.out.contains(word), "{word}: {}", output.out);
     }
     assert!(!output.out.contains("BAD"), "{}", output.out);
@@ -45,6 +51,13 @@ fn an_entry_that_fits_and_entries_that_do_not() {
         ("client_id = \"jit-ssh\"", "client_id = \"somebody-else\"", vec!["redirect"]),
         ("allowed_domains", "algorithms = [\"ES384\"]\nallowed_domains", vec!["keys", "algorithms"]),
         ("username = \"preferred_username\"", "username = \"email\"", vec!["entry"]),
+        // A client for browsers that may do the device grant too.
+        ("client_id = \"jit-ssh\"", "client_id = \"jit-ssh-device\"", vec!["redirect", "client"]),
+        (
+            "client_id = \"jit-ssh\"",
+            "flows = [\"code\", \"device\"]\nclient_id = \"jit-ssh\"\ndevice_client_id = \"jit-ssh-public\"",
+            vec!["device"],
+        ),
     ] {
         let path = fits.dir().join("ca.toml");
         let before = std::fs::read_to_string(&path).unwrap();

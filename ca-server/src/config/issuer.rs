@@ -1,13 +1,14 @@
 //! An `[[issuer]]` entry: from what was written to what can only be valid.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use jit_ssh_core::identity::{ClaimPath, IdentityKind, IssuerRules, MAX_TAGS};
 use jit_ssh_proto::{Flow, Name, Span};
 use url::Url;
 
 use super::{Layout, check_public_url, raw::RawIssuer};
-use crate::oidc::IssuerConfig;
+use crate::oidc::{DeviceClient, IssuerConfig};
 
 /// Algorithms that can be allowed at all: asymmetric, no SHA-1.
 const ALGORITHMS: &[&str] = &["RS256", "PS256", "ES256", "ES384", "EdDSA"];
@@ -93,15 +94,10 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
             "is there without groups: name the claim that holds the groups".to_owned(),
         ));
     }
-    let client_secret = raw
-        .client_secret_file
-        .map(|path| {
-            let path = layout.root().join(path);
-            std::fs::read_to_string(&path)
-                .map(|text| text.trim().to_owned())
-                .map_err(|e| bad("client_secret_file", format!("{} cannot be read: {e}", path.display())))
-        })
-        .transpose()?;
+    let client_secret = secret("client_secret_file", raw.client_secret_file.as_deref(), layout)?;
+    let device_secret =
+        secret("device_client_secret_file", raw.device_client_secret_file.as_deref(), layout)?;
+    let device_client = device_client(raw.device_client_id, device_secret, &client_id, &flows)?;
     let revalidate = match raw.revalidate {
         None => None,
         Some(_) if kind == IdentityKind::Workload => {
@@ -132,6 +128,7 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         url: raw.url,
         audience: raw.audience.unwrap_or_else(|| client_id.clone()),
         client_id,
+        device_client,
         client_secret,
         flows,
         algorithms,
@@ -140,6 +137,44 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         jwks_file: raw.jwks_file.map(|path| layout.root().join(path)),
         revalidate,
     })
+}
+
+fn secret(key: &str, path: Option<&Path>, layout: &Layout) -> Result<Option<String>, Bad> {
+    let Some(path) = path else { return Ok(None) };
+    let path = layout.root().join(path);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(e) => Err((key.to_owned(), format!("{} cannot be read: {e}", path.display()))),
+    }
+}
+
+/// The client of the device grant, where there are other flows beside it.
+fn device_client(
+    id: Option<String>,
+    secret: Option<String>,
+    client_id: &str,
+    flows: &[Flow],
+) -> Result<Option<DeviceClient>, Bad> {
+    let bad = |what: &str| Err(("device_client_id".to_owned(), what.to_owned()));
+    let both = [Flow::Code, Flow::Device].iter().all(|flow| flows.contains(flow));
+    match (id, both) {
+        (None, false) if secret.is_none() => Ok(None),
+        (None | Some(_), false) => {
+            bad("is for entries whose `flows` has both code and device: leave it and its secret out")
+        }
+        (None, true) => bad(
+            "is missing: with both code and device in `flows`, the CA tells the two apart by the client that a token was \
+             issued to, or else a code that somebody was talked into typing would pass for a login in their browser. Make \
+             a second client at the provider that may do the device grant and nothing else, forbid the device grant to the \
+             first, and write the id of the second here",
+        ),
+        (Some(id), true) if id.is_empty() => bad("is empty: write the id of the client for the device grant"),
+        (Some(id), true) if id == client_id => bad(
+            "is the same as `client_id`: make a second client at the provider that may do the device grant and nothing \
+             else, so that the CA can tell its tokens from those of the browser",
+        ),
+        (Some(id), true) => Ok(Some(DeviceClient { id, secret })),
+    }
 }
 
 /// Tag → claim, each tag with a name that can be written in a policy without surprises.
@@ -176,3 +211,6 @@ fn flows(words: &[String], kind: IdentityKind) -> Result<Vec<Flow>, Bad> {
     }
     Ok(flows)
 }
+
+#[cfg(test)]
+mod tests;

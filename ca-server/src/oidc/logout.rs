@@ -99,13 +99,15 @@ fn audience(payload: &Map<String, Value>, config: &IssuerConfig) -> Result<(), P
         None | Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => return Err(form()),
     };
     // It is the client that is told, whatever audience its ID tokens have.
-    let ours = |audience: &&str| *audience == config.client_id || *audience == config.audience;
+    let clients = [Some(&config.client_id), config.device_client.as_ref().map(|client| &client.id)];
+    let client = |name: &str| clients.into_iter().flatten().any(|client| client == name);
+    let ours = |audience: &&str| client(audience) || *audience == config.audience;
     if audiences.is_empty() || !audiences.iter().all(ours) {
         return Err(refused(Code::TokenAudience, "it is for another client"));
     }
     match payload.get("azp") {
         None => Ok(()),
-        Some(Value::String(party)) if *party == config.client_id => Ok(()),
+        Some(Value::String(party)) if client(party) => Ok(()),
         Some(_) => Err(refused(Code::TokenAuthorizedParty, "it was issued to another client")),
     }
 }

@@ -1,5 +1,6 @@
 //! Asking a provider about a login again, with a refresh token (RFC 6749, 6; OpenID Connect Core 1.0, 12).
 
+use jit_ssh_proto::Flow;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -30,9 +31,9 @@ struct Tokens {
 }
 
 impl Provider {
-    /// Exchanges a refresh token.
-    pub async fn refresh_login(&self, token: &str) -> Refreshed {
-        let client = ClientAuth { id: &self.config.client_id, secret: self.config.client_secret.as_deref() };
+    /// Exchanges a refresh token that came with a login of this flow.
+    pub async fn refresh_login(&self, token: &str, flow: Flow) -> Refreshed {
+        let client = ClientAuth { id: self.config.client_of(flow), secret: self.config.secret_of(flow) };
         let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
         match self.keys.exchange(&client, &form).await {
             Ok(TokenAnswer::Tokens(body)) => match serde_json::from_slice::<Tokens>(&body) {

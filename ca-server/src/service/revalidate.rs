@@ -130,7 +130,7 @@ impl Service {
             return Answer::Over(EndReason::ProviderRefused);
         };
         // 3. ask
-        let (id_token, next) = match provider.refresh_login(&token).await {
+        let (id_token, next) = match provider.refresh_login(&token, due.claims.flow).await {
             Refreshed::Refused => return Answer::Over(EndReason::ProviderRefused),
             Refreshed::Trouble(why) => {
                 tracing::warn!(session = %due.session, issuer = %due.issuer, why, "the provider could not be asked about a session");

@@ -162,6 +162,8 @@ fn ci() -> IssuerEntry {
         url: "https://ci.example.com".into(),
         client_id: "https://ca.example.com".into(),
         client_secret: None,
+        device_client_id: None,
+        device_client_secret: None,
         audience: None,
         kind: "workload".into(),
         flows: vec!["token".into()],

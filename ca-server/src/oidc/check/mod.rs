@@ -1,6 +1,7 @@
 //! `jit-ssh-ca issuer check`: an entry held against what its provider says of itself, one finding for each thing that
 //! logins will need. Asks the provider as the server does, and nothing of anybody's.
 
+mod device;
 mod own_login;
 mod redirect;
 
@@ -64,8 +65,23 @@ struct Metadata {
     scopes_supported: Option<Vec<String>>,
     claims_supported: Option<Vec<String>>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    subject_types_supported: Option<Vec<String>>,
     #[serde(default)]
     backchannel_logout_supported: bool,
+}
+
+impl Metadata {
+    fn takes_secrets_in_the_body_only(&self) -> bool {
+        let methods = self.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
+        let takes = |method: &str| methods.iter().any(|one| one == method);
+        takes("client_secret_post") && !takes("client_secret_basic")
+    }
+
+    /// OpenID Connect Core 1.0, 8.1.
+    fn has_pairwise_subjects_only(&self) -> bool {
+        let types = self.subject_types_supported.as_deref().unwrap_or_default();
+        !types.is_empty() && types.iter().all(|one| one == "pairwise")
+    }
 }
 
 /// Walks through an entry. `now` is this machine's clock.
@@ -107,9 +123,11 @@ pub async fn check(config: &IssuerConfig, now: Timestamp) -> Vec<Finding> {
         for flow in &config.flows {
             match flow {
                 Flow::Code => findings.extend(code(config, &metadata, &fetcher).await),
-                Flow::Device => findings.push(device(&metadata)),
-                Flow::Token => {}
+                Flow::Device | Flow::Token => {}
             }
+        }
+        if config.rules.kind == IdentityKind::User {
+            findings.extend(device::findings(config, &metadata, &fetcher).await);
         }
         if config.rules.kind == IdentityKind::User && !metadata.backchannel_logout_supported {
             findings.push(note(
@@ -262,16 +280,6 @@ async fn code(config: &IssuerConfig, metadata: &Metadata, fetcher: &Fetcher) -> 
     }
     findings.push(redirect::probe(config, authorize, fetcher).await);
     findings
-}
-
-fn device(metadata: &Metadata) -> Finding {
-    match &metadata.device_authorization_endpoint {
-        Some(endpoint) => good("device", format!("{endpoint}.")),
-        None => bad(
-            "device",
-            "`flows` has device, and the provider has no device authorization endpoint: take it out.",
-        ),
-    }
 }
 
 /// A token of one's own: what it says, and what the entry makes of it.

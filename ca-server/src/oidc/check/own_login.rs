@@ -63,8 +63,8 @@ impl OwnLogin {
         let metadata: Metadata =
             serde_json::from_slice(&described.body).context("the discovery document is not understood")?;
         let authorize =
-            metadata.authorization_endpoint.context("the provider has no authorization endpoint")?;
-        let token_endpoint = metadata.token_endpoint.context("the provider has no token endpoint")?;
+            metadata.authorization_endpoint.clone().context("the provider has no authorization endpoint")?;
+        let token_endpoint = metadata.token_endpoint.clone().context("the provider has no token endpoint")?;
         fetcher.may_send_us_to(&token_endpoint)?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let redirect = format!("http://{}/callback", listener.local_addr()?);
@@ -78,10 +78,7 @@ impl OwnLogin {
             ("code_challenge", &challenge),
         ];
         let address = redirect::request(config, &authorize, &more);
-        let posted = metadata.token_endpoint_auth_methods_supported.is_some_and(|methods| {
-            methods.iter().any(|m| m == "client_secret_post")
-                && !methods.iter().any(|m| m == "client_secret_basic")
-        });
+        let posted = metadata.takes_secrets_in_the_body_only();
         Ok(Self { address, nonce, state, verifier, redirect, token_endpoint, posted, listener })
     }
 

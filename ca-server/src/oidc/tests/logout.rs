@@ -204,9 +204,18 @@ async fn a_logout_token_is_known_by_its_issuer_and_jti() {
 #[tokio::test]
 async fn a_logout_token_is_for_the_client() {
     let w = World::new().await;
-    let provider = Provider::new(IssuerConfig { audience: "https://ca.example".to_owned(), ..entry(&w.url) });
-    for (aud, taken) in [(json!(CLIENT), true), (json!("https://ca.example"), true), (json!("other"), false)]
-    {
+    let device = crate::oidc::DeviceClient { id: "jit-ssh-tv".to_owned(), secret: None };
+    let provider = Provider::new(IssuerConfig {
+        audience: "https://ca.example".to_owned(),
+        device_client: Some(device),
+        ..entry(&w.url)
+    });
+    for (aud, taken) in [
+        (json!(CLIENT), true),
+        (json!("https://ca.example"), true),
+        (json!("jit-ssh-tv"), true),
+        (json!("other"), false),
+    ] {
         let verified = provider.verify_logout(&with(&w, "aud", aud.clone()), now()).await;
         assert_eq!(verified.is_ok(), taken, "{aud}");
     }
