@@ -78,7 +78,12 @@ fn the_operator_disables_somebody_beside_a_running_server_and_it_counts_at_once(
     assert_eq!(reasons(&site), ["identity_disabled"]);
     // The same without a server, on the same data; and the record explains every row.
     server.stop();
-    identity(&site, &["disable", "ci/repo:acme/web", "--subject", "--reason", "leaked"]).ok().unwrap();
+    // A slip of the pen disables nobody, and says so.
+    for arguments in [&["disable", "crop/alice"][..], &["disable", "crop/subject-alice", "--subject"]] {
+        let refused = identity(&site, &[arguments, &["--reason", "leaked"]].concat()).code(1).unwrap();
+        assert!(refused.err.contains("no [[issuer]] with the name crop (it has corp"), "{}", refused.err);
+    }
+    identity(&site, &["disable", "corp/repo:acme/web", "--subject", "--reason", "leaked"]).ok().unwrap();
     identity(&site, &["release", "bob"]).ok().unwrap();
     site.verify().ok().unwrap();
 }

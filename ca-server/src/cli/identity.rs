@@ -103,7 +103,9 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
         Command::List { data, json } => return list(&Layout::new(&data.dir), json).await,
         Command::Show { name, data, json } => return show(&Layout::new(&data.dir), &name, json).await,
         Command::Disable { who, data, reason } => {
-            (data, identities::Command::Disable { who: who.into(), reason })
+            let who = who.into();
+            known_issuer(&Layout::new(&data.dir), &who).await?;
+            (data, identities::Command::Disable { who, reason })
         }
         Command::Enable { who, data } => (data, identities::Command::Enable { who: who.into() }),
         Command::Release { login, data } => (data, identities::Command::Release { login }),
@@ -128,6 +130,34 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
     };
     print(&done.said)?;
     Ok(())
+}
+
+/// Whoever is disabled has to be somebody: at an issuer that `ca.toml` has, or known from when it had it. A slip of the
+/// pen would else look like success.
+async fn known_issuer(layout: &Layout, who: &Who) -> anyhow::Result<()> {
+    let config = Config::load(layout)?;
+    let names: Vec<&str> = config.issuers.iter().map(|entry| entry.rules.name.as_str()).collect();
+    if names.contains(&who.issuer.as_str()) {
+        return Ok(());
+    }
+    let store = look(layout).await?;
+    let known = store.names(SystemClock.now()).await;
+    store.close().await;
+    let is = |known: &KnownName| {
+        let named = if who.subject { &known.sub } else { &known.name };
+        known.issuer == who.issuer.as_str() && *named == who.is
+    };
+    if known?.iter().any(is) {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "ca.toml has no [[issuer]] with the name {}{}, and nobody of it has logged in: correct the name",
+        who.issuer,
+        match names.as_slice() {
+            [] => String::new(),
+            names => format!(" (it has {})", names.join(", ")),
+        }
+    );
 }
 
 async fn look(layout: &Layout) -> anyhow::Result<Store> {
