@@ -122,6 +122,7 @@ pub async fn start(
         providers,
         limits: config.limits,
         quota: Quota::new(config.limits.refused),
+        refused_logins: Quota::new(config.limits.refused),
         logouts: Quota::new(REFUSED_LOGOUTS),
         sealer: keys.sealer,
         timezone: config.timezone.clone(),

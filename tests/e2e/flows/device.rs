@@ -91,7 +91,7 @@ fn where_the_entry_has_no_device_grant_nobody_is_asked_and_the_ca_refuses() {
 }
 
 /// What comes of presenting a token with a key of one's own.
-fn present(ca: &Ca, token: &str, flow: Flow) -> String {
+pub(super) fn present(ca: &Ca, token: &str, flow: Flow) -> String {
     let id = ca.bundle().unwrap().ca_id;
     let session = Key::new().unwrap();
     let body = OpenSession {
