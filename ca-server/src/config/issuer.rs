@@ -1,14 +1,14 @@
 //! An `[[issuer]]` entry: from what was written to what can only be valid.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jit_ssh_core::identity::{ClaimPath, IdentityKind, IssuerRules, MAX_TAGS};
 use jit_ssh_proto::{Flow, Name, Span};
 use url::Url;
 
 use super::{Layout, check_public_url, raw::RawIssuer};
-use crate::oidc::{DeviceClient, IssuerConfig};
+use crate::oidc::{DeviceClient, IssuerConfig, read_keys};
 
 /// Algorithms that can be allowed at all: asymmetric, no SHA-1.
 const ALGORITHMS: &[&str] = &["RS256", "PS256", "ES256", "ES384", "EdDSA"];
@@ -134,7 +134,7 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         algorithms,
         scopes: raw.scopes.unwrap_or(scopes),
         max_token_age,
-        jwks_file: raw.jwks_file.map(|path| layout.root().join(path)),
+        jwks_file: keys_file(raw.jwks_file, layout)?,
         revalidate,
     })
 }
@@ -145,6 +145,19 @@ fn secret(key: &str, path: Option<&Path>, layout: &Layout) -> Result<Option<Stri
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Some(text.trim().to_owned())),
         Err(e) => Err((key.to_owned(), format!("{} cannot be read: {e}", path.display()))),
+    }
+}
+
+/// Read at start, so that no login is the first to find out.
+fn keys_file(path: Option<PathBuf>, layout: &Layout) -> Result<Option<PathBuf>, Bad> {
+    let Some(path) = path else { return Ok(None) };
+    let path = layout.root().join(path);
+    match read_keys(&path) {
+        Ok(_) => Ok(Some(path)),
+        Err(why) => Err((
+            "jwks_file".to_owned(),
+            format!("{why}: save the issuer's keys there, as a JSON Web Key Set"),
+        )),
     }
 }
 

@@ -28,6 +28,8 @@ fn the_device_grant_has_a_client_of_its_own() {
         let error = parse(&format!("{ENTRY}{lines}")).unwrap_err().to_string();
         assert!(error.contains(says), "{lines}: {error}");
     }
+    let error = parse(&format!("{ENTRY}jwks_file = \"keys.json\"")).unwrap_err().to_string();
+    assert!(error.contains("/keys.json cannot be read") && error.contains("jwks_file"), "{error}");
     let taken = parse(&format!("{ENTRY}{both}device_client_id = \"tv\"")).unwrap();
     assert_eq!(taken.device_client.unwrap().id, "tv");
     assert!(parse(&format!("{ENTRY}flows = [\"device\"]")).unwrap().device_client.is_none());
