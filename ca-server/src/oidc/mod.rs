@@ -12,11 +12,13 @@ mod fetch;
 pub mod fuzzing;
 mod json;
 mod key;
+mod keys_file;
 mod logout;
 mod provider;
 mod refresh;
 mod token;
 
+pub(crate) use keys_file::read as read_keys;
 pub use logout::LoggedOut;
 pub use refresh::Refreshed;
 
@@ -96,6 +98,12 @@ impl IssuerConfig {
             (Flow::Device, Some(client)) => client.secret.as_deref(),
             (Flow::Device, None) | (Flow::Code | Flow::Token, _) => self.client_secret.as_deref(),
         }
+    }
+
+    /// The scopes of a request, as the client sends them: openid is asked for in any case.
+    fn asked_scopes(&self) -> String {
+        let others = self.scopes.iter().map(String::as_str).filter(|scope| *scope != "openid");
+        std::iter::once("openid").chain(others).collect::<Vec<_>>().join(" ")
     }
 
     /// What a token of this flow must say of whom it is for.

@@ -2,6 +2,7 @@
 //! logins will need. Asks the provider as the server does, and nothing of anybody's.
 
 mod device;
+mod own_device;
 mod own_login;
 mod redirect;
 
@@ -11,14 +12,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
+pub use own_device::OwnDevice;
 pub use own_login::OwnLogin;
 
 use super::claims::LEEWAY;
-use super::fetch::{self, FetchError, Fetcher};
+use super::fetch::{FetchError, Fetcher};
 use super::key::{self, RingKey};
 use super::provider::Timing;
 use super::token::{self, Compact};
-use super::{IssuerConfig, Provider, json, unreadable};
+use super::{IssuerConfig, Provider, json, keys_file, unreadable};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +94,7 @@ pub async fn check(config: &IssuerConfig, now: Timestamp) -> Vec<Finding> {
     let (metadata, keys) = match (&config.jwks_file, config.rules.kind) {
         (Some(path), IdentityKind::Workload) => {
             findings.push(note("discovery", "is not asked: the keys come from `jwks_file`."));
-            (None, fetch::file(path).await)
+            (None, keys_file::fetch(path).await)
         }
         (file, _) => match fetcher.describe().await {
             Ok(described) => {
@@ -100,7 +102,7 @@ pub async fn check(config: &IssuerConfig, now: Timestamp) -> Vec<Finding> {
                     .push(good("discovery", format!("{} describes itself under its own name.", config.url)));
                 findings.push(clock(described.date.as_deref(), now));
                 let keys = match file {
-                    Some(path) => fetch::file(path).await,
+                    Some(path) => keys_file::fetch(path).await,
                     None => fetcher.keys(&described.jwks_uri).await,
                 };
                 (serde_json::from_slice::<Metadata>(&described.body).ok(), keys)
@@ -114,6 +116,10 @@ pub async fn check(config: &IssuerConfig, now: Timestamp) -> Vec<Finding> {
     // 2. Keys for the algorithms that the entry allows.
     match keys {
         Ok(keys) => findings.extend(key_findings(config, keys.keys())),
+        Err(FetchError::Invalid(why) | FetchError::Unreachable(why)) if config.jwks_file.is_some() => {
+            findings
+                .push(bad("keys", format!("{why}: correct `jwks_file`, or save the issuer's keys there.")));
+        }
         Err(error) => findings.push(bad("keys", failed(&error))),
     }
     // 3. What each flow needs.
