@@ -3,22 +3,38 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use jit_ssh_core::cert::HARD_MAX;
 use jit_ssh_core::identity::{ClaimPath, IdentityKind, IssuerRules, MAX_TAGS};
 use jit_ssh_proto::{Flow, Name, Span};
 use url::Url;
 
-use super::{Layout, check_public_url, raw::RawIssuer};
+use super::{Layout, check_public_url, is_loopback, raw::RawIssuer};
 use crate::oidc::{DeviceClient, IssuerConfig, read_keys};
 
 /// Algorithms that can be allowed at all: asymmetric, no SHA-1.
 const ALGORITHMS: &[&str] = &["RS256", "PS256", "ES256", "ES384", "EdDSA"];
 
+/// How often a provider may be asked about a session at most.
+const SELDOM_ENOUGH: Span = Span::from_seconds(60);
+
 type Bad = (String, String);
 
 pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad> {
     let bad = |key: &str, what: String| (key.to_owned(), what);
-    let name: Name = raw.name.parse().map_err(|e| bad("name", format!("{e}")))?;
-    let url = Url::parse(&raw.url).map_err(|e| bad("url", format!("is not a URL ({e})")))?;
+    let name: Name =
+        raw.name.parse().map_err(|e| bad("name", format!("{e}: write a short name for it, such as corp")))?;
+    // A URL is compared to the letter: what would be read over in one is no part of an issuer.
+    let url =
+        Some(raw.url.as_str()).filter(|url| !url.contains(|c: char| c.is_whitespace() || c.is_control()));
+    let url = url.and_then(|url| Url::parse(url).ok()).ok_or_else(|| {
+        bad(
+            "url",
+            format!(
+                "is {:?}, which is not a URL: write the issuer as its tokens say it, such as https://id.example.com",
+                raw.url
+            ),
+        )
+    })?;
     check_public_url(&url).map_err(|what| bad("url", what))?;
     if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
         return Err(bad(
@@ -37,6 +53,12 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         None => vec![Flow::Code],
         Some(words) => flows(&words, kind)?,
     };
+    for (key, value) in [("audience", &raw.audience), ("username", &raw.username), ("groups", &raw.groups)] {
+        if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
+            let says = if key == "audience" { "what `aud` says" } else { "the claim" };
+            return Err(bad(key, format!("is empty: write {says}, or leave the key out")));
+        }
+    }
     // A workload's platform knows no clients, only audiences.
     let client_id = match (raw.client_id, &raw.audience, kind) {
         (Some(id), _, _) if !id.is_empty() => id,
@@ -66,10 +88,18 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         // The token of a job or of a pod is handed out once and read much later.
         None if kind == IdentityKind::Workload => Span::from_seconds(3600),
         None => Span::from_seconds(600),
-        Some(text) => text.parse().map_err(|e| bad("max_token_age", format!("{e}")))?,
+        Some(text) => match text.parse::<Span>() {
+            Ok(age) if age > HARD_MAX => {
+                let what = format!("is {age}: write {HARD_MAX} at most, no session lasts longer");
+                return Err(bad("max_token_age", what));
+            }
+            Ok(age) => age,
+            Err(e) => return Err(bad("max_token_age", format!("{e}"))),
+        },
     };
     for domain in &raw.allowed_domains {
-        if domain.is_empty() || domain.contains(['@', '*', ' ']) {
+        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '@' | '*' | '/' | ':');
+        if domain.split('.').any(str::is_empty) || domain.contains(odd) {
             return Err(bad(
                 "allowed_domains",
                 format!("has {domain:?}: write a plain domain such as example.com"),
@@ -106,8 +136,23 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
                 "is for users: a workload's session ends with its token, leave it out".to_owned(),
             ));
         }
-        Some(text) => Some(text.parse::<Span>().map_err(|e| bad("revalidate", format!("{e}")))?),
+        Some(text) => match text.parse::<Span>() {
+            Ok(often) if often < SELDOM_ENOUGH && !is_loopback(&url) => {
+                let what = format!(
+                    "is {often}: write {SELDOM_ENOUGH} or more, the provider is asked that often about each session"
+                );
+                return Err(bad("revalidate", what));
+            }
+            Ok(often) => Some(often),
+            Err(e) => return Err(bad("revalidate", format!("{e}"))),
+        },
     };
+    for scope in raw.scopes.iter().flatten() {
+        // RFC 6749, 3.3: spaces stand between scopes.
+        if scope.is_empty() || !scope.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\') {
+            return Err(bad("scopes", format!("has {scope:?}: write each scope as a text of its own")));
+        }
+    }
     let mut scopes = ["openid", "profile", "email"].map(str::to_owned).to_vec();
     if revalidate.is_some() {
         // What refresh tokens are asked for with (OpenID Connect Core 1.0, 11).
@@ -213,13 +258,25 @@ fn flows(words: &[String], kind: IdentityKind) -> Result<Vec<Flow>, Bad> {
         .iter()
         .map(|word| word.parse::<Flow>().map_err(|e| bad(format!("has {word:?}, which {e}"))))
         .collect::<Result<Vec<_>, _>>()?;
+    let choose = match kind {
+        IdentityKind::User => "choose from code, device",
+        IdentityKind::Workload => "write token, or leave the key out",
+    };
+    if flows.is_empty() {
+        return Err(bad(format!("is empty, so that nobody could log in: {choose}")));
+    }
+    if let Some(twice) =
+        flows.iter().enumerate().find(|(at, flow)| flows.iter().take(*at).any(|one| one == *flow))
+    {
+        return Err(bad(format!("has {} twice: write it once", twice.1)));
+    }
     let (fits, of) = match kind {
         IdentityKind::User => {
             (flows.iter().all(|flow| *flow != Flow::Token), "users: choose from code, device")
         }
         IdentityKind::Workload => (flows.iter().all(|flow| *flow == Flow::Token), "workloads: write token"),
     };
-    if flows.is_empty() || !fits {
+    if !fits {
         return Err(bad(format!("is not for {of}")));
     }
     Ok(flows)

@@ -167,6 +167,9 @@ fn entry(config: &IssuerConfig) -> Vec<Finding> {
             flows.join(", ")
         ),
     )];
+    if rules.groups.is_some() && rules.groups_map.is_empty() {
+        findings.push(note("entry", "`groups` is there without `groups_map`: nobody is in any group here."));
+    }
     if rules.kind == IdentityKind::User {
         if rules.allowed_domains.is_empty() && rules.groups.is_none() {
             findings.push(note("entry", "neither `allowed_domains` nor `groups` is there: whoever can log in at the provider gets a session."));
