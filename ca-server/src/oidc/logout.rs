@@ -114,7 +114,9 @@ fn audience(payload: &Map<String, Value>, config: &IssuerConfig) -> Result<(), P
 
 fn times(payload: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, Problem> {
     let issued = claims::time(payload, "iat")?.ok_or_else(|| malformed("iat", "whole seconds since 1970"))?;
-    if claims::time(payload, "exp")?.is_some_and(|expires| expires.plus(LEEWAY) <= now) {
+    let expires =
+        claims::time(payload, "exp")?.ok_or_else(|| malformed("exp", "whole seconds since 1970"))?;
+    if expires.plus(LEEWAY) <= now {
         return Err(refused(Code::TokenExpired, "it has expired"));
     }
     if claims::time(payload, "nbf")?.is_some_and(|not_before| not_before > now.plus(LEEWAY)) {
