@@ -96,6 +96,14 @@ fn a_job_runs_its_command_and_nothing_else_and_its_token_is_good_for_one_key() {
     assert_ne!(session(&next, &by_token)["id"], first);
     assert_eq!(run(&next, "echo deployed").ok().unwrap().out, "deployed\n");
 
+    // A job that logs out has used up its token, and hears so.
+    next.run(["logout"]).unwrap().ok().unwrap();
+    for _ in 0..2 {
+        let over = next.run(["login", "--token-env", "CI_TOKEN"]).unwrap().code(5).unwrap();
+        assert!(over.err.contains("jit-ssh logout has ended the session of this token"), "{}", over.err);
+        assert!(over.err.contains("have the platform give a new one"), "{}", over.err);
+    }
+
     // Nothing of a token is kept on the machine that used it.
     for path in walk(next.home()) {
         let text = fs::read(&path).unwrap();
