@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued, OpenSession};
 use jit_ssh_proto::{
-    Code, Account, CaId, Command, Flow, GrantId, Mode, Modifiers, Namespace, Span, Text, UserKey,
+    Account, CaId, Code, Command, Flow, GrantId, Mode, Modifiers, Namespace, Span, Text, UserKey,
     possession_message,
 };
 use ssh_key::PrivateKey;

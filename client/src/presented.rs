@@ -61,7 +61,8 @@ pub(crate) fn key(
     let latest = now.seconds().saturating_add(LONGEST);
     let expires = expires.map_or(latest, |expires| expires.saturating_add(AFTER).min(latest));
     let expires = Timestamp::from_seconds(expires);
-    let json = serde_json::to_vec(&Stored { expires, key: text.as_str().to_owned(), ended }).map(Zeroizing::new);
+    let json =
+        serde_json::to_vec(&Stored { expires, key: text.as_str().to_owned(), ended }).map(Zeroizing::new);
     let json = json.map_err(|e| Error::Local(format!("cannot write the session's key: {e}")))?;
     if ended {
         // A token that was never taken opens its session still.
@@ -96,8 +97,10 @@ pub(crate) fn forget(paths: &Paths, ended_by: Option<Timestamp>) -> Result<()> {
         }
         let over = match (ended_by, stored(&entry.path())) {
             (None, Ok(Some(stored))) => {
-                let json = serde_json::to_vec(&Stored { key: String::new(), ended: true, expires: stored.expires });
-                let json = json.map_err(|e| Error::Local(format!("cannot write what is kept of a token: {e}")))?;
+                let json =
+                    serde_json::to_vec(&Stored { key: String::new(), ended: true, expires: stored.expires });
+                let json =
+                    json.map_err(|e| Error::Local(format!("cannot write what is kept of a token: {e}")))?;
                 paths::write(&entry.path(), &json)?;
                 false
             }
