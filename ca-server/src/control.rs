@@ -84,9 +84,11 @@ async fn exchange(stream: UnixStream, app: &App) -> io::Result<()> {
     let answer = match serde_json::from_slice::<Command>(&line) {
         Ok(command) => {
             tracing::info!(?command, "the operator's command");
+            let held = app.service.held(identities::whose(&app.service.store, &command).await).await;
             match identities::run(&app.service.store, app.service.clock.now(), command).await {
                 Ok(done) => {
                     done.ended.iter().for_each(|session| app.service.sessions.forget_session(session));
+                    held.of_ended(&done.ended).give_back();
                     Answer::Done(done)
                 }
                 Err(why) => Answer::Refused(why),

@@ -6,7 +6,7 @@ use jit_ssh_proto::{Code, Name, SessionId, Text, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::store::{
-    BindIssuer, Change, DisableIdentity, EnableIdentity, Outcome, Refusal, ReleaseLogin, Store,
+    BindIssuer, Change, DisableIdentity, EnableIdentity, Outcome, Refusal, ReleaseLogin, Store, Whose,
 };
 
 /// A command.
@@ -30,7 +30,7 @@ pub enum Command {
         /// The login or name.
         login: Name,
     },
-    /// An issuer's name stands for this URL.
+    /// An issuer's name stands for this URL; the sessions of everybody who came by another end.
     MoveIssuer {
         /// The name.
         issuer: Name,
@@ -109,6 +109,22 @@ pub async fn run(store: &Store, now: Timestamp, command: Command) -> Result<Done
                 Err(code) => Err(refused(code)),
             }
         }
+    }
+}
+
+/// Whose sessions a command may end; none if it ends no session, or is of nobody.
+pub(crate) async fn whose(store: &Store, command: &Command) -> Option<Whose> {
+    match command {
+        Command::Disable { who, .. } => {
+            let (_, sub) = find(store, who).await.ok()?;
+            Some(Whose::Identity(who.issuer.clone(), sub))
+        }
+        Command::Release { login } => {
+            let (issuer, sub) = store.identity_named(login).await.ok().flatten()?;
+            Some(Whose::Identity(issuer.parse().ok()?, sub))
+        }
+        Command::MoveIssuer { issuer, .. } => Some(Whose::Issuer(issuer.clone())),
+        Command::Enable { .. } => None,
     }
 }
 

@@ -15,10 +15,15 @@ pub(crate) struct Patience {
 
 /// A client. Made on first use: reading the machine's root certificates takes longer than starting the CA. The TLS
 /// provider is named, so that no process-wide default is needed. `plain` is for loopback only: no proxy stands between.
+/// `names` looks up names, if that is not the machine's own business.
 ///
 /// # Errors
 /// In one sentence, what this machine lacks.
-pub(crate) async fn client(plain: bool, patience: Patience) -> Result<reqwest::Client, &'static str> {
+pub(crate) async fn client(
+    plain: bool,
+    patience: Patience,
+    names: Option<Arc<dyn reqwest::dns::Resolve>>,
+) -> Result<reqwest::Client, &'static str> {
     let roots = if plain { rustls::RootCertStore::empty() } else { native_roots().await? };
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -35,6 +40,10 @@ pub(crate) async fn client(plain: bool, patience: Patience) -> Result<reqwest::C
         .connect_timeout(patience.connect)
         .timeout(patience.total);
     let builder = if plain { builder.no_proxy() } else { builder };
+    let builder = match names {
+        Some(names) => builder.dns_resolver2(names),
+        None => builder,
+    };
     builder.build().map_err(|_| "the HTTP client cannot be set up on this machine")
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every second the files are looked at (names, sizes, times, inodes; never their contents), and when something changed
 //! and then nothing more did, they are loaded as at the start. SIGHUP loads them at once. What does not load changes
-//! nothing: the set in force stays, and the log says once what is wrong.
+//! nothing: the set in force stays, and the log says what is wrong: once, and again at each SIGHUP.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use data_encoding::HEXLOWER;
 use jit_ssh_core::policy::Rules;
 use jit_ssh_proto::Span;
-use jit_ssh_proto::event::{Actor, LogFilter, PolicyLoaded, RulesChange, What};
+use jit_ssh_proto::event::{PolicyLoaded, RulesChange};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
@@ -21,7 +21,7 @@ use tokio::task::spawn_blocking;
 use crate::config::{Layout, load_rules, rule_files};
 use crate::http::App;
 use crate::service::Service;
-use crate::store::{Change, RecordEvent, Search, Store};
+use crate::store::{Change, LoadRules};
 
 /// How often files are looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -76,7 +76,7 @@ pub(crate) struct Reloader {
     app: Arc<App>,
     /// The files as they were when they were last loaded, or were tried to be.
     tried: Look,
-    /// What was wrong with them, if something was: it is said once.
+    /// What was wrong with them, if something was and nobody asked since: it is said once.
     wrong: Option<String>,
     config: ConfigFile,
 }
@@ -113,6 +113,8 @@ impl Reloader {
             };
             if at_once {
                 tracing::info!("SIGHUP: loading policies and inventory");
+                // Whoever asks is answered, also when the answer is that of before.
+                self.wrong = None;
             }
             let began = Instant::now();
             let look = self.look().await;
@@ -144,10 +146,10 @@ impl Reloader {
     /// Loads what `look` saw, records it and puts it in force; or says why not.
     async fn load(&mut self, look: Look) {
         let (layout, ttl) = (self.layout.clone(), self.default_ttl);
-        let places = self.app.service.limits.places;
+        let (places, devices) = (self.app.service.limits.places, self.app.service.signers.devices());
         let began = Instant::now();
         let loaded = spawn_blocking(move || {
-            let rules = load_rules(&layout, ttl).map(|rules| rules.limited(places));
+            let rules = load_rules(&layout, ttl).map(|rules| rules.limited(places).signed_for(devices));
             (rules, Look::at(&layout))
         });
         let (rules, after) = match loaded.await {
@@ -164,13 +166,13 @@ impl Reloader {
         let old = self.app.service.rules();
         if rules.digest() == old.digest() {
             let_go(rules);
-            tracing::info!(digest = %old.digest(), "policies and inventory are those in force");
+            tracing::info!(digest = %old.digest(), "nothing changed: policies and inventory are those in force");
         } else {
             let compared = (Arc::clone(&rules), Arc::clone(&old));
             let changes =
                 spawn_blocking(move || compared.0.changes_since(&compared.1)).await.unwrap_or_default();
             let summary: Vec<String> = changes.iter().map(ToString::to_string).collect();
-            if let Err(error) = record(&self.app.service, &rules, changes).await {
+            if let Err(error) = record(&self.app.service, &rules, &old, changes).await {
                 let_go(rules);
                 // It is tried again: the files are not taken for loaded.
                 return self.complain(format!(
@@ -236,35 +238,29 @@ fn let_go(rules: Arc<Rules>) {
     }));
 }
 
-/// Records that a set is in force, unless the ledger knows it as the last one: of several servers over one database the
-/// first says so.
-async fn record(service: &Service, rules: &Rules, changes: Vec<RulesChange>) -> anyhow::Result<()> {
-    let store = &service.store;
-    let previous = last_policy(store).await?;
-    if previous.as_deref() == Some(rules.digest()) {
-        return Ok(());
-    }
-    let loaded = PolicyLoaded {
-        digest: rules.digest().to_owned(),
-        policies: u64::try_from(rules.len())?,
-        hosts: u64::try_from(rules.inventory().len())?,
-        previous,
-        changes,
-    };
-    let record = Change::Record(RecordEvent { actor: Actor::Ca, what: What::PolicyLoaded(loaded) });
-    for outcome in store.apply(service.clock.now(), vec![record]).await? {
+/// Records that a set is in force, unless the ledger knows it as the last one: of several servers over one database one
+/// says so.
+async fn record(
+    service: &Service,
+    rules: &Rules,
+    old: &Rules,
+    changes: Vec<RulesChange>,
+) -> anyhow::Result<()> {
+    let loaded = PolicyLoaded { previous: Some(old.digest().to_owned()), changes, ..loaded(rules)? };
+    let load = Change::LoadRules(LoadRules { loaded, always: false });
+    for outcome in service.store.apply(service.clock.now(), vec![load]).await? {
         outcome?;
     }
     Ok(())
 }
 
-/// The digest of the policies and inventory that were in force before.
-pub(crate) async fn last_policy(store: &Store) -> anyhow::Result<Option<String>> {
-    let filter = LogFilter { kind: Some("policy.loaded".parse()?), ..LogFilter::default() };
-    let found = store.search(Search { filter, newest_first: true, limit: 1 }).await?;
-    let last = found.events.first().and_then(|stored| stored.content.as_ref());
-    Ok(last.and_then(|content| {
-        let event: serde_json::Value = serde_json::from_slice(&content.body).ok()?;
-        event.get("digest")?.as_str().map(str::to_owned)
-    }))
+/// What is recorded of a set.
+pub(crate) fn loaded(rules: &Rules) -> anyhow::Result<PolicyLoaded> {
+    Ok(PolicyLoaded {
+        digest: rules.digest().to_owned(),
+        policies: u64::try_from(rules.len())?,
+        hosts: u64::try_from(rules.inventory().len())?,
+        previous: None,
+        changes: Vec::new(),
+    })
 }

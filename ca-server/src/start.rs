@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 use jit_ssh_core::authority::Authority;
 use jit_ssh_core::identity::IdentityKind;
 use jit_ssh_core::policy::SCHEMA;
-use jit_ssh_proto::event::{Actor, ConfigChanged, Event, KeyAdded, KeyUsed, LogFilter, PolicyLoaded, What};
+use jit_ssh_proto::event::{Actor, ConfigChanged, Event, KeyAdded, KeyUsed, LogFilter, What};
 use jit_ssh_proto::{AuthorityEntry, IssuerEntry, SignedBundle, TrustBundle};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
@@ -20,10 +20,10 @@ use crate::config::{Config, Layout, load_rules};
 use crate::control::Control;
 use crate::http::{App, Stopping};
 use crate::oidc::Provider;
-use crate::reload::{Look, Reloader, last_policy};
+use crate::reload::{Look, Reloader, loaded};
 use crate::service::{InForce, Latest, Quota, REFUSED_LOGOUTS, Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer, Signers};
-use crate::store::{BindIssuer, Change, Options as StoreOptions, RecordEvent, Search, Store};
+use crate::store::{BindIssuer, Change, LoadRules, Options as StoreOptions, RecordEvent, Search, Store};
 use crate::witness::Witness;
 
 /// How often witnesses are shown the ledger if nobody asks for it.
@@ -73,13 +73,7 @@ pub async fn start(
     let bound = bind_issuers(&store, &config).await?;
     let bundle = bundle(&config, &keys, clock.as_ref())?;
     let trust = bundle.trust_fingerprint()?;
-    let loaded = PolicyLoaded {
-        digest: rules.digest().to_owned(),
-        policies: u64::try_from(rules.len())?,
-        hosts: u64::try_from(rules.inventory().len())?,
-        previous: last_policy(&store).await?,
-        changes: Vec::new(),
-    };
+    let loaded = loaded(&rules)?;
     tracing::info!(digest = %loaded.digest, policies = loaded.policies, hosts = loaded.hosts, "rules loaded");
     let used = KeyUsed {
         key: "trust".parse()?,
@@ -89,8 +83,9 @@ pub async fn start(
     };
     let added = keys_added(&store, &keys).await?;
     let changed = config_changed(&store, &config.digest).await?.map(What::ConfigChanged);
-    let records = changed.into_iter().chain(added).chain([What::PolicyLoaded(loaded), What::KeyUsed(used)]);
-    let records = records.map(|what| Change::Record(RecordEvent { actor: Actor::Ca, what }));
+    let record = |what| Change::Record(RecordEvent { actor: Actor::Ca, what });
+    let load = Change::LoadRules(LoadRules { loaded, always: true });
+    let records = changed.into_iter().chain(added).map(record).chain([load, record(What::KeyUsed(used))]);
     let records = records.chain(bound).collect();
     for outcome in store.apply(clock.now(), records).await? {
         outcome?;
@@ -109,6 +104,7 @@ pub async fn start(
     let signers = std::iter::once(keys.user).chain(keys.devices);
     let signers: Signers = signers.map(|signer| -> Arc<dyn Signer> { Arc::new(signer) }).collect();
     signers.warn_of_missing(rules.inventory());
+    let rules = rules.signed_for(signers.devices());
     let service = Service {
         ca_id: keys.ca_id,
         clock,
@@ -253,6 +249,7 @@ fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<Sig
         flows: issuer.flows.iter().map(|flow| flow.as_str().to_owned()).collect(),
         scopes: issuer.scopes.clone(),
         revalidate: issuer.revalidate.is_some(),
+        redirect_port: issuer.redirect_port,
     });
     let bundle = TrustBundle {
         version: 1,

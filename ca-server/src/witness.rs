@@ -166,7 +166,7 @@ impl Witness {
         let proof = store.prove_extends(known, checkpoint.size()).await.map_err(|e| silent(e.to_string()))?;
         let proof = proof.ok_or("the ledger was never of that size")?;
         let plain = self.config.url.scheme() == "http";
-        let client = self.client.get_or_try_init(|| outgoing::client(plain, PATIENCE)).await?;
+        let client = self.client.get_or_try_init(|| outgoing::client(plain, PATIENCE, None)).await?;
         let prefix = self.config.url.as_str().trim_end_matches('/');
         let request =
             client.post(format!("{prefix}/add-checkpoint")).body(submission(known, &proof, checkpoint));

@@ -118,14 +118,12 @@ impl Error {
         self.exit() == Exit::NotLoggedIn
     }
 
-    /// Whether the CA says that a fresh login would change its answer, with nothing else for the caller to do. What
-    /// others then have to approve is theirs.
+    /// Whether the CA says that a fresh login would change its answer, with nothing else to be done by anybody.
     pub(crate) fn wants_fresh_login(&self) -> bool {
         let Self::Ca(problem) = self else { return false };
         let fresh = |advice: &Advice| matches!(advice, Advice::LoginAgain);
-        let others = |advice: &Advice| matches!(advice, Advice::WithApproval(_));
         let enough = |near: &NearMiss| {
-            near.with.iter().any(fresh) && near.with.iter().all(|advice| fresh(advice) || others(advice))
+            near.can_be_asked_for() && near.with.iter().any(fresh) && near.with.iter().all(fresh)
         };
         problem.code.blame() == Blame::Denied && problem.advice.iter().any(enough)
     }
@@ -162,7 +160,8 @@ mod tests {
         for (code, ways, wanted) in [
             (Code::NoAccess, &[&[fresh][..]][..], true),
             (Code::DurationDenied, &[&[reason], &[fresh]], true),
-            (Code::NoAccess, &[&[fresh, approval]], true),
+            // Approval cannot be asked for: the login would be for nothing.
+            (Code::NoAccess, &[&[fresh, approval]], false),
             (Code::NoAccess, &[&[fresh, reason]], false),
             (Code::NoAccess, &[&[fresh, later]], false),
             (Code::NoAccess, &[&[approval]], false),

@@ -85,6 +85,9 @@ pub struct IssuerEntry {
     /// token is handed to it.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub revalidate: bool,
+    /// The port of 127.0.0.1 to which the provider sends the browser back, where it takes that one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect_port: Option<u16>,
 }
 
 impl IssuerEntry {

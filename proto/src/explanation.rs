@@ -197,19 +197,51 @@ impl fmt::Display for NearMiss {
     }
 }
 
+/// What is said of a way that this version has no command for: break-glass, and what others have to approve.
+pub const NOT_YET: &str = "which cannot be asked for yet";
+
 impl NearMiss {
+    /// Whether it can be asked for at all in this version: not what others have to approve, nor under break-glass.
+    #[must_use]
+    pub fn can_be_asked_for(&self) -> bool {
+        let later = |advice: &Advice| match advice {
+            Advice::BreakGlass | Advice::WithApproval(_) => true,
+            Advice::GiveReason
+            | Advice::GiveTicket
+            | Advice::LoginAgain
+            | Advice::ForAtMost { .. }
+            | Advice::Between(_)
+            | Advice::UseFidoKey
+            | Advice::AsLogin { .. }
+            | Advice::InMode { .. }
+            | Advice::Without { .. }
+            | Advice::Unknown => false,
+        };
+        self.terms.approvals.is_empty() && !self.with.iter().any(later)
+    }
+
+    /// In words, with whether it can be asked for: `with a reason and with 1 approval of leads (which cannot be asked for
+    /// yet)`
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        if self.can_be_asked_for() { self.to_string() } else { format!("{self} ({NOT_YET})") }
+    }
+
     /// The command that follows the advice, for a POSIX shell, with `…` for what only the caller can say. None where a
-    /// command alone does not do it.
+    /// command alone does not do it, and where it cannot be asked for.
     #[must_use]
     pub fn command(&self, asked: &Asked) -> Option<String> {
+        if !self.can_be_asked_for() {
+            return None;
+        }
         let mut asked = asked.clone();
         let (mut reason, mut ticket, mut before) = (false, false, "");
         for advice in &self.with {
             match advice {
                 Advice::GiveReason => reason = true,
                 Advice::GiveTicket => ticket = true,
-                // The command is the same; whoever is to approve is asked by it, and the time is theirs to wait for.
-                Advice::Between(_) | Advice::WithApproval(_) => {}
+                // The command is the same, and the time is theirs to wait for.
+                Advice::Between(_) => {}
                 Advice::LoginAgain => before = "jit-ssh login && ",
                 Advice::ForAtMost { duration } => asked.duration = Some(*duration),
                 Advice::AsLogin { login } => {
@@ -224,7 +256,9 @@ impl NearMiss {
                     }
                 }
                 Advice::Without { modifier } => asked.modifiers.retain(|other| other != modifier),
-                Advice::UseFidoKey | Advice::BreakGlass | Advice::Unknown => return None,
+                Advice::UseFidoKey | Advice::BreakGlass | Advice::WithApproval(_) | Advice::Unknown => {
+                    return None;
+                }
             }
         }
         Some(format!("{before}{}", command(&asked, reason, ticket)))
@@ -267,14 +301,16 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// What would change the answer, in one sentence, with the command to run. Empty if nothing is known to.
+/// What would change the answer, in one sentence, with the command to run for the first that can be asked for. Empty if
+/// nothing is known to.
 #[must_use]
 pub fn sentence(asked: &Asked, advice: &[NearMiss]) -> String {
     let Some(first) = advice.first() else { return String::new() };
-    let ways: Vec<String> = advice.iter().map(ToString::to_string).collect();
+    let ways: Vec<String> = advice.iter().map(NearMiss::in_words).collect();
     let verb = if first.terms.approvals.is_empty() { "allowed" } else { "possible" };
     let mut sentence = format!("It would be {verb} {}.", ways.join(", or "));
-    if let Some(command) = first.command(asked) {
+    let askable = advice.iter().find(|near| near.can_be_asked_for());
+    if let Some(command) = askable.and_then(|near| near.command(asked)) {
         sentence.push_str(&format!(" Run: {command}"));
     }
     sentence
@@ -327,7 +363,12 @@ mod tests {
                 Some(whole.replace("2h", "15m") + " --ticket '…'"),
             ),
             (&[Advice::Between(window)], "between 08:00 and 20:00 Europe/Paris", Some(whole.into())),
-            (&[Advice::WithApproval(approval)], "with 1 approval of sre-leads", Some(whole.into())),
+            (&[Advice::WithApproval(approval.clone())], "with 1 approval of sre-leads", None),
+            (
+                &[Advice::GiveReason, Advice::WithApproval(approval.clone())],
+                "with a reason and with 1 approval of sre-leads",
+                None,
+            ),
             (
                 &[Advice::AsLogin { login: "www".parse().unwrap() }],
                 "as www",
@@ -350,6 +391,23 @@ mod tests {
             assert_eq!((near.to_string().as_str(), near.command(&asked())), (words, line));
         }
         assert_eq!(sentence(&asked(), &[]), "");
+        // What cannot be asked for is said to be so, and no command is told that would be refused.
+        let glass = [near(&[Advice::GiveReason, Advice::BreakGlass])];
+        assert_eq!(
+            sentence(&asked(), &glass),
+            "It would be allowed with a reason and under break-glass (which cannot be asked for yet)."
+        );
+        let mut pending = near(&[Advice::GiveTicket]);
+        pending.terms.approvals = [approval].into();
+        assert_eq!((pending.can_be_asked_for(), pending.command(&asked())), (false, None));
+        let [glass] = glass;
+        assert_eq!(
+            sentence(&asked(), &[pending, glass, near(&[Advice::LoginAgain])]),
+            format!(
+                "It would be possible with a ticket (which cannot be asked for yet), or with a reason and under break-glass \
+                 (which cannot be asked for yet), or after a fresh login. Run: jit-ssh login && {whole}"
+            )
+        );
         let two = [near(&[Advice::GiveReason]), near(&[Advice::UseFidoKey])];
         assert_eq!(
             sentence(&asked(), &two),

@@ -6,6 +6,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Span;
 use crate::explanation::NearMiss;
 
 /// Whose move it is.
@@ -229,6 +230,9 @@ pub struct Problem {
     /// What would change the answer, the easiest first: for what policy denies, where anything is known to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub advice: Vec<NearMiss>,
+    /// How long to wait before the same is worth another try, where that is known: the header `Retry-After`.
+    #[serde(skip)]
+    pub retry_after: Option<Span>,
 }
 
 impl Problem {
@@ -242,6 +246,7 @@ impl Problem {
             code,
             detail: detail.into(),
             advice: Vec::new(),
+            retry_after: None,
         }
     }
 
@@ -249,6 +254,12 @@ impl Problem {
     #[must_use]
     pub fn advising(self, advice: Vec<NearMiss>) -> Self {
         Self { advice, ..self }
+    }
+
+    /// The same problem with how long to wait.
+    #[must_use]
+    pub fn retrying_after(self, wait: Span) -> Self {
+        Self { retry_after: Some(wait), ..self }
     }
 }
 

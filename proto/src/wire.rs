@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::explanation::{Advice, Terms};
-use crate::{Flow, Mode, Modifier, Timestamp};
+use crate::{Code, Flow, Mode, Modifier, Timestamp};
 
 /// `POST /v1/sessions`: opens a session, and asks for access in the same round trip if `request` is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +131,10 @@ pub struct ReachableMode {
     /// What it takes of the caller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<Advice>,
+    /// With which code it is refused for now although policy gives it: `approval_required` while approval cannot be
+    /// asked for, `not_available` while nothing signs for the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Code>,
 }
 
 /// Answer to `POST /v1/sessions`.
@@ -285,7 +289,7 @@ pub struct RequestInfo {
     pub ticket: String,
     /// The code of the refusal, if it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<crate::Code>,
+    pub refused: Option<Code>,
     /// The grant, if it was granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,

@@ -162,15 +162,19 @@ fn every_server_over_one_database_honours_it_at_once() {
 fn an_issuers_name_that_stands_for_another_provider_stops_the_start_until_the_operator_says_so() {
     let site = Site::new();
     let server = site.serve();
-    server.session(&site, "alice");
+    let alice = server.session(&site, "alice");
     server.stop();
     site.write("ca.toml", &site.config().replace("https://corp.example.com", "https://evil.example.com"));
     let said = site.refuses_to_serve();
     assert!(said.contains("the people known as corp/… came from https://corp.example.com"), "{said}");
     assert!(said.contains("identity move-issuer corp"), "{said}");
     let moved = identity(&site, &["move-issuer", "corp"]).ok().unwrap().out;
-    assert!(moved.starts_with("corp stands for https://evil.example.com"), "{moved}");
-    drop(site.serve());
+    let said = "corp stands for https://evil.example.com, and the live session ended";
+    assert!(moved.starts_with(said), "{moved}");
+    let server = site.serve();
+    assert_eq!(access(&server, &site, &alice), "401 session_ended");
+    assert_eq!(reasons(&site), ["issuer_moved"]);
+    drop(server);
     site.write("ca.toml", &site.config());
     site.refuses_to_serve();
     site.verify().ok().unwrap();
@@ -314,6 +318,13 @@ fn what_the_provider_takes_away_while_a_session_lives_is_gone_here() {
     .unwrap();
     assert!(certificate(&alice).code(3).unwrap().err.contains("access policies"));
 
+    // Who logs out is forgotten there as well, and nobody waits for that.
+    let carol = logged_in(&ca, "carol");
+    let taken_back = || provider.asked("/token/revocation");
+    assert_eq!(taken_back().unwrap(), 0);
+    carol.run(["logout"]).unwrap().ok().unwrap();
+    until("a refresh token given back", || Ok((taken_back()? == 1).then_some(()))).unwrap();
+
     // Bob is gone: so is his session.
     provider.change(&json!({ "bob": { "gone": true } })).unwrap();
     until("the end of a session", || Ok((whoami(&bob).code == Some(5)).then_some(()))).unwrap();
@@ -323,6 +334,12 @@ fn what_the_provider_takes_away_while_a_session_lives_is_gone_here() {
     };
     assert_eq!(of("session.revalidated").len(), 1);
     assert_eq!(of("session.revalidated")[0]["groups"], json!(["dev"]));
-    assert_eq!(of("session.ended")[0]["reason"], "provider_refused");
+    let reasons: Vec<&Value> = of("session.ended").into_iter().map(|event| &event["reason"]).collect();
+    assert_eq!(reasons, [&Value::Null, &json!("provider_refused")]);
+    // Alice is disabled here: the provider forgets her too, though it may be away.
+    let dir = ca.data().dir().to_str().unwrap();
+    ca.run(["identity", "disable", "corp/alice", "--reason", "left", dir]).unwrap().ok().unwrap();
+    assert_eq!(whoami(&alice).code, Some(5));
+    until("another given back", || Ok((taken_back()? == 2).then_some(()))).unwrap();
     ca.run(["log", "verify", ca.data().dir().to_str().unwrap()]).unwrap().ok().unwrap();
 }

@@ -17,6 +17,9 @@ when { ["deploy", "root"].contains(resource.login) && context.reason != "" };
 @id("asks") @ttl("1h") @approvals("1 of leads")
 permit (principal in Group::"sre", action == Action::"sftp", resource in Host::"web-1")
 when { resource.login == "deploy" };
+@id("glass") @ttl("20m") @break_glass
+permit (principal in Group::"sre", action == Action::"forward", resource in Host::"web-1")
+when { resource.login == "deploy" };
 @id("others") permit (principal in Group::"dba", action, resource is Account);
 @id("no-root") @message("root is not for everyday")
 forbid (principal, action, resource in HostGroup::"web") when { resource.login == "root" };
@@ -176,7 +179,7 @@ fn the_accounts_that_one_may_get_to() {
             "account": "deploy@web-1",
             "modes": [
                 { "mode": "shell", "modifiers": ["agent"], "terms": { "duration": "15m" }, "needs": [{ "do": "give_reason" }] },
-                { "mode": "sftp", "terms": { "duration": "1h", "approvals": [{ "count": 1, "group": "leads" }] } },
+                { "mode": "sftp", "terms": { "duration": "1h", "approvals": [{ "count": 1, "group": "leads" }] }, "refused": "approval_required" },
             ],
         }] })
     );
@@ -256,7 +259,34 @@ fn a_person_asks_why_not_and_what_there_is() {
     }
     alice.run(follow).unwrap().ok().unwrap();
     let pending = alice.run(["explain", "deploy@web-1", "--mode", "sftp"]).unwrap().code(4).unwrap();
-    assert!(pending.out.contains("1 approval of leads"), "{}", pending.out);
+    for text in ["needs approval, which cannot be asked for yet", "1 approval of leads"] {
+        assert!(pending.out.contains(text), "{}", pending.out);
+    }
+    // No command is told that would be refused.
+    assert!(!pending.out.contains("jit-ssh login"), "{}", pending.out);
+    let json = alice.run(["explain", "deploy@web-1", "--mode", "sftp", "--json"]).unwrap().code(4).unwrap();
+    let json = json.json().unwrap();
+    assert_eq!((&json["answer"], &json["command"]), (&json!("pending"), &Value::Null), "{json}");
+    // Nor for break-glass, which cannot be asked for: where it is asked about, and where it is a way out.
+    let forward = ["explain", "deploy@web-1", "--mode", "forward"];
+    let way = alice.run(forward).unwrap().code(3).unwrap();
+    let words = "It would be allowed under break-glass (which cannot be asked for yet).";
+    assert!(way.out.contains(words) && !way.out.contains("jit-ssh login"), "{}", way.out);
+    let glass = alice.run(forward.iter().chain(&["--break-glass"])).unwrap().ok().unwrap();
+    let words = "allowed under break-glass, which cannot be asked for yet";
+    assert!(glass.out.contains(words) && !glass.out.contains("jit-ssh login"), "{}", glass.out);
+    let json = alice.run(forward.iter().chain(&["--break-glass", "--json"])).unwrap().ok().unwrap();
+    let json = json.json().unwrap();
+    assert_eq!((&json["answer"], &json["command"]), (&json!("allowed"), &Value::Null), "{json}");
+    let way = alice.run(forward.iter().chain(&["--break-glass", "--for", "1h"])).unwrap().code(3).unwrap();
+    let words = "It would be allowed for at most 20m (which cannot be asked for yet).";
+    assert!(way.out.contains(words) && !way.out.contains("jit-ssh login"), "{}", way.out);
+    let refused = alice.run(["login", "deploy@web-1", "--mode", "forward"]).unwrap().code(3).unwrap();
+    assert!(
+        refused.err.contains("which cannot be asked for yet") && !refused.err.contains("Run:"),
+        "{}",
+        refused.err
+    );
 
     let listed = alice.run(["ls"]).unwrap().ok().unwrap().out;
     let rows: Vec<Vec<&str>> = listed
@@ -268,7 +298,7 @@ fn a_person_asks_why_not_and_what_there_is() {
         [
             ["ACCOUNT", "MODES", "AT MOST", "NEEDS"],
             ["deploy@web-1", "shell+agent", "15m", "a reason"],
-            ["deploy@web-1", "sftp", "1h", "1 approval of leads"],
+            ["deploy@web-1", "sftp", "1h", "1 approval of leads (which cannot be asked for yet)"],
         ]
     );
     let json = alice.run(["ls", "w*-1", "--json"]).unwrap().ok().unwrap().json().unwrap();
@@ -277,6 +307,8 @@ fn a_person_asks_why_not_and_what_there_is() {
         (&json!("192.0.2.11"), &json!(false)),
         "{json}"
     );
+    let refused = &json["accounts"][0]["modes"][1]["refused"];
+    assert_eq!(refused, &json!("approval_required"), "{json}");
     let none = alice.run(["ls", "root@"]).unwrap().ok().unwrap();
     assert!(none.out.is_empty() && none.err.contains("jit-ssh explain"), "{}", none.err);
 }

@@ -3,6 +3,7 @@
 
 mod device;
 mod fresh;
+mod github;
 mod jobs;
 mod paste;
 mod several;

@@ -62,6 +62,12 @@ fn changed_files_decide_anew_under_load_and_are_recorded() {
         (change.of, change.added, change.names.as_slice()),
         (Ruled::Policies, 1, &["+locked".to_owned()][..])
     );
+    // What an operator reads of it: from which set to which, and what is new.
+    let shown = site.log_show(&["--where", "type=policy.loaded"]);
+    let line = shown.lines().last().unwrap();
+    let digests =
+        format!("digest {:.16}… → {:.16}…; policies +1 -0 ~0 (+locked)", first.digest, second.digest);
+    assert!(line.ends_with(&digests), "{shown}");
     // Every decision names the set that made it.
     let decided = |digest: &str| {
         let of =
@@ -105,14 +111,64 @@ fn what_does_not_load_changes_nothing_and_says_where_it_is_wrong() {
     assert_eq!(times, 2, "it is said once alone and once with the other mistake: {said}");
 }
 
+/// A mount that is gone, a script that moved too much: what was in force stays, and a start is refused.
+#[test]
+fn a_folder_that_is_away_or_empty_locks_nobody_out() {
+    let site = Site::new();
+    let server = site.serve();
+    let session = server.session(&site, "alice");
+    let before = loads(&site);
+    for (folder, kind) in [("policies", "*.cedar"), ("inventory", "*.toml")] {
+        let (there, away) = (site.dir.join(folder), site.dir.join("away"));
+        let shown = there.display().to_string();
+        let gone = format!("{shown}: there is no such folder: put it back");
+        let empty = format!("{shown}: there is no {kind} file in it: put them back");
+        let below = format!("{shown}/team: it is a folder, and files in folders are not read");
+        fs::rename(&there, &away).unwrap();
+        server.logs(&format!("those from before stay in force: {gone}"));
+        assert_eq!(outcome(&site, &server, &session), "201");
+        assert!(site.copy(&format!("{folder}-gone")).refuses_to_serve().contains("there is no such folder"));
+        fs::create_dir(&there).unwrap();
+        server.logs(&format!("those from before stay in force: {empty}"));
+        assert_eq!(outcome(&site, &server, &session), "201");
+        assert!(
+            site.copy(&format!("{folder}-empty")).refuses_to_serve().contains("file in it: put them back")
+        );
+        fs::remove_dir(&there).unwrap();
+        fs::rename(&away, &there).unwrap();
+        server.logs("nothing changed: policies and inventory are those in force");
+        fs::create_dir(there.join("team")).unwrap();
+        server.logs(&format!("those from before stay in force: {below}"));
+        assert_eq!(outcome(&site, &server, &session), "201");
+        fs::remove_dir(there.join("team")).unwrap();
+        server.logs("nothing changed: policies and inventory are those in force");
+    }
+    assert_eq!(loads(&site), before);
+    // Nobody is locked out by accident, but they can be: by a set that says so.
+    fs::remove_file(site.dir.join("policies/10-starter.cedar")).unwrap();
+    site.write("policies/10-closed.cedar", "// Nobody is allowed anything.\n");
+    server.logs(LOADED);
+    assert_eq!(outcome(&site, &server, &session), "403 no_access");
+    server.stop();
+}
+
 #[test]
 fn a_hangup_loads_at_once_and_ends_nothing() {
     let site = Site::new();
     let server = site.serve();
     let session = server.session(&site, "alice");
-    server.hang_up();
-    server.logs("SIGHUP: loading policies and inventory");
-    server.logs("policies and inventory are those in force");
+    // Whoever asks is answered, each time, also where there is nothing new to say.
+    for _ in 0..2 {
+        server.hang_up();
+        server.logs("SIGHUP: loading policies and inventory");
+        server.logs("nothing changed: policies and inventory are those in force");
+    }
+    site.write("policies/99-locked.cedar", "permit (");
+    for _ in 0..2 {
+        server.hang_up();
+        server.logs("SIGHUP: loading policies and inventory");
+        server.logs("policies/99-locked.cedar:1:");
+    }
     site.write("policies/99-locked.cedar", LOCKED);
     server.hang_up();
     server.logs(LOADED);

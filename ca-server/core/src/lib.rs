@@ -11,7 +11,7 @@ pub mod cert;
 pub mod grant;
 pub mod identity;
 pub mod inventory;
-pub mod place;
 pub mod places;
 pub mod policy;
+pub mod position;
 pub mod request;

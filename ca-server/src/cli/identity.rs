@@ -63,7 +63,7 @@ pub(super) enum Command {
         #[command(flatten)]
         data: DataDir,
     },
-    /// Say that the URL that ca.toml has for an issuer speaks for the same people as the one before
+    /// Say that an issuer's new URL in ca.toml speaks for the same people; their sessions end
     MoveIssuer {
         /// The name of the [[issuer]] entry
         #[arg(value_name = "ISSUER")]

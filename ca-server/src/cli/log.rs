@@ -185,9 +185,8 @@ fn describe(what: &What) -> String {
     let join = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(" ");
     match what {
         What::CaInitialised(e) => format!("CA {}", e.ca_id),
-        What::PolicyLoaded(e) => {
-            format!("{} policies, {} hosts, digest {:.16}…", e.policies, e.hosts, e.digest)
-        }
+        // Policies without an @id are called as their files are, and these may be called anything.
+        What::PolicyLoaded(_) => what.to_string().escape_debug().to_string(),
         What::SessionOpened(e) => format!(
             "{} until {} groups [{}]",
             e.session,
@@ -203,7 +202,8 @@ fn describe(what: &What) -> String {
         | What::IdentityDisabled(_)
         | What::IdentityEnabled(_)
         | What::LoginReleased(_)
-        | What::IssuerBound(_) => what.to_string(),
+        | What::IssuerBound(_)
+        | What::ConfigChanged(_) => what.to_string(),
         What::RequestDecided(e) => {
             let outcome = match &e.outcome {
                 Outcome::Granted { policies, .. } => format!("granted by {}", policies.join(", ")),
@@ -220,7 +220,6 @@ fn describe(what: &What) -> String {
         },
         What::KeyAdded(e) => format!("{} {}", e.name, e.key),
         What::KeyUsed(e) => format!("{} for {} ({})", e.key, e.purpose, e.fingerprint),
-        What::ConfigChanged(e) => format!("digest {:.16}…", e.after),
         What::LogExported(e) => format!("by {}", e.session),
         What::EventErased(e) => format!("event {}: {}", e.leaf, e.reason),
         What::StoreRestored(e) => {

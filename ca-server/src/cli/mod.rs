@@ -118,12 +118,20 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has read enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("jit-ssh-ca: {error:#}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref() {
+            Some(Answered(code)) => ExitCode::from(*code),
+            None => {
+                say(&format!("jit-ssh-ca: {error:#}"));
+                ExitCode::FAILURE
+            }
+        },
     }
 }
+
+/// An answer that is no error and no success either: it was printed, and the exit code says it to programs.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the answer is no")]
+struct Answered(u8);
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<std::io::Error>();

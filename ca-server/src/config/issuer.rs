@@ -153,6 +153,24 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
             return Err(bad("scopes", format!("has {scope:?}: write each scope as a text of its own")));
         }
     }
+    let redirect_port = match raw.redirect_port {
+        None => None,
+        Some(_) if !flows.contains(&Flow::Code) => {
+            return Err(bad(
+                "redirect_port",
+                "is for the flow code, which this entry does not have: leave it out".to_owned(),
+            ));
+        }
+        Some(port @ 0..1024) => {
+            return Err(bad(
+                "redirect_port",
+                format!(
+                    "is {port}, on which people may not listen: choose one from 1024 to 65535, below 32768 if you can"
+                ),
+            ));
+        }
+        Some(port) => Some(port),
+    };
     let mut scopes = ["openid", "profile", "email"].map(str::to_owned).to_vec();
     if revalidate.is_some() {
         // What refresh tokens are asked for with (OpenID Connect Core 1.0, 11).
@@ -181,6 +199,7 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         max_token_age,
         jwks_file: keys_file(raw.jwks_file, layout)?,
         revalidate,
+        redirect_port,
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod caret;
 mod excerpt;
+mod folder;
 mod issuer;
 mod place;
 mod raw;
@@ -22,10 +23,11 @@ use url::Url;
 
 pub(crate) use caret::shown;
 pub use excerpt::Excerpt;
+pub(crate) use folder::{read_all, read_some};
 pub use raw::RawConfig;
 pub use rules::load_rules;
-pub(crate) use rules::{file_name, read_all, rule_files};
-pub(crate) use toml_error::{closest, explain, explain_shown, position};
+pub(crate) use rules::{file_name, rule_files};
+pub(crate) use toml_error::{explain, explain_shown, position};
 
 use crate::oidc::IssuerConfig;
 use crate::witness::WitnessConfig;
@@ -40,6 +42,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// A file or folder of policies or inventory is not as it has to be.
+    #[error("{path}: {what}")]
+    Unfit {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        what: String,
     },
     /// Not TOML, or not with these keys and types.
     #[error("{path}{place}: {what}{shown}")]

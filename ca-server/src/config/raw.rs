@@ -111,4 +111,6 @@ pub(super) struct RawIssuer {
     pub(super) jwks_file: Option<PathBuf>,
     #[serde(default)]
     pub(super) revalidate: Option<String>,
+    #[serde(default)]
+    pub(super) redirect_port: Option<u16>,
 }

@@ -7,6 +7,7 @@ use jit_ssh_core::policy::{Draft, PolicyError, PolicySource, ReadChunk, Rules};
 use jit_ssh_proto::Span;
 use sha2::{Digest, Sha256};
 
+use super::folder::{list_some, read_some};
 use super::{ConfigError, Layout, shown};
 
 /// Cedar's parser recurses: it gets a stack that nesting within our cap cannot exhaust.
@@ -20,7 +21,7 @@ const PARSERS: usize = 2;
 /// # Errors
 /// Everything that is wrong, one line for each error.
 pub fn load_rules(layout: &Layout, default_ttl: Span) -> Result<Rules, ConfigError> {
-    let sources: Vec<PolicySource> = read_all(&layout.policies(), "cedar")?
+    let sources: Vec<PolicySource> = read_some(&layout.policies(), "cedar")?
         .into_iter()
         .map(|(path, text)| PolicySource { file: file_name(&path), text })
         .collect();
@@ -62,7 +63,7 @@ fn parser_failed() -> ConfigError {
 fn inventory(layout: &Layout) -> Result<(Inventory, [u8; 32]), ConfigError> {
     let mut digest = Sha256::new();
     let mut files = Vec::new();
-    for (path, text) in read_all(&layout.inventory(), "toml")? {
+    for (path, text) in read_some(&layout.inventory(), "toml")? {
         let file = file_name(&path);
         frame(&mut digest, file.as_bytes());
         frame(&mut digest, text.as_bytes());
@@ -95,44 +96,7 @@ pub(crate) fn file_name(path: &Path) -> String {
 
 /// The files that a set is made of, those of the inventory first.
 pub(crate) fn rule_files(layout: &Layout) -> Result<Vec<PathBuf>, ConfigError> {
-    let mut files = list(&layout.inventory(), "toml")?;
-    files.extend(list(&layout.policies(), "cedar")?);
+    let mut files = list_some(&layout.inventory(), "toml")?;
+    files.extend(list_some(&layout.policies(), "cedar")?);
     Ok(files)
-}
-
-/// The files of a folder with this extension, by name. A folder that is not there has none.
-fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, ConfigError> {
-    let read = |source| ConfigError::Read { path: folder.to_path_buf(), source };
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(read(e)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(read)?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if path.extension().is_some_and(|e| e == extension) && !hidden {
-            // A pipe or a device would be read for ever.
-            match std::fs::metadata(&path) {
-                Ok(found) if found.is_file() => paths.push(path),
-                Ok(_) => {
-                    let source = std::io::Error::other("it is no regular file: remove it or rename it");
-                    return Err(ConfigError::Read { path, source });
-                }
-                Err(source) => return Err(ConfigError::Read { path, source }),
-            }
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-/// The texts of the files of a folder with this extension, by name.
-pub(crate) fn read_all(folder: &Path, extension: &str) -> Result<Vec<(PathBuf, String)>, ConfigError> {
-    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
-        Ok(text) => Ok((path, text)),
-        Err(source) => Err(ConfigError::Read { path, source }),
-    };
-    list(folder, extension)?.into_iter().map(read).collect()
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use jit_ssh_core::position::{closest, of_key};
+
 use super::{ConfigError, caret};
 
 /// Turns an error of the `toml` crate into ours. The line itself is not shown: it may hold the password of a database.
@@ -11,12 +13,16 @@ pub(crate) fn explain(path: &Path, text: &str, error: &toml::de::Error) -> Confi
 
 /// The same for a text that was read with so many bytes before it.
 pub(super) fn explain_after(path: &Path, text: &str, before: usize, error: &toml::de::Error) -> ConfigError {
-    let at = error.span().map(|span| span.start.saturating_sub(before));
-    let place = at.map(|at| position(text, at));
+    let offset = error.span().map(|span| span.start.saturating_sub(before));
+    let place = offset.map(|offset| position(text, offset));
     let place = place.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
-    let key = at.and_then(|at| key_before(text, at));
-    let what = key.and_then(|key| wrong_type(key, error.message()));
-    let (what, shown) = (what.unwrap_or_else(|| suggest(error.message())), String::new());
+    let key = offset.and_then(|offset| key_before(text, offset));
+    let wrong = key.and_then(|key| wrong_type(key, error.message()));
+    let what = wrong.unwrap_or_else(|| {
+        let what = suggest(error.message());
+        offset.map_or(what.clone(), |offset| of_key(text, offset, &what))
+    });
+    let shown = String::new();
     ConfigError::Syntax { path: path.to_path_buf(), place, what, shown }
 }
 
@@ -83,14 +89,4 @@ fn suggest(message: &str) -> String {
         Some(candidate) => format!("the key {unknown:?} is not known: did you mean {candidate:?}?"),
         None => format!("the key {unknown:?} is not known here: known are {}", known.join(", ")),
     }
-}
-
-/// The known name that was probably meant.
-pub(crate) fn closest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(unknown, candidate), candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= 3)
-        .map(|(_, candidate)| candidate)
 }

@@ -5,8 +5,6 @@ use axum::response::{IntoResponse, Response};
 use jit_ssh_proto::{Blame, Code, Problem};
 use serde::Serialize;
 
-use crate::service::QUOTA_WINDOW;
-
 /// Room for an answer with a certificate and its receipt, so that it does not grow piece by piece.
 const ANSWER_BYTES: usize = 4096;
 
@@ -42,8 +40,8 @@ pub(super) fn respond(problem: &Problem) -> Response {
     let body = serde_json::to_vec(problem).unwrap_or_default();
     let mut response = raw(status, "application/problem+json", body);
     let headers = response.headers_mut();
-    if problem.code == Code::TooManyRequests {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(QUOTA_WINDOW));
+    if let Some(wait) = problem.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.seconds()));
     }
     match problem.code.blame() {
         Blame::Server | Blame::Provider if status == StatusCode::SERVICE_UNAVAILABLE => {

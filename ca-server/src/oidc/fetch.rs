@@ -1,16 +1,18 @@
 //! Asking a provider for its discovery document and keys, believing as little as possible of the answer: no
 //! redirects, bounded time and size, https unless everything is on loopback.
 
-use std::net::IpAddr;
+use std::error::Error;
+use std::sync::Arc;
 
 use openidconnect::{IssuerUrl, JsonWebKeySet, JsonWebKeySetUrl};
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, LOCATION};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
-use url::{Host, Url, form_urlencoded};
+use url::{Host, Url};
 
 use super::key::RingKey;
+use super::place::{Guard, Inward, Place};
 use crate::outgoing::{self, Patience};
 
 /// The largest discovery document or key set that is read.
@@ -27,11 +29,11 @@ pub(crate) enum FetchError {
     Invalid(String),
 }
 
-fn invalid(what: impl Into<String>) -> FetchError {
+pub(super) fn invalid(what: impl Into<String>) -> FetchError {
     FetchError::Invalid(what.into())
 }
 
-fn unreachable(what: impl Into<String>) -> FetchError {
+pub(super) fn unreachable(what: impl Into<String>) -> FetchError {
     FetchError::Unreachable(what.into())
 }
 
@@ -41,30 +43,6 @@ fn unreachable(what: impl Into<String>) -> FetchError {
 struct Discovery {
     issuer: IssuerUrl,
     jwks_uri: JsonWebKeySetUrl,
-}
-
-/// What the CA needs of it to ask about a login again.
-#[derive(Debug, Deserialize)]
-struct Endpoints {
-    #[serde(default)]
-    token_endpoint: Option<Url>,
-    #[serde(default)]
-    token_endpoint_auth_methods_supported: Option<Vec<String>>,
-}
-
-/// As which client the CA asks a token endpoint: the one that people logged in through.
-#[derive(Clone, Copy)]
-pub(crate) struct ClientAuth<'a> {
-    pub(crate) id: &'a str,
-    pub(crate) secret: Option<&'a str>,
-}
-
-/// What a token endpoint answered.
-pub(crate) enum TokenAnswer {
-    /// Tokens, as JSON.
-    Tokens(zeroize::Zeroizing<Vec<u8>>),
-    /// An OAuth error (RFC 6749, 5.2): its code.
-    Refused(String),
 }
 
 /// A discovery document that is the issuer's own.
@@ -83,12 +61,18 @@ pub(crate) struct Described {
 pub(crate) struct Fetcher {
     issuer: String,
     patience: Patience,
+    guard: Guard,
     client: OnceCell<reqwest::Client>,
 }
 
 impl Fetcher {
     pub(crate) fn new(issuer: String, patience: Patience) -> Self {
-        Self { issuer, patience, client: OnceCell::new() }
+        let guard = Guard::new(&issuer);
+        Self::with_guard(issuer, patience, guard)
+    }
+
+    fn with_guard(issuer: String, patience: Patience, guard: Guard) -> Self {
+        Self { issuer, patience, guard, client: OnceCell::new() }
     }
 
     /// Where the keys are, by OpenID Connect Discovery 1.0, 4.
@@ -108,21 +92,36 @@ impl Fetcher {
         let stem = self.issuer.strip_suffix('/').unwrap_or(&self.issuer);
         let address = Url::parse(&format!("{stem}/.well-known/openid-configuration"))
             .map_err(|_| invalid("the issuer's `url` is not a URL"))?;
-        acceptable(&issuer, &address).map_err(|why| invalid(format!("the issuer's `url` {why}")))?;
+        // Its own address is where the operator says.
+        acceptable(&issuer, Place::Local, &address)
+            .map_err(|why| invalid(format!("the issuer's `url` {why}")))?;
         let response = self.answer(self.client().await?.get(address.clone()), &address).await?;
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
         let body = self.body(response, &address).await?;
-        let jwks_uri = keys_of(&issuer, &self.issuer, &body, address.as_str())?;
+        let jwks_uri = keys_of(&self.issuer, &body, address.as_str())?;
+        self.allow("the provider's jwks_uri", jwks_uri.url()).await?;
         Ok(Described { jwks_uri, date, body })
     }
 
-    /// Refuses an address that this issuer may not send us to.
+    /// Refuses an address that this issuer may not send us to. What a name leads to is seen when it is connected to.
     ///
     /// # Errors
     /// [`FetchError::Invalid`].
-    pub(crate) fn may_send_us_to(&self, address: &Url) -> Result<(), FetchError> {
-        acceptable(&self.url()?, address)
-            .map_err(|why| invalid(format!("the provider's endpoint {address} {why}")))
+    pub(super) async fn allow(&self, what: &str, address: &Url) -> Result<(), FetchError> {
+        let issuer = self.url()?;
+        let from = match Place::of_host(address) {
+            Some(Place::Private | Place::Local) => self.guard.place().await,
+            Some(Place::Public) | None => Place::Public,
+        };
+        acceptable(&issuer, from, address).map_err(|why| invalid(format!("{what} {why}")))
+    }
+
+    /// The same for one of its endpoints.
+    ///
+    /// # Errors
+    /// [`FetchError::Invalid`].
+    pub(crate) async fn may_send_us_to(&self, address: &Url) -> Result<(), FetchError> {
+        self.allow(&format!("the provider's endpoint {address}"), address).await
     }
 
     /// Asks for a page and reads none of it: its status, and where it would send a browser.
@@ -130,92 +129,11 @@ impl Fetcher {
     /// # Errors
     /// [`FetchError`].
     pub(crate) async fn knock(&self, address: &Url) -> Result<(u16, Option<String>), FetchError> {
-        self.may_send_us_to(address)?;
+        self.may_send_us_to(address).await?;
         let response =
             self.client().await?.get(address.clone()).send().await.map_err(|error| lost(address, &error))?;
         let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
         Ok((response.status().as_u16(), location))
-    }
-
-    /// Sends a form to the token endpoint (RFC 6749, 3.2), with the client's secret if it has one: by HTTP Basic, unless
-    /// the provider says that it takes it in the body only (OpenID Connect Core 1.0, 9).
-    ///
-    /// # Errors
-    /// [`FetchError`]; an answer that is an OAuth error is none.
-    pub(crate) async fn exchange(
-        &self,
-        client: &ClientAuth<'_>,
-        form: &[(&str, &str)],
-    ) -> Result<TokenAnswer, FetchError> {
-        let document = self.describe().await?.body;
-        let found: Endpoints = serde_json::from_slice(&document)
-            .map_err(|_| invalid("the discovery document's token endpoint is not understood"))?;
-        let address =
-            found.token_endpoint.ok_or_else(|| invalid("the discovery document names no token endpoint"))?;
-        self.may_send_us_to(&address)?;
-        let methods = found.token_endpoint_auth_methods_supported;
-        let takes = |method: &str| methods.as_ref().is_some_and(|all| all.iter().any(|one| one == method));
-        let in_body = takes("client_secret_post") && !takes("client_secret_basic");
-        let request = self.client().await?.post(address.clone());
-        let (request, ours): (_, &[(&str, &str)]) = match client.secret {
-            Some(secret) if !in_body => (request.basic_auth(encoded(client.id), Some(encoded(secret))), &[]),
-            Some(secret) => (request, &[("client_id", client.id), ("client_secret", secret)]),
-            None => (request, &[("client_id", client.id)]),
-        };
-        let body =
-            form_urlencoded::Serializer::new(String::new()).extend_pairs(form).extend_pairs(ours).finish();
-        let response = request
-            .header(ACCEPT, "application/json")
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body)
-            .send()
-            .await
-            .map_err(|error| lost(&address, &error))?;
-        let status = response.status();
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(unreachable(format!("{address} answered {}", status.as_u16())));
-        }
-        let answer = self.body(response, &address).await.map(zeroize::Zeroizing::new)?;
-        if status == StatusCode::OK {
-            return Ok(TokenAnswer::Tokens(answer));
-        }
-        #[derive(Deserialize)]
-        struct Refusal {
-            error: String,
-        }
-        match serde_json::from_slice::<Refusal>(&answer) {
-            Ok(refusal) if status.is_client_error() => Ok(TokenAnswer::Refused(refusal.error)),
-            Ok(_) | Err(_) => Err(invalid(format!("{address} answered {}", status.as_u16()))),
-        }
-    }
-
-    /// Posts a form, with a client's name and secret where it has one, and reads the JSON that comes back, whatever
-    /// its status.
-    ///
-    /// # Errors
-    /// [`FetchError`].
-    pub(crate) async fn post(
-        &self,
-        address: &Url,
-        form: &[(&str, &str)],
-        client: Option<(&str, &str)>,
-    ) -> Result<Vec<u8>, FetchError> {
-        self.may_send_us_to(address)?;
-        let encoded = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let mut request = self
-            .client()
-            .await?
-            .post(address.clone())
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(ACCEPT, "application/json")
-            .body(encoded);
-        if let Some((name, secret)) = client {
-            // RFC 6749, 2.3.1: both are form-encoded before they are joined.
-            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-            request = request.basic_auth(encode(name), Some(encode(secret)));
-        }
-        let response = request.send().await.map_err(|error| lost(address, &error))?;
-        self.body(response, address).await
     }
 
     /// The keys at `address`.
@@ -257,7 +175,11 @@ impl Fetcher {
     }
 
     /// A body of JSON, of a size that is reasonable.
-    async fn body(&self, mut response: reqwest::Response, address: &Url) -> Result<Vec<u8>, FetchError> {
+    pub(super) async fn body(
+        &self,
+        mut response: reqwest::Response,
+        address: &Url,
+    ) -> Result<Vec<u8>, FetchError> {
         let kind =
             response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if !plausible(kind) {
@@ -277,25 +199,24 @@ impl Fetcher {
         Url::parse(&self.issuer).map_err(|_| invalid("the issuer's `url` is not a URL"))
     }
 
-    async fn client(&self) -> Result<&reqwest::Client, FetchError> {
+    pub(super) async fn client(&self) -> Result<&reqwest::Client, FetchError> {
         self.client.get_or_try_init(|| self.build()).await
     }
 
     async fn build(&self) -> Result<reqwest::Client, FetchError> {
         let plain = self.issuer.starts_with("http://");
-        outgoing::client(plain, self.patience).await.map_err(unreachable)
+        let names = Arc::new(self.guard.clone());
+        outgoing::client(plain, self.patience, Some(names)).await.map_err(unreachable)
     }
 }
 
 /// Where a discovery document says that the keys are, if it is the issuer's own.
-fn keys_of(issuer: &Url, name: &str, body: &[u8], place: &str) -> Result<JsonWebKeySetUrl, FetchError> {
+fn keys_of(name: &str, body: &[u8], place: &str) -> Result<JsonWebKeySetUrl, FetchError> {
     let found: Discovery = serde_json::from_slice(body)
         .map_err(|_| invalid(format!("{place} is not an OpenID Connect discovery document")))?;
     if found.issuer.as_str() != name {
         return Err(invalid(format!("{place} names another issuer than the configured `url`")));
     }
-    acceptable(issuer, found.jwks_uri.url())
-        .map_err(|why| invalid(format!("the provider's jwks_uri {why}")))?;
     Ok(found.jwks_uri)
 }
 
@@ -306,28 +227,30 @@ fn keys_of(issuer: &Url, name: &str, body: &[u8], place: &str) -> Result<JsonWeb
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn discovery(body: &[u8], name: &str) {
     let Ok(issuer) = Url::parse(name) else { return };
-    if let Ok(keys) = keys_of(&issuer, name, body, "the document") {
-        assert!(keys.url().scheme() == "https" && !private(keys.url()), "{}", keys.as_str());
+    if let Ok(keys) = keys_of(name, body, "the document")
+        && acceptable(&issuer, Place::Public, keys.url()).is_ok()
+    {
+        let inside = Place::of_host(keys.url()).is_some_and(|place| place > Place::Public);
+        assert!(keys.url().scheme() == "https" && !inside, "{}", keys.as_str());
     }
 }
 
-fn lost(address: &Url, error: &reqwest::Error) -> FetchError {
+pub(super) fn lost(address: &Url, error: &reqwest::Error) -> FetchError {
+    if let Some(inward) = causes(error).find_map(|cause| cause.downcast_ref::<Inward>()) {
+        return invalid(format!("{address} is not asked: {inward}"));
+    }
     let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
     unreachable(format!("{address} {what}: {}", root_cause(error)))
 }
 
-/// As RFC 6749, 2.3.1 wants id and secret before they go into HTTP Basic.
-fn encoded(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+/// The innermost error, which is the one that says something: a refused connection, a certificate nobody knows.
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
-/// The innermost error, which is the one that says something: a refused connection, a certificate nobody knows.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+/// An error and what it comes from, outermost first.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
 /// Reads a key set; entries that cannot verify ID tokens are passed over, as RFC 7517, 5 says.
@@ -352,9 +275,9 @@ fn plausible(content_type: &str) -> bool {
     ) || essence.ends_with("+json")
 }
 
-/// Whether a provider at `issuer` may send us to `address`: https, or http if both are on loopback; and never from
-/// a public issuer to an address literal of this machine or its network.
-fn acceptable(issuer: &Url, address: &Url) -> Result<(), &'static str> {
+/// Whether a provider at `issuer`, which is as far inside as `from`, may send us to `address`: https, or http if both are
+/// on loopback; and to no literal address further inside than it is itself.
+fn acceptable(issuer: &Url, from: Place, address: &Url) -> Result<(), &'static str> {
     if !address.username().is_empty() || address.password().is_some() {
         return Err("carries a user name or password");
     }
@@ -364,7 +287,8 @@ fn acceptable(issuer: &Url, address: &Url) -> Result<(), &'static str> {
         "http" => return Err("is plain http, which is taken on loopback only"),
         _ => return Err("is not an https URL"),
     }
-    if private(address) && issuer.host() != address.host() && !loopback(issuer) {
+    let further = Place::of_host(address).is_some_and(|place| place > from);
+    if further && issuer.host() != address.host() {
         return Err("points into this machine's own network");
     }
     Ok(())
@@ -379,62 +303,5 @@ fn loopback(url: &Url) -> bool {
     }
 }
 
-fn private(url: &Url) -> bool {
-    let address: IpAddr = match url.host() {
-        Some(Host::Ipv4(address)) => address.into(),
-        Some(Host::Ipv6(address)) => address.to_canonical(),
-        Some(Host::Domain(name)) => {
-            return loopback(url) || name.trim_end_matches('.').ends_with(".localhost");
-        }
-        None => return true,
-    };
-    match address {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
-        IpAddr::V6(v6) => {
-            v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified()
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn where_an_issuer_may_not_send_us() {
-        for (issuer, address) in [
-            ("https://id.example", "http://id.example/keys"),
-            ("https://id.example", "ftp://id.example/keys"),
-            ("https://id.example", "file:///etc/passwd"),
-            ("https://id.example", "http://127.0.0.1/keys"),
-            ("https://id.example", "https://127.0.0.1/keys"),
-            ("https://id.example", "https://localhost/keys"),
-            ("https://id.example", "https://a.localhost/keys"),
-            ("https://id.example", "https://10.0.0.1/keys"),
-            ("https://id.example", "https://169.254.169.254/latest"),
-            ("https://id.example", "https://[::1]/keys"),
-            ("https://id.example", "https://[fd00::1]/keys"),
-            ("https://id.example", "https://[::ffff:10.0.0.1]/keys"),
-            ("https://id.example", "https://user@id.example/keys"),
-            ("http://127.0.0.1:1", "http://id.example/keys"),
-            ("http://id.example", "http://id.example/keys"),
-        ] {
-            let (issuer, url) = (Url::parse(issuer).unwrap(), Url::parse(address).unwrap());
-            assert!(acceptable(&issuer, &url).is_err(), "{issuer} → {address}");
-        }
-    }
-
-    #[test]
-    fn where_it_may() {
-        for (issuer, address) in [
-            ("https://id.example", "https://keys.example/all"),
-            ("https://10.0.0.1", "https://10.0.0.1/keys"),
-            ("http://127.0.0.1:1", "http://127.0.0.1:2/keys"),
-            ("http://[::1]:1", "http://[::1]:1/keys"),
-            ("http://localhost:1", "http://127.0.0.1:1/keys"),
-        ] {
-            let (issuer, url) = (Url::parse(issuer).unwrap(), Url::parse(address).unwrap());
-            assert_eq!(acceptable(&issuer, &url), Ok(()), "{issuer} → {address}");
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 
 use std::sync::OnceLock;
 
+use data_encoding::BASE64URL_NOPAD;
 use jit_ssh_core::identity::{Flow, IdentityKind, IssuerRules};
 use jit_ssh_proto::{Span, Timestamp};
 
@@ -42,16 +43,23 @@ fn provider() -> Option<&'static Provider> {
             max_token_age: Span::from_seconds(600),
             jwks_file: Some(file),
             revalidate: None,
+            redirect_port: None,
         }))
     };
     PROVIDER.get_or_init(made).as_ref()
 }
 
-/// Verifies a token that nobody signed.
+/// Verifies a token that nobody signed: one that is written out, or the header and the payload of one, a line each, which
+/// are a token's in no time where the letters of one would take for ever to be guessed.
 ///
 /// # Panics
 /// If it is taken.
-pub fn token(token: &str) {
+pub fn token(text: &str) {
+    let made = text.split_once('\n').map(|(header, payload)| {
+        let [header, payload] = [header, payload].map(|part| BASE64URL_NOPAD.encode(part.as_bytes()));
+        format!("{header}.{payload}.{}", BASE64URL_NOPAD.encode(&[1; 64]))
+    });
+    let token = made.as_deref().unwrap_or(text);
     let _issuer = issuer_of(token);
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     let Some(provider) = provider() else { return };

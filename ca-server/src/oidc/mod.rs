@@ -8,12 +8,14 @@
 pub mod check;
 mod claims;
 mod fetch;
+mod form;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod json;
 mod key;
 mod keys_file;
 mod logout;
+mod place;
 mod provider;
 mod refresh;
 mod token;
@@ -70,6 +72,8 @@ pub struct IssuerConfig {
     pub jwks_file: Option<std::path::PathBuf>,
     /// How often the provider is asked about each session while it lives, if it is.
     pub revalidate: Option<Span>,
+    /// The one port of 127.0.0.1 to which the provider sends browsers back, if it does not take any.
+    pub redirect_port: Option<u16>,
 }
 
 /// A client at the provider that may do the device grant and nothing else.
@@ -148,7 +152,7 @@ impl Provider {
         Self::with_timing(config, Timing::default())
     }
 
-    fn with_timing(config: IssuerConfig, timing: Timing) -> Self {
+    pub(crate) fn with_timing(config: IssuerConfig, timing: Timing) -> Self {
         // A name that is not known allows nothing; the configuration refuses it with a sentence.
         let algorithms = config.algorithms.iter().filter_map(|name| token::algorithm(name)).collect();
         let issuer = IssuerUrl::new(config.url.clone()).ok();
@@ -346,4 +350,4 @@ pub fn issuer_of(token: &str) -> Result<String, Problem> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,7 +10,7 @@ use openidconnect::{JsonWebKey, JsonWebKeySet, JsonWebKeySetUrl};
 use tokio::time::Instant;
 
 use super::IssuerConfig;
-use super::fetch::{self, FetchError, Fetcher};
+use super::fetch::{FetchError, Fetcher};
 use super::key::{self, RingKey};
 use super::keys_file;
 use super::token::Header;
@@ -84,16 +84,9 @@ enum Found {
 }
 
 impl Keys {
-    /// Asks the provider's token endpoint.
-    ///
-    /// # Errors
-    /// [`FetchError`].
-    pub(crate) async fn exchange(
-        &self,
-        client: &fetch::ClientAuth<'_>,
-        form: &[(&str, &str)],
-    ) -> Result<fetch::TokenAnswer, FetchError> {
-        self.fetcher.exchange(client, form).await
+    /// What asks the provider.
+    pub(crate) fn fetcher(&self) -> &Fetcher {
+        &self.fetcher
     }
 
     pub(crate) fn new(config: &IssuerConfig, timing: Timing) -> Self {

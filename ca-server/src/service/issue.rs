@@ -97,28 +97,24 @@ impl Service {
                 let decided = Decided::Denied { code: denial.code, policies: denial.policies.clone() };
                 (decided, None, Some(self.refusal(&rules, &who, &request, &key, &at, denial)))
             }
-            Decision::Allowed(allowed) => match self.signers.get(allowed.places().authority()).cloned() {
-                Some(signer) => {
-                    let facts = GrantFacts {
-                        id: GrantId::from(entropy::ulid_parts(self.clock.milliseconds())),
-                        request: id,
-                        session: who.session,
-                        session_ends: who.expires,
-                        max: self.limits.duration,
-                        decided: now,
-                        source: who.source,
-                    };
-                    let grant = Grant::new(allowed, &facts);
-                    (Decided::Granted(grant.clone()), Some((grant, signer)), None)
-                }
-                None => {
-                    let authority = allowed.places().authority();
-                    tracing::warn!(request = %id, name = who.identity.name().as_str(), %authority, "no key signs for these hosts: make it with `jit-ssh-ca key add {authority}` and restart");
-                    let problem = refusal::no_key();
-                    let policies = allowed.policies().to_vec();
-                    (Decided::Denied { code: problem.code, policies }, None, Some(problem))
-                }
-            },
+            Decision::Allowed(allowed) => {
+                let authority = allowed.places().authority();
+                // Nothing is allowed that nothing signs for.
+                let signer = self.signers.get(authority).cloned().ok_or_else(|| {
+                    refusal::internal(format_args!("a decision for {authority}, which has no key"))
+                })?;
+                let facts = GrantFacts {
+                    id: GrantId::from(entropy::ulid_parts(self.clock.milliseconds())),
+                    request: id,
+                    session: who.session,
+                    session_ends: who.expires,
+                    max: self.limits.duration,
+                    decided: now,
+                    source: who.source,
+                };
+                let grant = Grant::new(allowed, &facts);
+                (Decided::Granted(grant.clone()), Some((grant, signer)), None)
+            }
         };
         if granted.is_none() {
             self.quota.refused(&who.session, now);

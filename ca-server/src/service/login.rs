@@ -130,7 +130,7 @@ impl Service {
         // keeps events for ever, and whoever holds one token can present it with as many keys as they like.
         let now = self.now();
         let counted = [identity_digest(identity), token.replay];
-        if !counted.iter().all(|what| self.refused_logins.allows(what, now)) {
+        if counted.iter().any(|what| self.refused_logins.wait(what, now).is_some()) {
             tracing::warn!(issuer = %identity.issuer(), sub = ?identity.sub(), %code, %source, "login refused, and not recorded: too many of late");
             return;
         }

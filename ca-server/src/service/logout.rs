@@ -7,7 +7,7 @@ use jit_ssh_proto::{Code, Name, Problem};
 
 use super::{Service, refusal};
 use crate::oidc::LoggedOut;
-use crate::store::{CallId, Change, LogOut};
+use crate::store::{CallId, Change, LogOut, Whose};
 
 /// How many logout tokens from one network may be refused in a minute; each costs the verification of a signature at
 /// most.
@@ -33,11 +33,11 @@ impl Service {
         source: IpAddr,
     ) -> Result<VerifiedLogout, Problem> {
         let (now, network) = (self.now(), network(source));
-        if !self.logouts.allows(&network, now) {
-            return Err(Problem::new(
-                Code::TooManyRequests,
-                "Too many logout tokens from there were refused within a minute: wait a minute.",
-            ));
+        if let Some(wait) = self.logouts.wait(&network, now) {
+            let detail = format!(
+                "Too many logout tokens from there were refused within a minute: try again in {wait}."
+            );
+            return Err(Problem::new(Code::TooManyRequests, detail).retrying_after(wait));
         }
         let provider = self.providers.iter().find(|provider| provider.config().rules.name.as_str() == issuer);
         let verified = match (provider, token) {
@@ -64,6 +64,12 @@ impl Service {
         let VerifiedLogout { issuer, said, source } = verified;
         let token =
             CallId { id: format!("logout.{}", BASE64URL_NOPAD.encode(&said.id)), signed: said.issued };
+        let whose = match (&said.sub, &said.sid) {
+            (Some(sub), _) => Some(Whose::Identity(issuer.clone(), sub.clone())),
+            (None, Some(sid)) => Some(Whose::ProvidersSession(issuer.clone(), sid.clone())),
+            (None, None) => None,
+        };
+        let held = self.held(whose).await;
         let out = LogOut {
             token,
             issuer: issuer.clone(),
@@ -82,6 +88,7 @@ impl Service {
             Err(problem) => return Err(problem),
         };
         ended.iter().for_each(|session| self.sessions.forget_session(session));
+        held.of_ended(&ended).give_back();
         tracing::info!(issuer = %issuer, ended = ended.len(), %source, "the provider logged somebody out");
         Ok(())
     }

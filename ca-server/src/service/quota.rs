@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
-use jit_ssh_proto::{Code, Problem, SessionId, Timestamp};
+use jit_ssh_proto::{Code, Problem, SessionId, Span, Timestamp};
 
-/// The length of the window in which refusals are counted, in seconds; also what `Retry-After` says.
-pub(crate) const WINDOW: u64 = 60;
+/// The length of the window in which refusals are counted, in seconds.
+const WINDOW: u64 = 60;
 
 /// When so many sessions are counted, those whose window is over are forgotten.
 const SWEEP: usize = 1024;
@@ -38,17 +38,13 @@ impl Quota {
     /// # Errors
     /// `too_many_requests` when it was refused too often in this minute.
     pub(super) fn check(&self, session: &SessionId, now: Timestamp) -> Result<(), Problem> {
-        if self.allows(session, now) {
-            return Ok(());
-        }
-        Err(Problem::new(
-            Code::TooManyRequests,
-            format!(
-                "This session was refused {} times within a minute: find out why with `jit-ssh whoami`, and wait a \
-                 minute before you ask again.",
-                self.limit
-            ),
-        ))
+        let Some(wait) = self.wait(session, now) else { return Ok(()) };
+        let detail = format!(
+            "This session was refused {} times within a minute, and nothing more of it is looked at for now: ask again in \
+             {wait}.",
+            self.limit
+        );
+        Err(Problem::new(Code::TooManyRequests, detail).retrying_after(wait))
     }
 }
 
@@ -59,10 +55,11 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         Self { limit, counted: Mutex::default() }
     }
 
-    /// Whether there may be another one.
-    pub(super) fn allows(&self, key: &K, now: Timestamp) -> bool {
+    /// How long it takes until there may be another one; none if there may be now.
+    pub(super) fn wait(&self, key: &K, now: Timestamp) -> Option<Span> {
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        counted.get(key).is_none_or(|window| window.refused < self.limit || window.over(now))
+        let window = counted.get(key).filter(|window| window.refused >= self.limit && !window.over(now))?;
+        Some(Span::from_seconds(WINDOW.saturating_sub(now.since(window.began).seconds())))
     }
 
     /// Counts a refusal.
@@ -98,12 +95,11 @@ mod tests {
             quota.check(&session(1), at(second)).unwrap();
             quota.refused(&session(1), at(second));
         }
-        for second in [20, 59] {
-            assert_eq!(
-                quota.check(&session(1), at(second)).unwrap_err().code,
-                Code::TooManyRequests,
-                "{second}"
-            );
+        for (second, wait) in [(20, 40), (59, 1)] {
+            let problem = quota.check(&session(1), at(second)).unwrap_err();
+            assert_eq!(problem.code, Code::TooManyRequests, "{second}");
+            assert_eq!(problem.retry_after, Some(Span::from_seconds(wait)), "{second}");
+            assert!(problem.detail.ends_with(&format!("ask again in {wait}s.")), "{}", problem.detail);
         }
         // Another session has its own, and a new minute is a new one.
         quota.check(&session(2), at(20)).unwrap();

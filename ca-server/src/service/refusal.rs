@@ -72,14 +72,6 @@ pub(super) fn bad_signature(error: &CertError) -> Problem {
     signer_failed()
 }
 
-/// Nothing signs for these hosts. What to do stands in the log, for whoever runs the CA.
-pub(super) fn no_key() -> Problem {
-    Problem::new(
-        Code::NotAvailable,
-        "Policy allows this, but the CA has no key that signs for these hosts: tell the CA's operator.",
-    )
-}
-
 fn signer_failed() -> Problem {
     Problem::new(
         Code::SignerFailed,

@@ -3,22 +3,22 @@
 //!
 //! 1. find     sessions whose time has come
 //! 2. claim    in the store, so that of several processes one asks: most providers take a refresh token once
-//! 3. ask      the provider
-//! 4. admit    what it says, under today's entry; other subject or name: the session is over
+//! 3. ask      the provider ([`super::standing`])
+//! 4. admit    what it says, under today's entry
 //! 5. record   the next refresh token and what changed, or the end, in one transaction
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use jit_ssh_core::identity::{Claims, VerifiedIdentity};
 use jit_ssh_proto::event::EndReason;
 use jit_ssh_proto::{Code, Problem, SessionId, Span, Timestamp};
 
-use super::{Service, refusal};
+use super::standing::{Doubt, Standing, ask, is_token};
+use super::{Held, Service, refusal};
 use crate::entropy;
-use crate::oidc::{Provider, Refreshed};
-use crate::store::{Answer, Change, Changed, ClaimRevalidation, DueSession, Refresh, Revalidated};
+use crate::oidc::Provider;
+use crate::store::{Answer, Change, ClaimRevalidation, DueSession, Refresh, Revalidated};
 
 /// How often is looked for sessions whose time has come.
 const LOOK: Duration = Duration::from_secs(1);
@@ -32,9 +32,6 @@ const HELD: Span = Span::from_seconds(60);
 
 /// When a provider could not be asked, it is again after so long, or after the entry's own time if that is shorter.
 const AGAIN: Span = Span::from_seconds(60);
-
-/// The longest refresh token that is taken.
-const MAX_TOKEN_BYTES: usize = 16 << 10;
 
 impl Service {
     /// What a login's session is to be asked about with, and when the session ends: where the issuer's entry wants
@@ -125,50 +122,39 @@ impl Service {
             return Answer::Trouble { due: now.plus(AGAIN) };
         };
         let again = now.plus(AGAIN.min(every));
+        if due.claims.picked.issuer != provider.config().url {
+            // Its provider is another one, which this one's token endpoint is no place to ask.
+            return Answer::Over(EndReason::IssuerMoved);
+        }
         let Some(token) = self.sealer.open(&due.session, &due.token) else {
             tracing::error!(session = %due.session, "its refresh token cannot be decrypted with this CA's ledger key");
             return Answer::Over(EndReason::ProviderRefused);
         };
-        // 3. ask
-        let (id_token, next) = match provider.refresh_login(&token, due.claims.flow).await {
-            Refreshed::Refused => return Answer::Over(EndReason::ProviderRefused),
-            Refreshed::Trouble(why) => {
-                tracing::warn!(session = %due.session, issuer = %due.issuer, why, "the provider could not be asked about a session");
-                return Answer::Trouble { due: again };
-            }
-            Refreshed::Stands { id_token, refresh_token } => (id_token, refresh_token),
+        // 3. ask, 4. admit
+        let Standing { verdict, token: next } = ask(provider, &due.claims, &token, now).await;
+        let over = |reason| {
+            // What the provider may still take is of no use any more.
+            Held::of(provider, due.session, due.claims.flow, next.as_ref().unwrap_or(&token)).give_back();
+            Answer::Over(reason)
         };
-        let token = match next.filter(|next| is_token(next)) {
-            Some(next) => match self.sealer.seal(&due.session, &next) {
-                Some(sealed) => Some(sealed),
-                None => return Answer::Over(EndReason::ProviderRefused),
-            },
+        let sealed = match next.as_ref().map(|next| self.sealer.seal(&due.session, next)) {
+            Some(Some(sealed)) => Some(sealed),
+            Some(None) => return over(EndReason::ProviderRefused),
             None => None,
         };
-        // 4. admit
-        let stands = |due: Timestamp, changed| Answer::Stands { token, due, changed };
-        let Some(id_token) = id_token else { return stands(due_at(now, every), None) };
-        match provider.verify_again(&id_token, due.claims.flow, now).await {
-            Ok(verified) => match admit_again(provider, &due.claims, verified.claims) {
-                Ok(changed) => stands(due_at(now, every), changed),
-                Err(code) => {
-                    tracing::warn!(session = %due.session, issuer = %due.issuer, %code, "what the provider says now is not of this session");
-                    Answer::Over(EndReason::IdentityChanged)
-                }
-            },
-            // Its keys could not be had: that says nothing about the person, and the next refresh token is kept.
-            Err(problem)
-                if matches!(
-                    problem.code,
-                    Code::ProviderUnreachable | Code::ProviderInvalid | Code::TokenKey
-                ) =>
-            {
-                tracing::warn!(session = %due.session, issuer = %due.issuer, code = %problem.code, "what the provider sent about a session cannot be verified now");
-                stands(again, None)
+        match verdict {
+            Ok(Some(changed)) => {
+                Answer::Stands { token: sealed, due: due_at(now, every), changed: Some(changed) }
             }
-            Err(problem) => {
-                tracing::warn!(session = %due.session, issuer = %due.issuer, code = %problem.code, "the provider sent a bad ID token about a session");
-                Answer::Over(EndReason::ProviderRefused)
+            Ok(None) => Answer::Stands { token: sealed, due: due_at(now, every), changed: None },
+            Err(Doubt::Refused) => Answer::Over(EndReason::ProviderRefused),
+            Err(Doubt::Another(code)) => {
+                tracing::warn!(session = %due.session, issuer = %due.issuer, %code, "what the provider says now is not of this session");
+                over(EndReason::IdentityChanged)
+            }
+            Err(Doubt::Trouble(why)) => {
+                tracing::warn!(session = %due.session, issuer = %due.issuer, why, "the provider could not be asked about a session");
+                Answer::Stands { token: sealed, due: again, changed: None }
             }
         }
     }
@@ -196,37 +182,6 @@ impl Service {
             }
         }
     }
-}
-
-/// What a provider says now, if a session may go on with it; none if nothing changed. How somebody proved who they are
-/// is told by the login alone: refreshing proves nothing anew.
-fn admit_again(provider: &Provider, before: &Claims, now: Claims) -> Result<Option<Box<Changed>>, Code> {
-    let claims = Claims {
-        flow: before.flow,
-        auth_time: before.auth_time,
-        methods: before.methods.clone(),
-        level: before.level.clone(),
-        sid: before.sid.clone(),
-        ..now
-    };
-    if claims.sub != before.sub {
-        return Err(Code::TokenSubject);
-    }
-    let rules = &provider.config().rules;
-    let then = VerifiedIdentity::admit(rules, before).map_err(|problem| problem.code)?;
-    let today = VerifiedIdentity::admit(rules, &claims).map_err(|problem| problem.code)?;
-    if (today.name(), today.login()) != (then.name(), then.login()) {
-        return Err(Code::LoginTaken);
-    }
-    if claims == *before {
-        return Ok(None);
-    }
-    let (email, groups) = (today.email().map(str::to_owned), today.groups().iter().cloned().collect());
-    Ok(Some(Box::new(Changed { claims, email, groups })))
-}
-
-fn is_token(token: &str) -> bool {
-    (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
 }
 
 /// When a provider is asked next: up to a tenth early, so that those who logged in together are not asked about together.

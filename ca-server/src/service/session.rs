@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{Call, Service, SignedCall, Who, actor};
 use crate::entropy;
-use crate::store::{Change, EndSession, StoredSession};
+use crate::store::{Change, EndSession, StoredSession, Whose};
 
 /// What every bearer token begins with, so that secret scanners know one.
 const TOKEN_PREFIX: &str = "jss_";
@@ -161,8 +161,10 @@ impl Service {
             actor: actor(&live.identity),
             source: call.source.to_string(),
         };
+        let held = self.held(Some(Whose::Session(live.stored.id))).await;
         self.apply_one(Change::EndSession(end)).await?;
         self.sessions.forget(&live.token_hash);
+        held.give_back();
         tracing::info!(session = %live.stored.id, name = %live.identity.name(), "session ended");
         Ok(())
     }

@@ -21,13 +21,19 @@ impl Signers {
         self.0.get(authority)
     }
 
+    /// The hosts and groups of devices that there is a key for.
+    #[must_use]
+    pub fn devices(&self) -> BTreeSet<Name> {
+        self.0.keys().filter_map(Authority::device_of).filter_map(|device| device.parse().ok()).collect()
+    }
+
     /// The hosts and groups whose principals are plain logins and for which there is no key: nothing can be issued for
     /// them.
     #[must_use]
     pub fn missing<'a>(&self, inventory: &'a Inventory) -> BTreeSet<&'a Name> {
-        let have: BTreeSet<&str> = self.0.keys().filter_map(Authority::device_of).collect();
+        let have = self.devices();
         let devices = inventory.hosts().filter_map(|host| host.authority());
-        devices.filter(|device| !have.contains(device.as_str())).collect()
+        devices.filter(|device| !have.contains(*device)).collect()
     }
 
     /// Says in the log which are missing, and what to do.

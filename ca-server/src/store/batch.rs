@@ -13,6 +13,7 @@ use jit_ssh_proto::{Code, SessionId, Span, Timestamp};
 use sha2::{Digest, Sha256};
 
 mod identity;
+mod rules;
 
 use super::StoreError;
 use super::change::{
@@ -70,6 +71,7 @@ impl Batch {
     pub(super) fn add(&mut self, time: Timestamp, change: Change) -> Result<Outcome, Refusal> {
         match change {
             Change::Record(record) => self.record(time, record),
+            Change::LoadRules(load) => self.load(time, load),
             Change::OpenSession(open) => self.open(time, *open),
             Change::RefuseSession(refuse) => self.refuse(time, refuse),
             Change::EndSession(end) => self.end(time, end),

@@ -5,7 +5,7 @@ use jit_ssh_core::cert::{CertError, Prepared};
 use jit_ssh_core::grant::Grant;
 use jit_ssh_core::identity::{Claims, Flow};
 use jit_ssh_core::request::AccessRequest;
-use jit_ssh_proto::event::{Actor, LogFilter, What};
+use jit_ssh_proto::event::{Actor, LogFilter, PolicyLoaded, What};
 use jit_ssh_proto::{Code, Name, RequestId, SessionId, Text, Timestamp, UserKey};
 
 use sha2::{Digest, Sha256};
@@ -31,8 +31,10 @@ pub struct CallId {
 
 /// One change. Events are built inside from these fields, so that state and event cannot differ.
 pub enum Change {
-    /// Only an event: policy loaded, CA initialised.
+    /// Only an event: CA initialised, key used.
     Record(RecordEvent),
+    /// Policies and inventory come into force.
+    LoadRules(LoadRules),
     /// A session begins (or is the same token's from the same key again).
     OpenSession(Box<OpenSession>),
     /// A verified token is refused.
@@ -71,6 +73,19 @@ pub struct RecordEvent {
     pub actor: Actor,
     /// What.
     pub what: What,
+}
+
+/// Policies and inventory come into force.
+///
+/// The event's `previous` is the set that the ledger has as the last one, whoever put it in force. A set that is that one
+/// already is not recorded again unless `always`: its outcome is the leaf of the event that is there. So of several
+/// processes that load one set at one time, one says so.
+pub struct LoadRules {
+    /// The event. `previous` is the set that its `changes` were found against: where the ledger has another one, they say
+    /// nothing and are left out.
+    pub loaded: PolicyLoaded,
+    /// Whether to record it also if it is the last one: at the start of a process.
+    pub always: bool,
 }
 
 /// An event's body, its salt and what tells whose it was go; so does the row of a request that repeats it. The leaf

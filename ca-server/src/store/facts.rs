@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jit_ssh_proto::Timestamp;
+use jit_ssh_proto::event::{Event, What};
 
 mod identity;
 
@@ -62,6 +63,8 @@ pub(super) struct Facts {
     pub(super) revalidations: HashMap<String, RevalidationFact>,
     /// Events that are to be erased, by leaf.
     pub(super) erasing: HashMap<u64, ErasingFact>,
+    /// The policies and inventory that are in force: their digest, and the leaf that says so.
+    pub(super) rules: Option<(String, u64)>,
 }
 
 /// An event that is to be erased.
@@ -83,6 +86,7 @@ pub(super) struct Wanted {
     names: BTreeSet<String>,
     grants: BTreeSet<String>,
     erasing: BTreeSet<u64>,
+    rules: bool,
     identities: WantedIdentities,
 }
 
@@ -99,6 +103,7 @@ impl Wanted {
                 | Change::BindIssuer(_)
                 | Change::DisableIdentity(_)
                 | Change::EnableIdentity(_) => {}
+                Change::LoadRules(_) => wanted.rules = true,
                 Change::ReleaseLogin(release) => {
                     wanted.names.insert(release.login.to_string());
                 }
@@ -192,6 +197,9 @@ impl Facts {
             facts.grants.insert(row.text(0)?.to_owned(), grant);
         }
         facts.erasing(conn, &wanted.erasing)?;
+        if wanted.rules {
+            facts.rules = rules(conn)?;
+        }
         Ok(facts)
     }
 
@@ -226,6 +234,22 @@ impl Facts {
         }
         Ok(())
     }
+}
+
+/// The last event of its kind; the condition on kinds is the index's own.
+const RULES: &str = "SELECT leaf, body FROM events \
+    WHERE kind = 'policy.loaded' AND kind NOT IN ('session.opened', 'request.decided', 'certificate.issued') \
+    ORDER BY leaf DESC LIMIT 1";
+
+/// The policies and inventory that the ledger has as the last ones. Such events are never erased; one that cannot be read
+/// is of a later version, and then it is not known what they are.
+fn rules(conn: &mut dyn Conn) -> Result<Option<(String, u64)>, EngineError> {
+    let Some(row) = first(conn, RULES, &[])? else { return Ok(None) };
+    let event = row.maybe_bytes(1)?.and_then(|body| serde_json::from_slice::<Event>(body).ok());
+    Ok(match event.map(|event| event.what) {
+        Some(What::PolicyLoaded(loaded)) => Some((loaded.digest, row.number(0)?)),
+        Some(_) | None => None,
+    })
 }
 
 impl SessionFact {

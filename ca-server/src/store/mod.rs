@@ -31,8 +31,8 @@ mod writer;
 pub use backup::Backup;
 pub use change::{
     Answer, BindIssuer, CallId, Change, Changed, ClaimRevalidation, DecideRequest, Decided, DisableIdentity,
-    EnableIdentity, EndSession, EraseEvent, ExportLog, IssueCertificate, LogOut, OpenSession, Outcome,
-    Prepare, RecordEvent, Recorded, Refresh, Refusal, RefuseSession, ReleaseLogin, Revalidated,
+    EnableIdentity, EndSession, EraseEvent, ExportLog, IssueCertificate, LoadRules, LogOut, OpenSession,
+    Outcome, Prepare, RecordEvent, Recorded, Refresh, Refusal, RefuseSession, ReleaseLogin, Revalidated,
 };
 pub use erase::NotErasable;
 pub use moving::{Move, Moved, resume};
@@ -122,6 +122,19 @@ pub struct DueSession {
     pub claims: Claims,
     /// The refresh token, sealed.
     pub token: Vec<u8>,
+}
+
+/// Whose live sessions are meant.
+#[derive(Clone, Debug)]
+pub enum Whose {
+    /// This one.
+    Session(SessionId),
+    /// Those of an issuer's subject.
+    Identity(Name, String),
+    /// Those of an issuer that belong to a session of the provider (`sid`).
+    ProvidersSession(Name, String),
+    /// All of an issuer.
+    Issuer(Name),
 }
 
 /// An event as stored.

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use super::engine::{Conn, EngineError, Row, Trouble, Value, first};
 use super::migrate::{Moved, moved};
 use super::tree::{NodeHash, StoredTree, TreeHead, last_leaf, read_entries};
-use super::{Content, DueSession, Store, StoreError, StoredEvent, StoredSession};
+use super::{Content, DueSession, Store, StoreError, StoredEvent, StoredSession, Whose};
 
 const SESSION: &str =
     "SELECT id, issuer, claims, session_key, opened, expires, ended, token_hash FROM sessions WHERE id = $1";
@@ -19,6 +19,9 @@ const DUE: &str = "SELECT r.session, r.token, s.issuer, s.claims \
     FROM revalidations r JOIN sessions s ON s.id = r.session \
     WHERE r.due <= $1 AND r.held <= $1 AND r.ends > $1 AND s.ended IS NULL \
     ORDER BY r.due LIMIT $2";
+const HELD: &str = "SELECT r.session, r.token, s.issuer, s.claims \
+    FROM revalidations r JOIN sessions s ON s.id = r.session \
+    WHERE s.ended IS NULL";
 const REQUEST: &str =
     "SELECT id, time, asked, refused, grant_id FROM requests WHERE issuer = $1 AND sub = $2 AND id = $3";
 const REQUESTS: &str = "SELECT id, time, asked, refused, grant_id \
@@ -60,6 +63,26 @@ impl Store {
     pub async fn due_revalidations(&self, now: Timestamp, limit: u32) -> Result<Vec<DueSession>, StoreError> {
         let args = [now.into(), Value::from(u64::from(limit))];
         self.read(move |conn| conn.select(DUE, &args)?.iter().map(due).collect()).await
+    }
+
+    /// What the providers of these live sessions are asked with.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn refresh_tokens(&self, whose: Whose) -> Result<Vec<DueSession>, StoreError> {
+        let (of, args): (_, Vec<Value>) = match whose {
+            Whose::Session(id) => ("s.id = $1", vec![id.to_string().into()]),
+            Whose::Identity(issuer, sub) => {
+                ("s.issuer = $1 AND s.sub = $2", vec![issuer.to_string().into(), sub.into()])
+            }
+            Whose::ProvidersSession(issuer, sid) => (
+                "s.issuer = $1 AND s.sid = $2 AND s.sid IS NOT NULL",
+                vec![issuer.to_string().into(), sid.into()],
+            ),
+            Whose::Issuer(issuer) => ("s.issuer = $1", vec![issuer.to_string().into()]),
+        };
+        let text = format!("{HELD} AND {of}");
+        self.read(move |conn| conn.select(&text, &args)?.iter().map(due).collect()).await
     }
 
     /// A request of this session's identity.

@@ -1,7 +1,7 @@
 //! `jit-ssh explain LOGIN@HOST…`: what a request would come to, why, and what would change the answer.
 
 use jit_ssh_proto::event::Asked;
-use jit_ssh_proto::explanation::{self, Answer, Explanation, Terms};
+use jit_ssh_proto::explanation::{self, Answer, Explanation, NOT_YET, NearMiss, Terms};
 use jit_ssh_proto::wire::ExplainBody;
 use serde_json::{Value, json};
 
@@ -30,10 +30,11 @@ pub(super) fn run(args: &ExplainArgs) -> Result<()> {
         let _waiting = Waiting::for_("asking the CA");
         client.ca().explain(&session, &body)?
     };
+    let asking = Asking { asked, break_glass: args.break_glass };
     if args.json {
-        print_json(&to_json(&explanation, &asked))?;
+        print_json(&to_json(&explanation, &asking))?;
     } else {
-        print(&in_words(&explanation, &asked))?;
+        print(&in_words(&explanation, &asking))?;
     }
     match explanation.answer {
         Answer::Allowed => Ok(()),
@@ -42,32 +43,63 @@ pub(super) fn run(args: &ExplainArgs) -> Result<()> {
     }
 }
 
+/// What was asked about, and what of it can be asked for.
+struct Asking {
+    asked: Asked,
+    break_glass: bool,
+}
+
+impl Asking {
+    /// The command that gets what is allowed. None where there is none: break-glass and approvals cannot be asked for yet.
+    fn command(&self, explanation: &Explanation) -> Option<String> {
+        match explanation.answer {
+            Answer::Allowed if !self.break_glass => Some(explanation::command(&self.asked, false, false)),
+            Answer::Allowed | Answer::Pending | Answer::Denied => None,
+        }
+    }
+
+    /// A way out in words.
+    fn words(&self, near: &NearMiss) -> String {
+        if self.break_glass && near.can_be_asked_for() {
+            format!("{near} ({NOT_YET})")
+        } else {
+            near.in_words()
+        }
+    }
+
+    /// The command that goes a way out.
+    fn way(&self, near: &NearMiss) -> Option<String> {
+        if self.break_glass { None } else { near.command(&self.asked) }
+    }
+}
+
 /// The explanation as the CA gave it, each way out and what is allowed with the command that goes it.
-fn to_json(explanation: &Explanation, asked: &Asked) -> Value {
+fn to_json(explanation: &Explanation, asking: &Asking) -> Value {
     let mut value = json!(explanation);
     let add = |to: Option<&mut Value>, name: &str, what: Value| {
         if let Some(fields) = to.and_then(Value::as_object_mut) {
             fields.insert(name.to_owned(), what);
         }
     };
-    if explanation.answer != Answer::Denied {
-        add(Some(&mut value), "command", json!(explanation::command(asked, false, false)));
+    if let Some(command) = asking.command(explanation) {
+        add(Some(&mut value), "command", json!(command));
     }
     for (at, near) in explanation.advice.iter().enumerate() {
         let way = format!("/advice/{at}");
-        add(value.pointer_mut(&way), "words", json!(near.to_string()));
-        add(value.pointer_mut(&way), "command", json!(near.command(asked)));
+        add(value.pointer_mut(&way), "words", json!(asking.words(near)));
+        add(value.pointer_mut(&way), "command", json!(asking.way(near)));
     }
     value
 }
 
-fn in_words(explanation: &Explanation, asked: &Asked) -> String {
+fn in_words(explanation: &Explanation, asking: &Asking) -> String {
     let answer = match explanation.answer {
-        Answer::Allowed => "allowed",
-        Answer::Pending => "allowed once it is approved",
-        Answer::Denied => "denied",
+        Answer::Allowed if asking.break_glass => format!("allowed under break-glass, {NOT_YET}"),
+        Answer::Allowed => "allowed".to_owned(),
+        Answer::Pending => format!("needs approval, {NOT_YET}"),
+        Answer::Denied => "denied".to_owned(),
     };
-    let mut rows = vec![("Answer", answer.to_owned()), ("Why", escape(&explanation.detail))];
+    let mut rows = vec![("Answer", answer), ("Why", escape(&explanation.detail))];
     if let Some(terms) = &explanation.terms {
         rows.extend(in_rows(terms));
     }
@@ -75,14 +107,12 @@ fn in_words(explanation: &Explanation, asked: &Asked) -> String {
         let by = format!("{} on {} by {}", pair.action, pair.account, pair.policy);
         rows.push(("Policy", escape(&by)));
     }
-    if explanation.answer != Answer::Denied {
-        rows.push(("Run", explanation::command(asked, false, false)));
-    }
+    rows.extend(asking.command(explanation).map(|command| ("Run", command)));
     let mut text = facts(&rows);
     for near in &explanation.advice {
         let least = if near.terms.approvals.is_empty() { "allowed" } else { "possible" };
-        text.push_str(&format!("\nIt would be {least} {}", escape(&near.to_string())));
-        text.push_str(&match near.command(asked) {
+        text.push_str(&format!("\nIt would be {least} {}", escape(&asking.words(near))));
+        text.push_str(&match asking.way(near) {
             Some(command) => format!(":\n    {command}\n"),
             None => ".\n".to_owned(),
         });

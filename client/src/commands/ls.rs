@@ -1,8 +1,8 @@
 //! `jit-ssh ls [PATTERN]`: the accounts that policy lets one reach now, and what each takes.
 
-use jit_ssh_proto::Account;
-use jit_ssh_proto::explanation::Advice;
+use jit_ssh_proto::explanation::{Advice, NOT_YET, Terms};
 use jit_ssh_proto::wire::{ReachableAccount, ReachableMode};
+use jit_ssh_proto::{Account, Code};
 use serde_json::json;
 
 use crate::cli::LsArgs;
@@ -63,8 +63,7 @@ pub(super) fn run(args: &LsArgs) -> Result<()> {
 fn rows(account: &ReachableAccount) -> Vec<Vec<String>> {
     let mut rows: Vec<(Vec<String>, &ReachableMode)> = Vec::new();
     for mode in &account.modes {
-        let alike =
-            rows.iter_mut().find(|(_, other)| (&other.terms, &other.needs) == (&mode.terms, &mode.needs));
+        let alike = rows.iter_mut().find(|(_, other)| terms(other) == terms(mode));
         match alike {
             Some((modes, _)) => modes.push(name(mode)),
             None => rows.push((vec![name(mode)], mode)),
@@ -79,6 +78,10 @@ fn rows(account: &ReachableAccount) -> Vec<Vec<String>> {
         ]
     };
     rows.into_iter().map(row).collect()
+}
+
+fn terms(mode: &ReachableMode) -> (&Terms, &[Advice], Option<Code>) {
+    (&mode.terms, &mode.needs, mode.refused)
 }
 
 /// `shell+agent`, `exec "df -h"`: the command is one of those that would do.
@@ -113,7 +116,18 @@ fn needs(mode: &ReachableMode) -> String {
     let others = terms.approvals.iter().map(ToString::to_string);
     let pinned = terms.pin_source.then(|| "this address".to_owned());
     let verified = terms.verify.then(|| "its PIN at each use".to_owned());
-    own.chain(others).chain(pinned).chain(verified).collect::<Vec<_>>().join(", ")
+    let needs = own.chain(others).chain(pinned).chain(verified).collect::<Vec<_>>().join(", ");
+    // What is refused all the same is not to be taken for something that one has.
+    let refused = mode.refused.map(|code| {
+        if code == Code::ApprovalRequired {
+            format!("({NOT_YET})")
+        } else if code == Code::NotAvailable {
+            "(not available yet: ask the CA's operator)".to_owned()
+        } else {
+            format!("(refused for now: {code})")
+        }
+    });
+    [needs].into_iter().filter(|needs| !needs.is_empty()).chain(refused).collect::<Vec<_>>().join(" ")
 }
 
 /// What is looked for.

@@ -1,5 +1,5 @@
-//! The loopback redirect (RFC 8252, 7.3): a listener on a random port of 127.0.0.1 that takes one callback with the
-//! right state. Whatever else comes is refused and the wait goes on: other programs and pages can reach the port too.
+//! The loopback redirect (RFC 8252, 7.3): a listener on 127.0.0.1, on a random port unless the provider knows one only,
+//! that takes one callback with the right state. Whatever else comes is refused and the wait goes on: other programs and pages can reach the port too.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::answer::{Answer, Expected};
 use super::start::{Start, Visit};
 use crate::error::{Error, Result};
+use crate::output::escape;
 
 /// A request line with headers is at most this long.
 const MAX_REQUEST: usize = 16 * 1024;
@@ -26,17 +27,21 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// On a random port.
-    pub(super) fn bind() -> Result<Self> {
-        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    /// On a random port, or on the one that the provider of this name takes.
+    pub(super) fn bind(port: Option<u16>, issuer: &str) -> Result<Self> {
+        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
         let bound =
             bound.and_then(|listener| listener.local_addr().map(|address| Self { listener, address }));
-        bound.map_err(|e| Error::Local(format!("cannot listen on 127.0.0.1 for the browser's answer: {e}")))
-    }
-
-    /// `http://127.0.0.1:PORT/callback`
-    pub(super) fn redirect_uri(&self) -> String {
-        format!("http://{}{PATH}", self.address)
+        bound.map_err(|e| {
+            Error::Local(match port {
+                None => format!("cannot listen on 127.0.0.1 for the browser's answer: {e}"),
+                Some(port) => format!(
+                    "cannot listen on 127.0.0.1:{port}, the one place to which {} sends the browser back: {e}; end the \
+                     program that has that port (another login may be waiting there), or log in with --paste",
+                    escape(issuer)
+                ),
+            })
+        })
     }
 
     /// The port's address, `127.0.0.1:PORT`.
@@ -50,6 +55,11 @@ impl Listener {
         let port = Port { host: self.address.to_string(), expected, start, taken: Arc::default() };
         std::thread::spawn(move || accept(&self.listener, &port, &sender));
     }
+}
+
+/// `http://127.0.0.1:PORT/callback`
+pub(super) fn redirect_uri(address: SocketAddr) -> String {
+    format!("http://{address}{PATH}")
 }
 
 /// What is known to each connection.
@@ -66,7 +76,8 @@ fn accept(listener: &TcpListener, port: &Port, sender: &Sender<Answer>) {
     for stream in listener.incoming() {
         let Ok(stream) = stream else { continue };
         let (port, sender) = (port.clone(), sender.clone());
-        std::thread::spawn(move || serve(stream, &port, &sender));
+        // Where no thread can be had, because somebody opens connections without end, this one is dropped: the next may do.
+        let _lost = std::thread::Builder::new().spawn(move || serve(stream, &port, &sender));
     }
 }
 
@@ -336,7 +347,7 @@ mod tests {
 
     #[test]
     fn somebody_else_is_warned_of_and_ends_the_wait() {
-        let listener = Listener::bind().unwrap();
+        let listener = Listener::bind(None, "corp").unwrap();
         let address = listener.address();
         let page = Arc::new(start(address.port()));
         page.offer();
@@ -378,7 +389,7 @@ mod tests {
 
     #[test]
     fn wrong_answers_do_not_end_the_wait_and_idle_connections_do_not_block_it() {
-        let listener = Listener::bind().unwrap();
+        let listener = Listener::bind(None, "corp").unwrap();
         let address = listener.address();
         let (sender, answers) = channel();
         listener.listen(expected(), Arc::new(start(address.port())), sender);
@@ -409,9 +420,35 @@ mod tests {
         assert!(answers.try_recv().is_err());
     }
 
+    /// Other users of this machine can reach the port too: they keep connections open, guess, and are never taken for the
+    /// browser; of those who know the state, the first alone is taken.
+    #[test]
+    fn of_many_who_race_for_the_callback_one_is_taken_and_the_others_hear_no() {
+        let listener = Listener::bind(None, "corp").unwrap();
+        let address = listener.address();
+        let (sender, answers) = channel();
+        listener.listen(expected(), Arc::new(start(address.port())), sender);
+        let idle: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let guessing = std::thread::spawn(move || {
+            let guess = |n: usize| get(address, &format!("/callback?code=stolen&state=guess-{n}"));
+            (0..100).map(guess).all(|page| page.starts_with("HTTP/1.1 400"))
+        });
+        let racing: Vec<_> = (0..16)
+            .map(|n| std::thread::spawn(move || get(address, &format!("/callback?code=c{n}&state=s1"))))
+            .collect();
+        let pages: Vec<String> = racing.into_iter().map(|one| one.join().unwrap()).collect();
+        let taken: Vec<usize> = (0..16).filter(|n| pages[*n].starts_with("HTTP/1.1 200")).collect();
+        assert_eq!(taken.len(), 1, "{pages:?}");
+        assert!(pages.iter().filter(|page| page.contains("has come before")).count() == 15, "{pages:?}");
+        assert!(answers.recv().unwrap() == Answer::Code(format!("c{}", taken[0])));
+        assert!(guessing.join().unwrap());
+        assert!(answers.try_recv().is_err());
+        drop(idle);
+    }
+
     #[test]
     fn a_refusal_is_shown_escaped_and_ends_the_wait() {
-        let listener = Listener::bind().unwrap();
+        let listener = Listener::bind(None, "corp").unwrap();
         let address = listener.address();
         let (sender, answers) = channel();
         listener.listen(expected(), Arc::new(start(address.port())), sender);
@@ -426,8 +463,16 @@ mod tests {
     #[test]
     fn a_port_that_another_program_has_is_not_ours() {
         let theirs = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let ours = Listener::bind().unwrap();
-        assert_ne!(ours.address().port(), theirs.local_addr().unwrap().port());
+        let port = theirs.local_addr().unwrap().port();
+        let ours = Listener::bind(None, "corp").unwrap();
+        assert_ne!(ours.address().port(), port);
+        // Where the provider knows one port only, it is that one or none.
+        let refused = Listener::bind(Some(port), "co\u{1b}rp").map(drop).unwrap_err().to_string();
+        for said in [&format!("127.0.0.1:{port}"), "another login may be waiting", "--paste", "co\\u{1b}rp"] {
+            assert!(refused.contains(said), "{refused}");
+        }
+        drop(theirs);
+        assert_eq!(Listener::bind(Some(port), "corp").unwrap().address().port(), port);
         // Nor can another program have ours while we listen.
         assert!(TcpListener::bind(ours.address()).is_err());
     }

@@ -2,7 +2,7 @@
 //! (RFC 8252), or in any browser, whose last address is pasted here by hand. Both are one login with one set of rules.
 
 use std::io::stdin;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use openidconnect::{
 use url::Url;
 
 use super::answer::{Answer, Expected, Wrong};
-use super::callback::{Listener, PATH};
+use super::callback::{Listener, PATH, redirect_uri};
 use super::complaint::{self, lying, nobody_came, refused};
 use super::discovery::{Provider, exchange};
 use super::start::Start;
@@ -49,9 +49,19 @@ pub(super) fn log_in(
     freshness: Freshness,
 ) -> Result<Proof> {
     let issuer = provider.issuer;
-    let listener = Listener::bind()?;
-    let address = listener.address();
-    let redirect = RedirectUrl::new(listener.redirect_uri())
+    let (listener, address) = match (Listener::bind(issuer.redirect_port, &issuer.name), issuer.redirect_port)
+    {
+        (Ok(listener), _) => {
+            let address = listener.address();
+            (Some(listener), address)
+        }
+        // What is pasted needs no port of ours. Whoever has it may get to see the code, and has no use for it (PKCE).
+        (Err(_), Some(port)) if browser == Browser::Elsewhere => {
+            (None, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        }
+        (Err(error), _) => return Err(error),
+    };
+    let redirect = RedirectUrl::new(redirect_uri(address))
         .map_err(|e| Error::Local(format!("cannot make a redirect address: {e}")))?;
     let client =
         provider.client().set_auth_uri(provider.authorization_endpoint()?).set_redirect_uri(redirect);
@@ -80,7 +90,9 @@ pub(super) fn log_in(
     };
     let (sender, answers) = channel();
     let start = Arc::new(Start::new(address, &url, PATH));
-    listener.listen(expected.clone(), Arc::clone(&start), sender);
+    if let Some(listener) = listener {
+        listener.listen(expected.clone(), Arc::clone(&start), sender);
+    }
     let deadline = Instant::now() + PATIENCE;
     let name = escape(&issuer.name);
     let answer = match browser {

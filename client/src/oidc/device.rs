@@ -38,6 +38,17 @@ pub(super) fn log_in(
     nonce: &str,
     freshness: Freshness,
 ) -> Result<Proof> {
+    log_in_waiting(http, provider, nonce, freshness, std::thread::sleep)
+}
+
+/// The same with another way to wait.
+fn log_in_waiting(
+    http: &Http,
+    provider: &Provider<'_>,
+    nonce: &str,
+    freshness: Freshness,
+    sleep: impl Fn(Duration),
+) -> Result<Proof> {
     let issuer = provider.issuer;
     let client = provider.device_client().set_device_authorization_url(provider.device_endpoint()?);
     let mut request = client.exchange_device_code().add_extra_param("nonce", nonce);
@@ -78,7 +89,7 @@ pub(super) fn log_in(
                 )),
                 None => waiting.say(said.clone()),
             }
-            std::thread::sleep(pause);
+            sleep(pause);
         },
         Some(shown.patience),
     );
@@ -179,6 +190,8 @@ fn ended(issuer: &IssuerEntry, shown: &Shown, error: &Ended) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -268,6 +281,82 @@ mod tests {
         assert_eq!(pause(seconds(5), seconds(600)), seconds(5));
         assert_eq!(pause(seconds(50), seconds(7)), seconds(7));
         assert_eq!(pause(seconds(50), Duration::ZERO), QUICKEST);
+    }
+
+    /// A provider on loopback that gives these answers, one after the other, and then is gone.
+    fn answering(answers: Vec<(u16, Value)>) -> (String, std::thread::JoinHandle<Vec<String>>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = std::thread::spawn(move || {
+            let answer = |(status, body): (u16, Value)| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                let mut buffer = [0; 4096];
+                let form = loop {
+                    let read = stream.read(&mut buffer).unwrap();
+                    request.extend_from_slice(&buffer[..read]);
+                    let text = String::from_utf8_lossy(&request).into_owned();
+                    let Some((head, form)) = text.split_once("\r\n\r\n") else { continue };
+                    let length = head.lines().find_map(|line| {
+                        line.to_ascii_lowercase()
+                            .strip_prefix("content-length:")
+                            .map(|n| n.trim().parse::<usize>().unwrap())
+                    });
+                    if form.len() >= length.unwrap_or(0) {
+                        break form.to_owned();
+                    }
+                };
+                let body = body.to_string();
+                write!(
+                    stream,
+                    "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                )
+                .unwrap();
+                form
+            };
+            answers.into_iter().map(answer).collect()
+        });
+        (url, asked)
+    }
+
+    /// RFC 8628, 3.5: five seconds more with each `slow_down`, from then on.
+    #[test]
+    fn who_is_asked_too_often_is_asked_less_often_from_then_on() {
+        let no = |error: &str| (400, json!({ "error": error }));
+        let given = {
+            let payload = data_encoding::BASE64URL_NOPAD.encode(b"{}");
+            json!({ "access_token": "a", "token_type": "Bearer", "id_token": format!("e30.{payload}.c2ln") })
+        };
+        let (url, asked) = answering(vec![
+            (
+                200,
+                json!({ "device_code": "dc", "user_code": "U", "verification_uri": "http://127.0.0.1:9/device", "expires_in": 600, "interval": 2 }),
+            ),
+            no("authorization_pending"),
+            no("slow_down"),
+            no("authorization_pending"),
+            no("slow_down"),
+            no("slow_down"),
+            no("authorization_pending"),
+            (200, given),
+        ]);
+        let tv = IssuerEntry { url: url.clone(), ..issuer("tv", "user", "device") };
+        let more = format!(",\"device_authorization_endpoint\":\"{url}/d\"");
+        let document = crate::oidc::discovery::tests::document(&url, &format!("{url}/t"), &more);
+        let provider = Provider::read(&tv, document.as_bytes()).unwrap();
+        let waited = RefCell::new(Vec::new());
+        let sleep = |pause: Duration| waited.borrow_mut().push(pause.as_secs());
+        let proof = log_in_waiting(&Http::new(vec![]), &provider, "n", Freshness::AsItIs, sleep);
+        assert!(proof.is_ok());
+        assert_eq!(waited.into_inner(), [2, 7, 7, 12, 17, 17]);
+        let forms = asked.join().unwrap();
+        assert_eq!(forms.len(), 8);
+        assert!(
+            forms[1..]
+                .iter()
+                .all(|form| form.contains("device_code=dc") && form.contains("client_id=jit-ssh"))
+        );
     }
 
     #[test]

@@ -281,6 +281,7 @@ pub(crate) mod tests {
             flows: vec![flow.into()],
             scopes: vec!["openid".into()],
             revalidate: false,
+            redirect_port: None,
         }
     }
 

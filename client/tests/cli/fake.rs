@@ -63,6 +63,8 @@ pub(crate) struct State {
     pub(crate) device: Option<Value>,
     /// What the token endpoint answers to a device, one after the other.
     pub(crate) polled: Vec<Value>,
+    /// The one port to which corp sends browsers back, if it is so.
+    pub(crate) redirect_port: Option<u16>,
     /// Identity providers beside corp.
     pub(crate) issuers: Vec<IssuerEntry>,
     /// The session keys that came, in order.
@@ -98,6 +100,7 @@ impl Fake {
             ledger_key: 4,
             device: None,
             polled: vec![],
+            redirect_port: None,
             issuers: vec![],
             presented: vec![],
             lose_reply: false,
@@ -332,6 +335,7 @@ impl Fake {
                     .collect(),
                 scopes: vec!["openid".into(), "email".into()],
                 revalidate: false,
+                redirect_port: state.redirect_port,
             })
             .chain(state.issuers.clone())
             .collect(),

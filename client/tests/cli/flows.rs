@@ -132,6 +132,47 @@ fn what_is_pasted_is_read_as_the_callback_is_and_never_shown() {
 }
 
 #[test]
+fn a_provider_that_knows_one_port_gets_that_one_or_the_login_says_why_not() {
+    let (fake, machine) = (Fake::start(), Machine::new());
+    let theirs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = theirs.local_addr().unwrap().port();
+    fake.set(|s| s.redirect_port = Some(port));
+    machine.set_up(&fake);
+    // Another program has it: no login is begun at the provider, which would send the browser there.
+    let refused = machine.run(&["login", "--no-browser"]);
+    assert_eq!(refused.code, 1, "{}", refused.err);
+    assert!(!refused.err.contains("/op/authorize?"), "{}", refused.err);
+    for said in [&format!("127.0.0.1:{port}"), "corp", "end the program", "--paste"] {
+        assert!(refused.err.contains(said), "{said}: {}", refused.err);
+    }
+    // What is pasted needs no port.
+    let mut command = machine.command(&["login", "--paste"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let page = lines.find(|line| line.contains("/op/authorize?")).unwrap();
+    let page = url::Url::parse(page.trim()).unwrap();
+    let asked = |name: &str| page.query_pairs().find(|(n, _)| n == name).unwrap().1.into_owned();
+    let redirect = format!("http://127.0.0.1:{port}/callback");
+    assert_eq!(asked("redirect_uri"), redirect);
+    fake.set(|s| drop(s.pkce.insert("c".into(), (asked("code_challenge"), asked("nonce")))));
+    writeln!(input, "{redirect}?code=c&state={}", asked("state")).unwrap();
+    let rest: String = lines.collect();
+    assert!(child.wait().unwrap().success() && rest.contains("Logged in as ada"), "{rest}");
+    assert!(theirs.set_nonblocking(true).is_ok() && theirs.accept().is_err(), "the other program was asked");
+    // Free again, it is where the browser comes back to.
+    drop(theirs);
+    machine.run(&["logout"]);
+    let ended = machine.browse(&fake, &["login"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(
+        ended.err.contains(&format!("redirect_uri=http%3A%2F%2F127.0.0.1%3A{port}%2Fcallback")),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
 fn a_denial_for_want_of_a_fresh_login_is_followed_by_one_and_no_more() {
     let (fake, machine) = (Fake::start(), Machine::new());
     machine.set_up(&fake);
@@ -169,6 +210,7 @@ fn ci() -> IssuerEntry {
         flows: vec!["token".into()],
         scopes: vec![],
         revalidate: false,
+        redirect_port: None,
     }
 }
 

@@ -22,6 +22,8 @@ pub enum EndReason {
     /// The provider, asked again, says things of the identity that this session must not go on with: another subject
     /// or name, or an address that may not log in.
     IdentityChanged,
+    /// The operator said that its issuer's name stands for another URL.
+    IssuerMoved,
 }
 
 impl EndReason {
@@ -34,6 +36,7 @@ impl EndReason {
             Self::ProviderLogout => "provider_logout",
             Self::ProviderRefused => "provider_refused",
             Self::IdentityChanged => "identity_changed",
+            Self::IssuerMoved => "issuer_moved",
         }
     }
 }

@@ -16,7 +16,8 @@ impl fmt::Display for What {
         match self {
             Self::CaInitialised(e) => write!(f, "CA {}", e.ca_id),
             Self::PolicyLoaded(e) => {
-                write!(f, "{} policies, {} hosts, digest {:.DIGEST$}…", e.policies, e.hosts, e.digest)?;
+                write!(f, "{} policies, {} hosts, ", e.policies, e.hosts)?;
+                digests(f, e.previous.as_ref(), &e.digest)?;
                 e.changes.iter().try_for_each(|change| write!(f, "; {change}"))
             }
             Self::SessionOpened(e) => write!(f, "{} groups [{}]", e.session, list(&e.groups, " ")),
@@ -44,7 +45,7 @@ impl fmt::Display for What {
             }
             Self::KeyAdded(e) => write!(f, "{} {}", e.name, e.key),
             Self::KeyUsed(e) => write!(f, "{} for {}, {}", e.key, e.purpose, e.fingerprint),
-            Self::ConfigChanged(e) => write!(f, "digest {:.DIGEST$}…", e.after),
+            Self::ConfigChanged(e) => digests(f, e.before.as_ref(), &e.after),
             Self::LogExported(e) => {
                 let pairs = e.filter.pairs();
                 if pairs.is_empty() {
@@ -63,6 +64,15 @@ impl fmt::Display for What {
             }
             Self::StoreMoved(e) => write!(f, "{} events from {} to {}", e.leaves, e.from, e.to),
         }
+    }
+}
+
+/// `digest 0123456789abcdef… → fedcba9876543210…`: what was, and what is.
+fn digests(f: &mut fmt::Formatter<'_>, before: Option<&String>, after: &str) -> fmt::Result {
+    match before {
+        Some(before) if before == after => write!(f, "digest {after:.DIGEST$}… as before"),
+        Some(before) => write!(f, "digest {before:.DIGEST$}… → {after:.DIGEST$}…"),
+        None => write!(f, "digest {after:.DIGEST$}…"),
     }
 }
 
@@ -144,6 +154,15 @@ mod tests {
             (
                 include_str!("../../golden/events/certificate.revoked.json"),
                 "serial 17 of user: issued after the backup",
+            ),
+            (
+                include_str!("../../golden/events/policy.loaded.changes.json"),
+                "4 policies, 1 hosts, digest 8a93cb9eff63e8a5… → 2604c414986ef74c…; policies +1 -1 ~1 (+oncall \
+                 -old.cedar:3 ~sre); hosts +2 -0 ~0 (+web-2 +web-3); groups +0 -0 ~1 (~web); guests +0 -1 ~0 (-corp/eve)",
+            ),
+            (
+                include_str!("../../golden/events/policy.loaded.json"),
+                "4 policies, 1 hosts, digest 2604c414986ef74c…",
             ),
             (include_str!("../../golden/events/store.moved.json"), "1000 events from sqlite to postgres"),
             (

@@ -211,7 +211,7 @@ fn a_projected_token_is_read_anew_and_nothing_is_opened_with_it_after_its_end() 
 }
 
 /// The blocks of docs/CI.md with this tag, one for each platform.
-fn shown(tag: &str) -> Vec<String> {
+pub(super) fn shown(tag: &str) -> Vec<String> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CI.md");
     let text = fs::read_to_string(path).unwrap();
     let fence = format!("```{tag}\n");
@@ -307,6 +307,6 @@ fn the_entries_and_policies_of_the_document_let_in_the_jobs_that_they_are_for() 
     }
 }
 
-fn in_hex(bytes: [u8; 8]) -> String {
+pub(super) fn in_hex(bytes: [u8; 8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,14 +3,18 @@
 use std::fs;
 
 use jit_ssh_proto::event::What;
+use jit_ssh_proto::explanation::{Answer, Explanation};
+use jit_ssh_proto::wire::{Page, ReachableAccount, ReachableMode};
 use jit_ssh_proto::{Code, Mode};
-use jit_ssh_tests::api::{Call, Key};
+use jit_ssh_tests::api::{Call, Key, Session};
 use jit_ssh_tests::certificates::Identity;
 use jit_ssh_tests::process;
 use jit_ssh_tests::sshd::{Sshd, SshdFolder};
 
+use serde_json::json;
+
 use super::{ask, issue, issue_for, site};
-use crate::stand::{PASSPHRASE, Site};
+use crate::stand::{PASSPHRASE, Server, Site};
 
 const SHELL: (Mode, Option<&str>) = (Mode::Shell, None);
 
@@ -69,6 +73,21 @@ fn device(key: &str) -> Sshd {
 
 fn login() -> String {
     SshdFolder::new().unwrap().login().to_owned()
+}
+
+/// What a shell on an account would come to.
+fn explain(server: &Server, session: &Session, account: &str) -> Explanation {
+    let body = json!({ "accounts": [account], "mode": "shell" });
+    let call = Call { body: serde_json::to_vec(&body).unwrap(), ..Call::plain("POST", "/v1/explain") };
+    let call = call.with("content-type", "application/json").with("authorization", &session.bearer());
+    server.send(&call).json().unwrap()
+}
+
+/// What an account is listed for.
+fn modes(server: &Server, session: &Session, account: &str) -> Vec<ReachableMode> {
+    let call = Call::plain("GET", "/v1/accounts").with("authorization", &session.bearer());
+    let page: Page<ReachableAccount> = server.send(&call).json().unwrap();
+    page.items.into_iter().filter(|item| item.account == account).flat_map(|item| item.modes).collect()
 }
 
 fn lets_in(sshd: &Sshd, identity: &Identity) -> bool {
@@ -176,11 +195,28 @@ fn without_its_key_nothing_is_issued_for_a_device_and_the_log_says_what_to_do() 
     assert_eq!(refused.code, Code::NotAvailable, "{}", refused.detail);
     assert!(!refused.detail.contains("router-1"), "{}", refused.detail);
     assert_eq!(site.state()["certificates"], before["certificates"]);
+    // Who only asks is told the same, and a list of accounts does not promise it.
+    let explained = explain(&server, &session, &account);
+    assert_eq!((explained.answer, explained.code), (Answer::Denied, Some(Code::NotAvailable)));
+    assert_eq!(explained.detail, refused.detail);
+    assert!(explained.advice.is_empty(), "{explained:?}");
+    for (host, code) in [("router-1", Some(Code::NotAvailable)), ("switch-1", None), ("web-1", None)] {
+        let modes = modes(&server, &session, &format!("{login}@{host}"));
+        assert!(!modes.is_empty() && modes.iter().all(|mode| mode.refused == code), "{host} {modes:?}");
+        let forwards = modes.iter().any(|mode| mode.mode == Mode::Forward);
+        assert_eq!(forwards, host == "web-1", "{host}: nothing could hold a device to it");
+    }
+    // A set that is loaded while it runs knows what there is no key for, too.
+    site.write("policies/20-more.cedar", "// More.\n");
+    server.logs("policies and inventory loaded");
+    let again = ask(&site, &server, &session, &Key::new().unwrap(), &[&account], SHELL).unwrap_err();
+    assert_eq!(again.code, Code::NotAvailable, "{}", again.detail);
     server.stop();
     // With the key it works, and the ledger knows since when.
     key_add(&site, "user-router-1", &site.passphrase).ok().unwrap();
     let server = site.serve();
     let session = server.session(&site, "alice");
+    assert_eq!(explain(&server, &session, &account).answer, Answer::Allowed);
     ask(&site, &server, &session, &Key::new().unwrap(), &[&account], SHELL).unwrap();
     server.stop();
     site.serve().stop();

@@ -22,7 +22,32 @@ fn each_mistake_is_shown_with_carets() {
         ),
         (
             "permit (principal, action, resource)",
-            "p.cedar:1:1: error[policy]: this policy is not finished: end it with ';'\n  1 | permit",
+            "p.cedar:1:36: error[policy]: this policy is not finished: write ';' after it\n  1 | permit",
+        ),
+        // The `;` is missed where it is missing; a policy as a whole is shown at what makes it wrong.
+        (
+            "@id(\"a\")\npermit (principal, action, resource)\nwhen { context.reason == \"\" }\n\n@id(\"b\")\npermit (principal, action, resource);",
+            "p.cedar:3:29: error[policy]: this policy is not finished: write ';' after it\n  3 | when { context.reason == \"\" }\n    |                             ^\n",
+        ),
+        (
+            "@id(\"a\")\npermit (principal, action, resource is Account)\nwhen { resource.login == \"x\" && false };",
+            "p.cedar:3:1: error[policy]: for policy `a`, policy is impossible: the policy expression evaluates to false for all valid requests\n  3 | when { resource.login == \"x\" && false };\n    | ^^^^\n",
+        ),
+        (
+            "@id(\"a\")\npermit (principal, action == Action::\"shell\", resource is Host);",
+            "p.cedar:2:1: error[policy]: for policy `a`, unable to find an applicable action",
+        ),
+        (
+            "@id(\"a\") permit (principal, action, resource);\n@title(\"x\") @id(\"a\") permit (principal, action, resource);",
+            "p.cedar:2:13: error[policy]: the id a is already that of the policy at p.cedar:1: give it another",
+        ),
+        (
+            "forbid (principal, action, resource) when { resource.login == \"root\" };",
+            "p.cedar:1:45: error[policy]: for policy `p.cedar:1`, attribute `login` on entity type `Request` not found (a policy without an action is about the CA's own verbs too: write `resource is Account` in place of `resource`)",
+        ),
+        (
+            "/* old\nstyle */",
+            "p.cedar:1:1: error[policy]: there are no /* */ comments here: begin each line of it with //",
         ),
         (
             "permit (principal in Group::\"sre\", action == Action::\"shell\", resource in HostGroup::\"prodd\");",
@@ -35,6 +60,27 @@ fn each_mistake_is_shown_with_carets() {
         let expected = format!("{}/policies/{expected}", folder.path().display());
         assert!(said.out.contains(&expected), "expected\n{expected}\ngot\n{}", said.out);
     }
+}
+
+#[test]
+fn a_bad_value_is_told_with_its_key() {
+    for (inventory, expected) in [
+        ("[[host]]\nname = \"Web 9\"\n", "more.toml:2:8: error[inventory]: name has 'W' at position 0"),
+        (
+            "[[host]]\nname = \"x\"\nlogins = [\"ok\", \"Not ok\"]\n",
+            "more.toml:3:10: error[inventory]: logins has 'N' at position 0",
+        ),
+        ("[[host]]\nname = 7\n", "more.toml:2:8: error[inventory]: name: invalid type: integer"),
+    ] {
+        let folder = Folder::new("");
+        folder.write("inventory/more.toml", inventory);
+        let said = folder.policy("check", &[]);
+        assert!(said.out.contains(expected), "{expected}\n{}", said.out);
+    }
+    let folder = Folder::new("");
+    folder.write("policies/p.test.toml", "[[case]]\nname = \"a\"\nwho = \"b\"\naccount = \"deploy@web-1\"\nexpect = \"deny\"\nbreak_glass = \"yes\"\n");
+    let said = folder.policy("test", &[]);
+    assert!(said.err.contains("p.test.toml:6:15: break_glass: invalid type: string"), "{}", said.err);
 }
 
 #[test]

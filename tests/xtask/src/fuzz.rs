@@ -1,6 +1,8 @@
 //! `cargo xtask fuzz`: the targets of `tests/fuzz` under libFuzzer, guided by coverage, for as long as one likes. Works
-//! with the pinned stable toolchain: coverage comes from LLVM's passes, and nothing else is instrumented.
+//! with the pinned stable toolchain: coverage comes from LLVM's passes, and nothing else is instrumented. What libFuzzer
+//! says goes to a file for each target; what it found goes to the screen in one line each.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -36,11 +38,55 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         program = build(&folder)?;
         Ok(())
     })?;
+    let mut lines = Vec::new();
     for target in &targets {
-        steps.take(target, || fuzz(&program, &folder, &seeds.join(target), target, share))?;
+        let figures = steps.take(target, || fuzz(&program, &folder, &seeds.join(target), target, share))?;
+        lines.push(figures.line(target));
     }
     steps.end("fuzz");
+    for line in lines {
+        eprintln!("{line}");
+    }
     Ok(())
+}
+
+/// What libFuzzer says of a run.
+#[derive(Debug, PartialEq, Eq)]
+struct Figures {
+    /// Inputs that were tried.
+    executions: u64,
+    /// Edges of the program that some input takes, and those that there are in all of it: what any target reaches, the
+    /// libraries below, and what none can.
+    edges: u64,
+    of: u64,
+    /// Inputs that are kept because each takes an edge, or takes one more often, that no other does.
+    corpus: u64,
+}
+
+impl Figures {
+    /// From its own lines; none if it does not say.
+    fn read(said: &str) -> Option<Self> {
+        let after = |line: &str, word: &str| {
+            let mut words = line.split_whitespace().skip_while(|other| *other != word).skip(1);
+            let digits: String = words.next()?.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse::<u64>().ok()
+        };
+        let last = |word: &'static str| said.lines().rev().find_map(move |line| after(line, word));
+        Some(Self {
+            executions: last("stat::number_of_executed_units:")?,
+            edges: last("cov:")?,
+            of: said
+                .lines()
+                .filter(|line| line.contains("inline 8-bit counters"))
+                .find_map(|line| after(&line.replace('(', " ( "), "("))?,
+            corpus: last("corp:")?,
+        })
+    }
+
+    fn line(&self, target: &str) -> String {
+        let Self { executions, edges, of, corpus } = self;
+        format!("{target:<12} {executions:>9} executions  {edges:>6} of {of} edges  {corpus:>5} inputs")
+    }
 }
 
 fn chosen(seeds: &Path, wanted: &[String]) -> Result<Vec<String>> {
@@ -71,7 +117,9 @@ fn build(folder: &Path) -> Result<PathBuf> {
     Ok(folder.join(triple).join("debug/fuzz"))
 }
 
-fn fuzz(program: &Path, folder: &Path, seeds: &Path, target: &str, seconds: u64) -> Result<()> {
+fn fuzz(program: &Path, folder: &Path, seeds: &Path, target: &str, seconds: u64) -> Result<Figures> {
+    let said = folder.join("said").join(target);
+    fs::create_dir_all(folder.join("said"))?;
     let corpus = folder.join("corpus").join(target);
     let found = folder.join("found").join(target);
     fs::create_dir_all(&corpus)?;
@@ -81,14 +129,49 @@ fn fuzz(program: &Path, folder: &Path, seeds: &Path, target: &str, seconds: u64)
         .env("JIT_SSH_FUZZ_TARGET", target)
         .env("RUST_BACKTRACE", env::var_os("RUST_BACKTRACE").unwrap_or_else(|| "0".into()))
         .arg(format!("-max_total_time={seconds}"))
-        .args(["-timeout=20", "-rss_limit_mb=2048", "-max_len=8192", "-print_final_stats=1", "-verbosity=0"])
+        .args([
+            "-timeout=20",
+            "-rss_limit_mb=2048",
+            "-max_len=8192",
+            "-print_final_stats=1",
+            "-print_funcs=0",
+        ])
         .arg(format!("-artifact_prefix={}/", found.display()))
         .arg(&corpus)
-        .arg(seeds);
+        .arg(seeds)
+        .stderr(File::create(&said)?);
     shell::must(&mut command).with_context(|| {
         format!(
-            "{target} does not hold: the input is in {}; make it a seed once it is mended",
+            "{target} does not hold: {} says why, the input is in {}; make it a seed once it is mended",
+            said.display(),
             found.display()
         )
-    })
+    })?;
+    Figures::read(&fs::read_to_string(&said)?)
+        .with_context(|| format!("{} does not say how it went", said.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_says_is_read() {
+        let said = "INFO: Running with entropic power schedule (0xFF, 100).\n\
+                    INFO: Loaded 1 modules   (406012 inline 8-bit counters): 406012 [0x1, 0x2), \n\
+                    INFO: Loaded 1 PC tables (406012 PCs): 406012 [0x1,0x2), \n\
+                    #4\tINITED cov: 310 ft: 311 corp: 3/86b exec/s: 0 rss: 39Mb\n\
+                    #485121\tDONE   cov: 1203 ft: 4010 corp: 387/41Kb lim: 4096 exec/s: 15649 rss: 45Mb\n\
+                    ###### Recommended dictionary. ######\n\"cov:\" # Uses: 7\n\
+                    stat::number_of_executed_units: 485121\nstat::new_units_added:          1631\n";
+        let figures = Figures::read(said).unwrap();
+        assert_eq!(figures, Figures { executions: 485_121, edges: 1203, of: 406_012, corpus: 387 });
+        assert_eq!(
+            figures.line("token"),
+            "token           485121 executions    1203 of 406012 edges    387 inputs"
+        );
+        for cut in ["", "INFO: Loaded 1 modules", &said[..said.find("stat::").unwrap()]] {
+            assert_eq!(Figures::read(cut), None, "{cut}");
+        }
+    }
 }

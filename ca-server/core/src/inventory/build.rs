@@ -13,7 +13,7 @@ use super::read::{Entries, HostAt, Kind, Tail};
 use super::{
     Authority, Inventory, InventoryError, InventorySource, KindOfHost, PrincipalStyle, Record, guests, read,
 };
-use crate::place::closest;
+use crate::position::closest;
 
 /// Every host and group of the files.
 ///

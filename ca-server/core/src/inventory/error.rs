@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::InventorySource;
-use crate::place::position;
+use crate::position::position;
 
 /// What is wrong with an inventory: where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -10,7 +10,7 @@ use jit_ssh_proto::Name;
 use super::PrincipalStyle;
 use super::entry::GroupEntry;
 use super::error::{At, Faults};
-use crate::place::closest;
+use crate::position::closest;
 
 /// The most groups that a host or a group may be in, those of its groups included: each is told to policy with every
 /// decision about a host.

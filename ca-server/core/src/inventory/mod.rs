@@ -29,6 +29,7 @@ pub use self::entry::PrincipalStyle;
 pub use self::error::InventoryError;
 pub use self::guests::{Guest, Sponsor};
 pub use self::members::Members;
+pub use self::read::MAX_FILE_BYTES;
 
 use self::by_name::ByName;
 pub(crate) use self::changes::difference;

@@ -13,7 +13,7 @@ use super::entry::{FileEntries, GroupEntry, GuestEntry, HostEntry, PrincipalStyl
 use super::error::{At, Faults};
 use super::plain::{self, Plain};
 use super::{InventorySource, address};
-use crate::place::{closest, one_line};
+use crate::position::{closest, of_key, one_line};
 
 /// What a host says of itself that many others say too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,7 +79,7 @@ impl<T: Ord + Clone> Shared<T> {
 }
 
 /// The largest inventory file, in bytes.
-const MAX_BYTES: usize = 1 << 30;
+pub const MAX_FILE_BYTES: usize = 1 << 30;
 
 /// Reads files.
 pub(super) fn entries<'a>(sources: &'a [InventorySource], faults: &mut Faults<'a>) -> Entries {
@@ -133,7 +133,7 @@ impl Reader {
     fn plain(mut self, sources: &[InventorySource], faults: &mut Faults<'_>) -> Option<Entries> {
         let mut rest = String::new();
         for (file, source) in (0..).zip(sources) {
-            let pieces = if source.text.len() > MAX_BYTES { None } else { plain::pieces(&source.text) };
+            let pieces = if source.text.len() > MAX_FILE_BYTES { None } else { plain::pieces(&source.text) };
             let Some(pieces) = pieces else {
                 self.whole(file, source, faults);
                 continue;
@@ -173,8 +173,8 @@ impl Reader {
     /// Reads a whole file.
     fn whole(&mut self, file: u32, source: &InventorySource, faults: &mut Faults<'_>) {
         let InventorySource { file: name, text } = source;
-        if text.len() > MAX_BYTES {
-            let what = format!("the file has more than {MAX_BYTES} bytes: split it into several files");
+        if text.len() > MAX_FILE_BYTES {
+            let what = format!("the file has more than {MAX_FILE_BYTES} bytes: split it into several files");
             faults.at(name, "", 0, what);
             return;
         }
@@ -186,7 +186,7 @@ impl Reader {
             }
             Err(error) => {
                 let offset = error.span().map_or(0, |span| span.start);
-                faults.at(name, text, offset, understood(error.message()));
+                faults.at(name, text, offset, of_key(text, offset, &understood(error.message())));
             }
         }
     }

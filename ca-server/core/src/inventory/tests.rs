@@ -225,7 +225,7 @@ host = [{ name = "a", groups = ["sw"] }, { name = "sw", principals = "login" }]
             &["[[host]]\nname = \"a\"\nlogin = [\"x\"]"],
             "0.toml:3:1: the key \"login\" is not known: did you mean \"logins\"?",
         ),
-        (&["[[host]]\nname = \"A\"\n"], "0.toml:2:8: has 'A' at position 0"),
+        (&["[[host]]\nname = \"A\"\n"], "0.toml:2:8: name has 'A' at position 0"),
         (&["[[host]]\nname = \"a\n"], "0.toml:2:10: "),
         (
             &["[[host]]\nname = \"a\"\naddress = \"a b\""],

@@ -6,7 +6,7 @@ use alloc::string::String;
 use cedar_policy::{Effect, Policy};
 use jit_ssh_proto::{Name, Span, Text};
 
-use super::review::closest;
+use crate::position::closest;
 
 /// What a permit demands and limits, and what it is called.
 #[derive(Clone, Debug, PartialEq, Eq)]

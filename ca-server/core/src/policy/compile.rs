@@ -13,11 +13,10 @@ use super::aims::Aims;
 use super::annotations::{self, Rule};
 use super::conditions::{Condition, Conditions};
 use super::facts::Looked;
-use super::review::closest;
 use super::scan::{self, Statement};
 use super::verb::{self, Scope};
 use super::{PolicyError, PolicySource};
-use crate::place::{one_line, position};
+use crate::position::{closest, one_line, position};
 
 /// What policies may speak about: the Cedar schema, with its version in the first line, for editors too.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");
@@ -50,6 +49,16 @@ impl Origin<'_> {
         fault(self.source, self.start.saturating_add(offset), what)
     }
 
+    /// The same for what may be said of the policy as a whole.
+    fn whole(&self, statement: &Statement<'_>, offset: usize, what: &str) -> PolicyError {
+        let at = match (offset, statement.condition) {
+            (0, Some(condition)) if what.contains(IMPOSSIBLE) => condition,
+            (0, _) => statement.effect,
+            (offset, _) => self.start.saturating_add(offset),
+        };
+        fault(self.source, at, what)
+    }
+
     fn diagnostic(&self, found: &dyn Diagnostic) -> PolicyError {
         let (offset, what) = told(found);
         self.error(offset, what)
@@ -57,10 +66,11 @@ impl Origin<'_> {
 }
 
 /// Where something is wrong, and what.
-fn told(found: &dyn Diagnostic) -> (usize, String) {
+pub(super) fn told(found: &dyn Diagnostic) -> (usize, String) {
     let offset = found.labels().and_then(|mut l| l.next()).map_or(0, |label| label.offset());
     let mut what = one_line(&found.to_string());
-    let help = action_meant(&what).or_else(|| Some(one_line(&found.help()?.to_string())));
+    let help = action_meant(&what).or_else(|| about_requests(&what));
+    let help = help.or_else(|| Some(one_line(&found.help()?.to_string())));
     if let Some(help) = help {
         what = format!("{what} ({help})");
     }
@@ -71,6 +81,18 @@ fn fault(source: &PolicySource, offset: usize, what: impl Into<String>) -> Polic
     let (line, column) = position(&source.text, offset);
     PolicyError { file: source.file.clone(), line, column, what: what.into() }
 }
+
+/// What to do where a policy for every action means accounts: the CA's own verbs are done to something else.
+fn about_requests(what: &str) -> Option<String> {
+    what.contains("on entity type `Request` not found").then(|| {
+        "a policy without an action is about the CA's own verbs too: write `resource is Account` in place of `resource`"
+            .into()
+    })
+}
+
+/// What is wrong with a policy as a whole is shown at what makes it so, not at its first annotation.
+const IMPOSSIBLE: &str = "policy is impossible";
+const NO_ACTION: &str = "unable to find an applicable action";
 
 /// Which action was meant by one that there is not. Cedar's own guess is another one each time.
 fn action_meant(what: &str) -> Option<String> {
@@ -149,7 +171,7 @@ impl<'a> Draft<'a> {
         let mut rules = BTreeMap::new();
         let (mut policies, mut conditions) = (Vec::new(), Vec::new());
         let read = chunks.into_iter().flat_map(|chunk| chunk.0);
-        for ((origin, _, _), read) in self.statements.into_iter().zip(read) {
+        for ((origin, statement, _), read) in self.statements.into_iter().zip(read) {
             match read {
                 Ok((policy, rule, condition)) => {
                     if let Some(first) = origins.get(policy.id()) {
@@ -158,7 +180,8 @@ impl<'a> Draft<'a> {
                         let what = format!(
                             "the id {id} is already that of the policy at {file}:{line}: give it another"
                         );
-                        errors.push(origin.error(0, what));
+                        let at = statement.annotations.iter().find(|(name, _)| *name == "id");
+                        errors.push(fault(origin.source, at.map_or(origin.start, |(_, at)| *at), what));
                         continue;
                     }
                     origins.insert(policy.id().clone(), origin);
@@ -198,10 +221,14 @@ impl Chunk<'_> {
             .collect();
         // No policy of ours depends on another, so that each can be validated with whichever others.
         let mut wrong = validate(&read);
-        for (read, (origin, ..)) in read.iter_mut().zip(self.statements) {
+        for (read, (origin, statement, _)) in read.iter_mut().zip(self.statements) {
             let found = read.as_ref().ok().and_then(|(policy, _)| wrong.remove(policy.id()));
-            if let Some(found) = found {
-                *read = Err(found.iter().map(|(at, what)| origin.error(*at, what.as_str())).collect());
+            if let Some(mut found) = found {
+                // Where no action fits, nothing else that is said of the whole is news.
+                if found.iter().any(|(_, what)| what.contains(NO_ACTION)) {
+                    found.retain(|(_, what)| !what.contains(IMPOSSIBLE));
+                }
+                *read = Err(found.iter().map(|(at, what)| origin.whole(statement, *at, what)).collect());
             }
         }
         let with_condition = |(policy, rule): (Policy, Rule)| {

@@ -78,6 +78,11 @@ impl Condition {
         &self.id
     }
 
+    /// Whether another says what this one says, under whichever id.
+    pub(super) fn says_what(&self, other: &Self) -> bool {
+        (&self.actions, &self.scope, &self.when) == (&other.actions, &other.scope, &other.when)
+    }
+
     /// Whether it may match a question about this action.
     pub(super) fn speaks_of(&self, action: &EntityUID) -> bool {
         self.actions.as_ref().is_none_or(|of| of.contains(action))

@@ -135,10 +135,9 @@ impl<'a> Question<'a> {
         for length in lengths.into_iter().rev() {
             let (pairs, decision) = self.decide(Some(length), reached);
             match &decision {
-                // Where nothing is to be had alone, what others may approve is: the longest.
+                // Where nothing is to be had alone, what policy gives all the same is: the longest.
                 Decision::Denied(denial) if denial.code != Code::PolicyError => {
-                    if !matches!(&last, Some((_, Decision::Denied(last))) if last.code == Code::ApprovalRequired)
-                    {
+                    if !matches!(&last, Some((_, Decision::Denied(last))) if given(last.code)) {
                         last = Some((pairs, decision));
                     }
                 }
@@ -179,13 +178,14 @@ impl<'a> Question<'a> {
             }
         }
         // 4. One answer for all.
-        if let Some(denial) = refusal::of(&verdicts, &self.rules.compiled) {
-            return (verdicts, Decision::Denied(denial));
+        let refused = refusal::of(&verdicts, &self.rules.compiled);
+        if let Some(denial) = refused.as_ref().filter(|denial| !given(denial.code)) {
+            return (verdicts, Decision::Denied(denial.clone()));
         }
-        // 5. What is allowed may still be more than one certificate can say.
-        let decision = match reached.places(self.request, &self.rules.limits) {
-            Ok(places) => self.allow(&verdicts, places),
-            Err(denial) => Decision::Denied(denial),
+        // 5. What policy gives may still be more than one certificate can say, and then nobody's approval helps.
+        let decision = match (reached.places(self.request, self.rules), refused) {
+            (Err(denial), _) | (Ok(_), Some(denial)) => Decision::Denied(denial),
+            (Ok(places), None) => self.allow(&verdicts, places),
         };
         (verdicts, decision)
     }
@@ -384,6 +384,11 @@ impl<'a> Supposed<'a> {
         let asked = (&question.principal, &action, &vocabulary.account(account));
         Some(compiled.conditions.in_scope(asked, &question.entities))
     }
+}
+
+/// Whether what is refused so is given by policy: with the approval of others, or for other places.
+fn given(code: Code) -> bool {
+    matches!(code, Code::ApprovalRequired | Code::TooManyHosts | Code::AskSeparately | Code::NotAvailable)
 }
 
 /// What one pair comes to before anything is made of it: the policies that match, or those that fail.

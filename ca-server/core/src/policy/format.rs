@@ -8,9 +8,10 @@ use alloc::vec::Vec;
 use cedar_policy::Policy;
 use cedar_policy_formatter::{Config, policies_str_to_pretty};
 
+use super::compile::told;
 use super::scan;
 use super::{PolicyError, PolicySource};
-use crate::place::position;
+use crate::position::{one_line, position};
 
 /// How wide a line gets before it is broken, and how far what is inside is moved in.
 const LAYOUT: Config = Config { line_width: 120, indent_width: 4 };
@@ -74,10 +75,12 @@ fn meaning(source: &PolicySource, text: &str) -> Result<Vec<serde_json::Value>, 
     let statements = scan::split(text).map_err(|found| fault(source, found.offset, found.what))?;
     let mut meaning = Vec::with_capacity(statements.len());
     for statement in statements {
-        let wrong = |what: String| fault(source, statement.start, what);
-        let policy = Policy::parse(None, statement.text)
-            .map_err(|e| wrong(format!("this does not parse ({e}): `policy check` says where")))?;
-        meaning.push(policy.to_json().map_err(|e| wrong(e.to_string()))?);
+        let policy = Policy::parse(None, statement.text).map_err(|errors| {
+            let found = errors.iter().next().map(|error| told(error));
+            let (at, what) = found.unwrap_or_else(|| (0, one_line(&errors.to_string())));
+            fault(source, statement.start.saturating_add(at), what)
+        })?;
+        meaning.push(policy.to_json().map_err(|e| fault(source, statement.start, e.to_string()))?);
     }
     Ok(meaning)
 }
@@ -175,8 +178,12 @@ unless {
     #[test]
     fn what_does_not_parse_is_refused_with_its_place() {
         for (text, place) in [
-            ("\npermit (principal);", "p.cedar:2:1"),
+            ("\n@id(\"x\")\npermit (principal, action, resource)\nwhen { x };", "p.cedar:4:8: "),
             ("permit", "p.cedar:1:1"),
+            (
+                "/* x */\npermit (principal, action, resource);",
+                "p.cedar:1:1: there are no /* */ comments here: begin",
+            ),
             ("permit (principal, action, resource); (((((((((((((((((((((((((((", "p.cedar:1:63"),
         ] {
             let error = laid_out(text).unwrap_err();

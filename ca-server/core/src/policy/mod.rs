@@ -4,6 +4,7 @@ mod aims;
 mod annotations;
 mod changes;
 mod compile;
+mod concern;
 mod conditions;
 mod decide;
 mod entities;
@@ -20,6 +21,7 @@ mod scan;
 mod tests;
 mod verb;
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -29,18 +31,21 @@ use data_encoding::HEXLOWER;
 use jit_ssh_proto::{Code, Name, Span, Timestamp, UserKey};
 use sha2::{Digest, Sha256};
 
+pub use self::changes::{Alteration, Altered};
 use self::compile::Compiled;
 pub use self::compile::{Chunk, Draft, Policies, ReadChunk, SCHEMA};
+pub use self::concern::Concerned;
 use self::entities::Vocabulary;
 pub use self::explain::{Calendar, DECISIONS, Explained, QUESTIONS};
 use self::facts::{Functions, Looked};
 pub use self::format::format;
 pub use self::listing::{Reachable, Wanted};
 pub use self::review::{Finding, Lint, Mentioned, Severity, Surroundings, mentioned, review};
+pub use self::scan::MAX_FILE_BYTES;
 pub use self::verb::{Leave, Verb};
 
 use crate::identity::VerifiedIdentity;
-use crate::inventory::Inventory;
+use crate::inventory::{Host, Inventory};
 use crate::places::{PlaceLimits, Places};
 use crate::request::AccessRequest;
 
@@ -76,6 +81,8 @@ pub struct Rules {
     inventory: Inventory,
     default_ttl: Span,
     limits: PlaceLimits,
+    /// The devices that something signs for; all of them if that is not known.
+    signing: Option<BTreeSet<Name>>,
     digest: String,
 }
 
@@ -182,6 +189,7 @@ impl Rules {
             inventory,
             default_ttl,
             limits: PlaceLimits::default(),
+            signing: None,
             digest,
         })
     }
@@ -190,6 +198,19 @@ impl Rules {
     #[must_use]
     pub fn limited(self, limits: PlaceLimits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// The same where, of the hosts and groups that match plain logins, nothing but these has a key that signs for it:
+    /// what is asked for on others is refused, whatever policy says.
+    #[must_use]
+    pub fn signed_for(self, devices: BTreeSet<Name>) -> Self {
+        Self { signing: Some(devices), ..self }
+    }
+
+    /// Whether something signs for this host.
+    fn signs_for(&self, host: Host<'_>) -> bool {
+        let missing = |device| self.signing.as_ref().is_some_and(|signing| !signing.contains(device));
+        !host.authority().is_some_and(missing)
     }
 
     /// Decides a request: every account × action on its own, offers never mixed, any forbid or error denies.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use jit_ssh_proto::{Account, Name, Place};
 
-use super::{Denial, refusal};
+use super::{Denial, Rules, refusal};
 use crate::inventory::{Host, Inventory};
 use crate::places::{PlaceLimits, Places, Reach, Unsayable, said_by_certificate};
 use crate::request::AccessRequest;
@@ -65,11 +65,17 @@ pub(super) fn reach<'a>(
 }
 
 impl Reached<'_> {
+    /// Whether something signs for every host of it.
+    pub(super) fn signed(&self, rules: &Rules) -> bool {
+        self.accounts.iter().all(|(_, host)| rules.signs_for(*host))
+    }
+
     /// What one certificate says of it, all of it being allowed.
     ///
     /// # Errors
     /// Why none can, and what to ask for instead. Only for those to whom all of it is allowed: it names hosts and groups.
-    pub(super) fn places(&self, request: &AccessRequest, limits: &PlaceLimits) -> Result<Places, Denial> {
+    pub(super) fn places(&self, request: &AccessRequest, rules: &Rules) -> Result<Places, Denial> {
+        let limits = &rules.limits;
         if self.beyond {
             return Err(refusal::too_many_members(limits.group_members));
         }
@@ -83,6 +89,9 @@ impl Reached<'_> {
         };
         if let (Some(device), Some(action)) = (device, request.actions().find(|a| !said_by_certificate(*a))) {
             return Err(refusal::not_on_devices(action, device));
+        }
+        if !self.signed(rules) {
+            return Err(refusal::no_key());
         }
         Places::new(self.asked.clone(), device, limits.host_principals).map_err(|unsayable| match unsayable {
             Unsayable::TooMany { principals, groups } => {

@@ -165,6 +165,16 @@ pub(super) fn not_on_devices(action: Action, device: &Name) -> Denial {
     )
 }
 
+/// Nothing signs for these hosts. What to do stands in the log, for whoever runs the CA.
+pub(super) fn no_key() -> Denial {
+    denial(
+        Code::NotAvailable,
+        "Policy allows this, but it is not available yet, for the CA has no key that signs for these hosts: tell the CA's \
+         operator."
+            .into(),
+    )
+}
+
 /// The name of the host or group makes no authority's name.
 pub(super) fn no_authority() -> Denial {
     denial(

@@ -8,7 +8,7 @@ use core::iter::Peekable;
 use core::str::CharIndices;
 
 /// The largest policy file, in bytes.
-pub(super) const MAX_BYTES: usize = 1 << 20;
+pub const MAX_FILE_BYTES: usize = 1 << 20;
 /// The deepest nesting of brackets in one policy. Cedar's debug build takes 40 on a 2 MiB stack.
 pub(super) const MAX_DEPTH: usize = 24;
 /// The most operators and brackets (`&&`, `.`, `!`, `==`, `(`, `if`, `when` …) in one policy: chains of them become
@@ -26,6 +26,10 @@ pub(super) struct Statement<'a> {
     pub(super) text: &'a str,
     /// Name and place in the file of each `@annotation`.
     pub(super) annotations: Vec<(&'a str, usize)>,
+    /// Where `permit` or `forbid` stands in the file; where the statement starts if it has neither.
+    pub(super) effect: usize,
+    /// Where its first `when` or `unless` stands.
+    pub(super) condition: Option<usize>,
 }
 
 /// What is wrong, and where in the file, in bytes.
@@ -46,10 +50,10 @@ impl Fault {
 /// # Errors
 /// The first place that is too large, too deep, or not finished.
 pub(super) fn split(text: &str) -> Result<Vec<Statement<'_>>, Fault> {
-    if text.len() > MAX_BYTES {
+    if text.len() > MAX_FILE_BYTES {
         return Err(Fault::new(
             0,
-            format!("the file has more than {MAX_BYTES} bytes: split it into several files"),
+            format!("the file has more than {MAX_FILE_BYTES} bytes: split it into several files"),
         ));
     }
     let mut scanner = Scanner { text, chars: text.char_indices().peekable() };
@@ -63,7 +67,8 @@ pub(super) fn split(text: &str) -> Result<Vec<Statement<'_>>, Fault> {
 /// What limits apply to while one statement is read.
 #[derive(Default)]
 struct Counts {
-    depth: usize,
+    /// Where each bracket stands that is not closed yet.
+    open: Vec<(usize, char)>,
     operators: usize,
     path: usize,
 }
@@ -79,6 +84,9 @@ impl<'a> Scanner<'a> {
         let mut start = None;
         let mut counts = Counts::default();
         let mut annotations = Vec::new();
+        let (mut effect, mut condition) = (None, None);
+        // The last that was read, so that what is missing is missed where it is missing.
+        let mut last = 0;
         while let Some((at, c)) = self.chars.next() {
             if c.is_whitespace() {
                 continue;
@@ -87,30 +95,50 @@ impl<'a> Scanner<'a> {
                 self.comment();
                 continue;
             }
+            if c == '/' && self.follows('*') {
+                return Err(Fault::new(
+                    at,
+                    "there are no /* */ comments here: begin each line of it with //",
+                ));
+            }
             let start = *start.get_or_insert(at);
+            let outside = counts.open.is_empty();
             match c {
                 ';' => {
                     let end = at.saturating_add(1);
                     let text = self.text.get(start..end).unwrap_or_default();
-                    return Ok(Some(Statement { start, text, annotations }));
+                    let effect = effect.unwrap_or(start);
+                    return Ok(Some(Statement { start, text, annotations, effect, condition }));
                 }
                 '"' => self.string(at)?,
-                '@' => annotations.push((self.peek_word(), at)),
+                '@' if effect.is_some() && outside => return Err(unfinished(last)),
+                '@' => {
+                    annotations.push((self.peek_word(), at));
+                    self.rest_of_word(at);
+                }
                 '_' | 'a'..='z' | 'A'..='Z' => {
                     let word = self.word(at);
                     if matches!(word, "if" | "when" | "unless") {
                         counts.operator(at)?;
                     }
+                    match word {
+                        "permit" | "forbid" if outside && effect.is_some() => return Err(unfinished(last)),
+                        "permit" | "forbid" if outside => effect = Some(at),
+                        "when" | "unless" if outside => condition = condition.or(Some(at)),
+                        _ => {}
+                    }
                 }
                 _ => self.punctuation(at, c, &mut counts)?,
             }
+            last = at;
             if !(c == ':' || c == '_' || c.is_ascii_alphanumeric()) {
                 counts.path = 0;
             }
         }
-        match start {
-            None => Ok(None),
-            Some(at) => Err(Fault::new(at, "this policy is not finished: end it with ';'")),
+        match (start, counts.open.last()) {
+            (None, _) => Ok(None),
+            (Some(_), Some((at, c))) => Err(Fault::new(*at, format!("this {c:?} is never closed"))),
+            (Some(_), None) => Err(unfinished(last)),
         }
     }
 
@@ -119,8 +147,8 @@ impl<'a> Scanner<'a> {
             '(' | '[' | '{' => {
                 // A chain of indices or calls nests as much as one of operators.
                 counts.operator(at)?;
-                counts.depth = counts.depth.saturating_add(1);
-                if counts.depth > MAX_DEPTH {
+                counts.open.push((at, c));
+                if counts.open.len() > MAX_DEPTH {
                     return Err(Fault::new(
                         at,
                         format!(
@@ -129,7 +157,7 @@ impl<'a> Scanner<'a> {
                     ));
                 }
             }
-            ')' | ']' | '}' => counts.depth = counts.depth.saturating_sub(1),
+            ')' | ']' | '}' => drop(counts.open.pop()),
             ':' if self.follows(':') => {
                 self.chars.next();
                 counts.path = counts.path.saturating_add(1);
@@ -174,11 +202,17 @@ impl<'a> Scanner<'a> {
 
     /// The rest of a word that started at `start`.
     fn word(&mut self, start: usize) -> &'a str {
+        let end = self.rest_of_word(start);
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// Where a word ends that started at `start`.
+    fn rest_of_word(&mut self, start: usize) -> usize {
         let mut end = start.saturating_add(1);
         while let Some((at, _)) = self.chars.next_if(|(_, c)| *c == '_' || c.is_ascii_alphanumeric()) {
             end = at.saturating_add(1);
         }
-        self.text.get(start..end).unwrap_or_default()
+        end
     }
 
     /// The word that comes next, left where it is.
@@ -188,6 +222,11 @@ impl<'a> Scanner<'a> {
         let end = rest.find(|c: char| !(c == '_' || c.is_ascii_alphanumeric())).unwrap_or(rest.len());
         rest.get(..end).unwrap_or_default()
     }
+}
+
+/// A policy without its `;`, after what stands here.
+fn unfinished(at: usize) -> Fault {
+    Fault::new(at, "this policy is not finished: write ';' after it")
 }
 
 impl Counts {
@@ -226,6 +265,19 @@ mod tests {
     }
 
     #[test]
+    fn effect_and_condition_are_found_where_they_stand() {
+        for (text, effect, condition) in [
+            ("permit (x);", 0, None),
+            (" @id(\"permit\") // forbid\n forbid (x) unless { when } when { y };", 26, Some(37)),
+            ("@forbid(\"x\") permit (x);", 13, None),
+            ("x;", 0, None),
+        ] {
+            let found = split(text).unwrap();
+            assert_eq!((found[0].effect, found[0].condition), (effect, condition), "{text}");
+        }
+    }
+
+    #[test]
     fn annotations_are_found_where_they_stand() {
         let found = split("@id(\"a@b\")\n @ttl(\"1h\") permit;").unwrap();
         assert_eq!(found[0].annotations, [("id", 0), ("ttl", 12)]);
@@ -235,6 +287,13 @@ mod tests {
     fn what_is_refused() {
         for (source, at, why) in [
             ("permit", 0, "not finished"),
+            ("a; permit (principal) // here\n", 20, "write ';' after it"),
+            // It is missed where it is missing, not where that shows.
+            ("permit (x)\nwhen { y }\n// next\n@id(\"b\") permit (x);", 20, "write ';' after it"),
+            ("permit (x)\nforbid (x);", 9, "write ';' after it"),
+            ("permit (x) when { [y", 18, "'[' is never closed"),
+            ("permit (x", 7, "'(' is never closed"),
+            ("a; /* x */ b;", 3, "begin each line of it with //"),
             ("a; \"x", 3, "string is not finished"),
             ("a; \"x\\\"", 3, "string is not finished"),
             (&"(".repeat(25), 24, "nested"),
@@ -244,7 +303,7 @@ mod tests {
             (&"if ".repeat(401), 1200, "operators"),
             (&"a.".repeat(401), 801, "operators"),
             (&"A::".repeat(9), 25, "parts"),
-            (&"x".repeat(MAX_BYTES + 1), 0, "bytes"),
+            (&"x".repeat(MAX_FILE_BYTES + 1), 0, "bytes"),
         ] {
             let fault = split(source).unwrap_err();
             assert_eq!(fault.offset, at, "{why}: {fault:?}");

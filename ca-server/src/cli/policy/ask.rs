@@ -5,18 +5,19 @@ use std::net::IpAddr;
 
 use jiff::tz::TimeZone;
 use jit_ssh_core::identity::VerifiedIdentity;
+use jit_ssh_core::inventory::Inventory;
 use jit_ssh_core::policy::{Circumstances, Decision, Denial, Leave, Verb};
+use jit_ssh_core::position::closest;
 use jit_ssh_core::request::AccessRequest;
 use jit_ssh_proto::event::Asked as Asking;
 use jit_ssh_proto::explanation::Explanation;
 use jit_ssh_proto::wire::AccessRequestBody;
-use jit_ssh_proto::{Account, Code, Mode, Place, Span, Timestamp, UserKey};
+use jit_ssh_proto::{Account, Code, Mode, Name, Place, Span, Timestamp, UserKey};
 use serde_json::{Value, json};
 
 use super::case::{Answer, Case, Defaults};
 use super::files::Set;
 use crate::clock::{Zone, local};
-use crate::config::closest;
 
 /// When nothing says when: a Wednesday, at noon, so that a case says the same every day.
 pub(super) const NOON: &str = "2026-01-14T12:00";
@@ -64,6 +65,8 @@ pub(super) struct Outcome {
     pub(super) policies: Vec<String>,
     pub(super) pinned: bool,
     pub(super) verify: bool,
+    /// Whose approval, and for how long.
+    pub(super) demands: Vec<String>,
     /// Why not.
     pub(super) code: Option<Code>,
     pub(super) message: String,
@@ -72,12 +75,20 @@ pub(super) struct Outcome {
 impl Outcome {
     fn given(policies: Vec<String>) -> Self {
         let (pinned, verify, message) = (false, false, String::new());
-        Self { answer: Answer::Allow, ttl: None, policies, pinned, verify, code: None, message }
+        let demands = Vec::new();
+        Self { answer: Answer::Allow, ttl: None, policies, pinned, verify, demands, code: None, message }
     }
 
-    fn denied(denial: Denial) -> Self {
+    fn denied(denial: Denial, set: &Set) -> Self {
         let answer = if denial.code == Code::ApprovalRequired { Answer::Approval } else { Answer::Deny };
-        Self { answer, code: Some(denial.code), message: denial.detail, ..Self::given(denial.policies) }
+        let demands = denial.policies.iter().filter_map(|id| set.rules.demand(id)).collect();
+        Self {
+            answer,
+            demands,
+            code: Some(denial.code),
+            message: denial.detail,
+            ..Self::given(denial.policies)
+        }
     }
 
     pub(super) fn as_json(&self) -> Value {
@@ -102,7 +113,7 @@ impl Outcome {
                 words.extend(self.verify.then(|| "with a PIN".to_owned()));
                 words.join(" ")
             }
-            Answer::Approval => "approval".to_owned(),
+            Answer::Approval => format!("approval by {}", self.demands.join(" and by ")),
             Answer::Deny => "denied".to_owned(),
         }
     }
@@ -177,11 +188,11 @@ impl Question {
                     verify: allowed.verify_required(),
                     ..Outcome::given(allowed.policies().to_vec())
                 },
-                Decision::Denied(denial) => Outcome::denied(denial),
+                Decision::Denied(denial) => Outcome::denied(denial, set),
             },
             Asked::Verb(verb) => match set.rules.may(&self.identity, *verb, &self.key, &self.at) {
                 Leave::Given(policies) => Outcome::given(policies),
-                Leave::Denied(denial) => Outcome::denied(denial),
+                Leave::Denied(denial) => Outcome::denied(denial, set),
             },
         }
     }
@@ -194,14 +205,36 @@ impl Question {
         Some((explained.told, request.asked()))
     }
 
-    /// The accounts that are asked for and that the inventory does not have.
+    /// What is asked for and the inventory does not have, with what was probably meant, each as one sentence without an
+    /// end.
     pub(super) fn unknown(&self, set: &Set) -> Vec<String> {
         let Asked::Access(request) = &self.asked else { return Vec::new() };
-        let is_unknown = |account: &&Account| match &account.place {
-            Place::Host(_) => set.rules.inventory().account(account).is_none(),
-            Place::Group(name) => set.rules.inventory().group(name).is_none(),
-        };
-        request.accounts().iter().filter(is_unknown).map(ToString::to_string).collect()
+        request.accounts().iter().filter_map(|account| unknown(account, set.rules.inventory())).collect()
+    }
+}
+
+fn unknown(account: &Account, inventory: &Inventory) -> Option<String> {
+    let meant = |word: &str, known: &mut dyn Iterator<Item = &str>| {
+        closest(word, known)
+            .map_or_else(|| "correct it".to_owned(), |meant| format!("did you mean {meant:?}?"))
+    };
+    match &account.place {
+        Place::Group(name) if inventory.group(name).is_some() => None,
+        Place::Group(name) => {
+            let help = meant(name.as_str(), &mut inventory.groups().map(|(name, _)| name.as_str()));
+            Some(format!("the inventory has no group {:?}: {help}", name.as_str()))
+        }
+        Place::Host(name) => match inventory.host(name) {
+            None => {
+                let help = meant(name.as_str(), &mut inventory.hosts().map(|host| host.name().as_str()));
+                Some(format!("the inventory has no host {:?}: {help}", name.as_str()))
+            }
+            Some(host) if host.logins().contains(&account.login) => None,
+            Some(host) => {
+                let help = meant(account.login.as_str(), &mut host.logins().iter().map(Name::as_str));
+                Some(format!("{name} offers no login {:?}: {help}", account.login.as_str()))
+            }
+        },
     }
 }
 
@@ -249,7 +282,7 @@ fn key(kind: &str) -> Result<UserKey, String> {
 }
 
 /// `2026-11-22T09:30` in the zone, or with an offset (`…+01:00`, `…Z`).
-fn instant(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
+pub(super) fn instant(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
     const FORM: &str = "is no time: write 2026-11-22T09:30, or 2026-11-22T09:30+01:00";
     let found = match text.parse::<jiff::Timestamp>() {
         Ok(instant) => instant,

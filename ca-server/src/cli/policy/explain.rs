@@ -6,7 +6,7 @@ use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::explanation::Explanation;
 use serde_json::json;
 
-use super::super::print;
+use super::super::{Answered, print};
 use super::ask::Question;
 use super::case::{Answer, Case, Defaults, Who};
 use super::files::{self, Where};
@@ -102,16 +102,30 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         if let (Some((explanation, _)), Some(object)) = (&explained, value.as_object_mut()) {
             object.insert("explanation".to_owned(), json!(explanation));
         }
-        return Ok(print(&value.to_string())?);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("unknown".to_owned(), json!(question.unknown(&set)));
+        }
+        print(&value.to_string())?;
+        return answered(outcome.answer);
     }
     print(&outcome.to_string())?;
     if outcome.answer != Answer::Allow {
         print(&format!("they read: {}", outcome.message))?;
     }
+    question.unknown(&set).iter().try_for_each(|line| print(line))?;
     if let Some((explanation, asked)) = &explained {
         in_words(explanation, asked).iter().try_for_each(|line| print(line))?;
     }
-    Ok(())
+    answered(outcome.answer)
+}
+
+/// The exit code says it too, as that of `jit-ssh explain` does.
+fn answered(answer: Answer) -> anyhow::Result<()> {
+    match answer {
+        Answer::Allow => Ok(()),
+        Answer::Deny => Err(Answered(3).into()),
+        Answer::Approval => Err(Answered(4).into()),
+    }
 }
 
 /// By which policy each pair is given, or else what would do.

@@ -8,7 +8,7 @@ use jit_ssh_core::policy::{PolicySource, Rules, Surroundings};
 use sha2::{Digest, Sha256};
 
 use super::found::{Found, count};
-use crate::config::{ConfigError, Excerpt, Layout, file_name, read_all};
+use crate::config::{ConfigError, Excerpt, Layout, file_name, read_all, read_some};
 
 /// Where the files are.
 #[derive(Clone, Debug, clap::Args)]
@@ -110,7 +110,7 @@ impl Files {
     fn inventory(&self, digest: &mut Sha256) -> Result<Inventory, Vec<Found>> {
         let Some(folder) = &self.inventory else { return Ok(Inventory::default()) };
         let mut sources = Vec::new();
-        for (path, text) in read_all(folder, "toml").map_err(|e| vec![Found::config(&e)])? {
+        for (path, text) in read_some(folder, "toml").map_err(|e| vec![Found::config(&e)])? {
             digest.update(text.as_bytes());
             sources.push(InventorySource { file: file_name(&path), text });
         }
@@ -124,7 +124,7 @@ impl Files {
             let what = "there is no such folder: name one with *.cedar in it, or a folder that has policies/";
             return Err(Box::new(Found::error("policy", &self.policies, what)));
         }
-        let files = read_all(&self.policies, "cedar").map_err(|e| Box::new(Found::config(&e)))?;
+        let files = read_some(&self.policies, "cedar").map_err(|e| Box::new(Found::config(&e)))?;
         Ok(files.into_iter().map(|(path, text)| PolicySource { file: file_name(&path), text }).collect())
     }
 

@@ -57,6 +57,7 @@ impl Found {
             ConfigError::Read { path, source } => {
                 Self::error("config", path, &format!("cannot be read: {source}"))
             }
+            ConfigError::Unfit { path, what } => Self::error("config", path, what),
             ConfigError::Syntax { path, place, what, shown } => {
                 let mut numbers = place.split(':').filter_map(|part| part.parse().ok());
                 let place = numbers.next().zip(numbers.next());

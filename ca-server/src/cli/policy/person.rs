@@ -1,11 +1,12 @@
 //! People and workloads of test cases: made by the same path as those who log in, from claims.
 
 use jit_ssh_core::identity::{Claims, Flow, IdentityKind, IssuerRules, VerifiedIdentity};
+use jit_ssh_core::position::closest;
 use jit_ssh_proto::{Name, Span, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::config::{Excerpt, closest};
+use crate::config::Excerpt;
 
 /// `[identity.NAME]`, or `who = { … }` of a case.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -312,6 +312,7 @@ async fn the_ca_takes_its_tokens() {
         max_token_age: Span::from_seconds(600),
         jwks_file: None,
         revalidate: None,
+        redirect_port: None,
     });
     let token = redeemed["id_token"].as_str().unwrap();
     let verified = verifier.verify(token, Flow::Code, "n-1", browser.clock.now()).await.unwrap();

@@ -3,33 +3,11 @@
 
 use jit_ssh_proto::Flow;
 use serde::Deserialize;
-use url::Url;
 
 use super::super::IssuerConfig;
 use super::super::fetch::{FetchError, Fetcher};
+use super::super::form::{ClientAuth, TokenAnswer};
 use super::{Finding, Metadata, bad, good, note};
-
-/// Sends a client's form to the provider, with its secret if it has one: by HTTP Basic, unless the provider takes it in
-/// the body only (OpenID Connect Core 1.0, 9).
-pub(super) async fn post(
-    fetcher: &Fetcher,
-    endpoint: &Url,
-    metadata: &Metadata,
-    client: (&str, Option<&str>),
-    form: &[(&str, &str)],
-) -> Result<Vec<u8>, FetchError> {
-    let mut form = form.to_vec();
-    form.push(("client_id", client.0));
-    let basic = match client.1 {
-        Some(secret) if metadata.takes_secrets_in_the_body_only() => {
-            form.push(("client_secret", secret));
-            None
-        }
-        Some(secret) => Some((client.0, secret)),
-        None => None,
-    };
-    fetcher.post(endpoint, &form, basic).await
-}
 
 /// What a provider says to a client that asks for a device's code.
 enum Said {
@@ -41,26 +19,20 @@ enum Said {
     Unclear(String),
 }
 
-async fn ask(
-    config: &IssuerConfig,
-    metadata: &Metadata,
-    endpoint: &Url,
-    fetcher: &Fetcher,
-    flow: Flow,
-) -> Said {
+async fn ask(config: &IssuerConfig, fetcher: &Fetcher, flow: Flow) -> Said {
     #[derive(Deserialize)]
     struct Answer {
         device_code: Option<String>,
-        error: Option<String>,
     }
-    let client = (config.client_of(flow), config.secret_of(flow));
-    let answer = post(fetcher, endpoint, metadata, client, &[("scope", "openid")]).await;
-    match answer.map(|body| serde_json::from_slice::<Answer>(&body)) {
-        Ok(Ok(Answer { device_code: Some(_), .. })) => Said::Code,
-        Ok(Ok(Answer { error: Some(error), .. })) => Said::No(error),
-        Ok(Ok(Answer { device_code: None, error: None }) | Err(_)) => {
-            Said::Unclear(format!("{endpoint} gives an answer that is not understood"))
-        }
+    let client = ClientAuth { id: config.client_of(flow), secret: config.secret_of(flow) };
+    match fetcher.device_code(&client, &[("scope", "openid")]).await {
+        Ok(TokenAnswer::Tokens(body)) => match serde_json::from_slice::<Answer>(&body) {
+            Ok(Answer { device_code: Some(_) }) => Said::Code,
+            Ok(Answer { device_code: None }) | Err(_) => {
+                Said::Unclear("its device endpoint gives an answer that is not understood".to_owned())
+            }
+        },
+        Ok(TokenAnswer::Refused(error)) => Said::No(error),
         Err(FetchError::Unreachable(why) | FetchError::Invalid(why)) => Said::Unclear(why),
     }
 }
@@ -72,13 +44,13 @@ pub(super) async fn findings(config: &IssuerConfig, metadata: &Metadata, fetcher
         let none = "`flows` has device, and the provider has no device authorization endpoint: take it out.";
         return wanted.then(|| bad("device", none)).into_iter().collect();
     };
-    if let Err(error) = fetcher.may_send_us_to(endpoint) {
+    if let Err(error) = fetcher.may_send_us_to(endpoint).await {
         return wanted.then(|| bad("device", super::failed(&error))).into_iter().collect();
     }
     let mut findings = Vec::new();
     if wanted {
         let client = config.client_of(Flow::Device);
-        findings.push(match ask(config, metadata, endpoint, fetcher, Flow::Device).await {
+        findings.push(match ask(config, fetcher, Flow::Device).await {
             Said::Code => good("device", format!("{endpoint} gives codes to client {client:?}.")),
             Said::No(error) => bad(
                 "device",
@@ -89,7 +61,7 @@ pub(super) async fn findings(config: &IssuerConfig, metadata: &Metadata, fetcher
     }
     if config.flows.contains(&Flow::Code) {
         let client = &config.client_id;
-        findings.push(match ask(config, metadata, endpoint, fetcher, Flow::Code).await {
+        findings.push(match ask(config, fetcher, Flow::Code).await {
             Said::Code => bad(
                 "client",
                 format!(

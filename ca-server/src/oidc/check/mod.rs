@@ -66,19 +66,12 @@ struct Metadata {
     code_challenge_methods_supported: Option<Vec<String>>,
     scopes_supported: Option<Vec<String>>,
     claims_supported: Option<Vec<String>>,
-    token_endpoint_auth_methods_supported: Option<Vec<String>>,
     subject_types_supported: Option<Vec<String>>,
     #[serde(default)]
     backchannel_logout_supported: bool,
 }
 
 impl Metadata {
-    fn takes_secrets_in_the_body_only(&self) -> bool {
-        let methods = self.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
-        let takes = |method: &str| methods.iter().any(|one| one == method);
-        takes("client_secret_post") && !takes("client_secret_basic")
-    }
-
     /// OpenID Connect Core 1.0, 8.1.
     fn has_pairwise_subjects_only(&self) -> bool {
         let types = self.subject_types_supported.as_deref().unwrap_or_default();

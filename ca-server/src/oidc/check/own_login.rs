@@ -17,6 +17,7 @@ use url::{Url, form_urlencoded};
 
 use super::super::IssuerConfig;
 use super::super::fetch::Fetcher;
+use super::super::form::{ClientAuth, TokenAnswer};
 use super::super::provider::Timing;
 use super::{Metadata, redirect};
 use crate::entropy;
@@ -34,8 +35,6 @@ pub struct OwnLogin {
     state: String,
     verifier: String,
     redirect: String,
-    token_endpoint: Url,
-    posted: bool,
     listener: TcpListener,
 }
 
@@ -49,7 +48,6 @@ struct Answer {
 #[derive(Deserialize)]
 struct Tokens {
     id_token: Option<String>,
-    error: Option<String>,
 }
 
 impl OwnLogin {
@@ -63,10 +61,15 @@ impl OwnLogin {
         let metadata: Metadata =
             serde_json::from_slice(&described.body).context("the discovery document is not understood")?;
         let authorize =
-            metadata.authorization_endpoint.clone().context("the provider has no authorization endpoint")?;
-        let token_endpoint = metadata.token_endpoint.clone().context("the provider has no token endpoint")?;
-        fetcher.may_send_us_to(&token_endpoint)?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+            metadata.authorization_endpoint.context("the provider has no authorization endpoint")?;
+        let token_endpoint = metadata.token_endpoint.context("the provider has no token endpoint")?;
+        fetcher.may_send_us_to(&token_endpoint).await?;
+        let port = config.redirect_port.unwrap_or(0);
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.with_context(|| {
+            format!(
+                "127.0.0.1:{port} cannot be listened on for the browser's answer: end the program that has it"
+            )
+        })?;
         let redirect = format!("http://{}/callback", listener.local_addr()?);
         let random = || BASE64URL_NOPAD.encode(&entropy::bytes::<32>());
         let (state, nonce, verifier) = (random(), random(), random());
@@ -78,8 +81,7 @@ impl OwnLogin {
             ("code_challenge", &challenge),
         ];
         let address = redirect::request(config, &authorize, &more);
-        let posted = metadata.takes_secrets_in_the_body_only();
-        Ok(Self { address, nonce, state, verifier, redirect, token_endpoint, posted, listener })
+        Ok(Self { address, nonce, state, verifier, redirect, listener })
     }
 
     /// Waits for the person and fetches the token.
@@ -107,30 +109,21 @@ impl OwnLogin {
         serving.abort();
         let fetcher = Fetcher::new(config.url.clone(), Timing::default().patience);
         let code = code?;
-        let mut form = vec![
+        let form = [
             ("grant_type", "authorization_code"),
-            ("code", &code),
+            ("code", code.as_str()),
             ("redirect_uri", &self.redirect),
             ("code_verifier", &self.verifier),
-            ("client_id", &config.client_id),
         ];
-        let basic = match &config.client_secret {
-            Some(secret) if self.posted => {
-                form.push(("client_secret", secret));
-                None
-            }
-            Some(secret) => Some((config.client_id.as_str(), secret.as_str())),
-            None => None,
-        };
-        let body = fetcher.post(&self.token_endpoint, &form, basic).await?;
-        let tokens: Tokens =
-            serde_json::from_slice(&body).context("the token endpoint's answer is not understood")?;
-        match (tokens.id_token, tokens.error) {
-            (Some(token), _) => Ok(token),
-            (None, Some(error)) => bail!(
+        let client = ClientAuth { id: &config.client_id, secret: config.client_secret.as_deref() };
+        match fetcher.exchange(&client, &form).await? {
+            TokenAnswer::Tokens(body) => serde_json::from_slice::<Tokens>(&body)
+                .context("the token endpoint's answer is not understood")?
+                .id_token
+                .context("the token endpoint sent no ID token: ask for the scope openid"),
+            TokenAnswer::Refused(error) => bail!(
                 "the token endpoint refused the code ({error:?}): compare client and `client_secret_file`"
             ),
-            (None, None) => bail!("the token endpoint sent no ID token: ask for the scope openid"),
         }
     }
 }

@@ -23,7 +23,11 @@ pub(super) fn request(config: &IssuerConfig, authorize: &Url, more: &[(&str, &st
 }
 
 pub(super) async fn probe(config: &IssuerConfig, authorize: &Url, fetcher: &Fetcher) -> Finding {
-    let redirect = format!("http://127.0.0.1:{PORT}/callback");
+    let redirect = format!("http://127.0.0.1:{}/callback", config.redirect_port.unwrap_or(PORT));
+    let (shown, register) = match config.redirect_port {
+        None => ("http://127.0.0.1:PORT/callback".to_owned(), "http://127.0.0.1/callback".to_owned()),
+        Some(_) => (redirect.clone(), redirect.clone()),
+    };
     // BASE64URL(SHA-256("")): nobody will ask for the code.
     let challenge = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
     let more = [
@@ -48,20 +52,28 @@ pub(super) async fn probe(config: &IssuerConfig, authorize: &Url, fetcher: &Fetc
                         error.unwrap_or_default()
                     ),
                 ),
-                Some(_) | None => good("redirect", "http://127.0.0.1:PORT/callback is taken, with any port."),
+                Some(_) | None => {
+                    let any = if config.redirect_port.is_none() { ", with any port" } else { "" };
+                    good("redirect", format!("{shown} is taken{any}."))
+                }
             }
         }
         Ok((status, _)) if (400..500).contains(&status) => bad(
             "redirect",
             format!(
-                "the provider answers {status} to a login that ends at http://127.0.0.1:PORT/callback: register http://127.0.0.1/callback for client {:?}, and see whether it takes any port (RFC 8252, 7.3).",
-                config.client_id
+                "the provider answers {status} to a login that ends at {shown}: register {register} for client {:?}{}.",
+                config.client_id,
+                if config.redirect_port.is_none() {
+                    ", and see whether it takes any port (RFC 8252, 7.3); if it does not, write a `redirect_port`"
+                } else {
+                    ""
+                }
             ),
         ),
         Ok((status, _)) => note(
             "redirect",
             format!(
-                "the provider answers {status} and does not say whether it takes http://127.0.0.1:PORT/callback: try it with --login."
+                "the provider answers {status} and does not say whether it takes {shown}: try it with --login."
             ),
         ),
         Err(error) => bad("redirect", super::failed(&error)),

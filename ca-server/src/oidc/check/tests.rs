@@ -84,6 +84,29 @@ async fn each_fault_of_an_entry_is_named() {
     assert_eq!(bads(&check(&config, today()).await), ["discovery"]);
 }
 
+#[tokio::test]
+async fn an_entry_with_a_port_of_its_own_is_checked_with_that_one() {
+    let server = Server::with_keys(vec![TestKey::p256().jwk("a")]).await;
+    let mut document = discovery(&server.url);
+    document["token_endpoint"] = json!(format!("{}/token", server.url));
+    server.says_discovery(Says::Json(document));
+    let theirs = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = theirs.local_addr().unwrap().port();
+    let config = IssuerConfig { redirect_port: Some(port), ..entry(&server.url) };
+    let findings = check(&config, today()).await;
+    let said = &findings.iter().find(|finding| finding.what == "redirect").unwrap().said;
+    assert!(said.contains(&format!("register http://127.0.0.1:{port}/callback")), "{said}");
+    assert!(!said.contains("any port"), "{said}");
+    // A login of one's own ends there, or says who is in the way.
+    let refused = format!("{:#}", OwnLogin::begin(&config).await.unwrap_err());
+    assert!(refused.contains(&format!("127.0.0.1:{port} cannot be listened on")), "{refused}");
+    drop(theirs);
+    let begun = OwnLogin::begin(&config).await.unwrap();
+    let redirect =
+        begun.address.query_pairs().find(|(name, _)| name == "redirect_uri").unwrap().1.into_owned();
+    assert_eq!(redirect, format!("http://127.0.0.1:{port}/callback"));
+}
+
 #[test]
 fn what_a_date_says() {
     let now = Timestamp::from_seconds(1_795_339_800);

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::maker::{CLIENT, Jwt, NONCE, NOW, TestKey, entry, now};
 use super::rows::{World, all};
+use super::server::Server;
 use crate::oidc::{DeviceClient, IssuerConfig, Provider, issuer_of};
 
 #[tokio::test]
@@ -108,6 +109,30 @@ fn p256_twin(signature: &[u8]) -> Vec<u8> {
         twin[at] = u8::try_from(difference.rem_euclid(256)).unwrap();
     }
     [r, &twin].concat()
+}
+
+/// Two issuers may both call a key `shared`: each is looked for among its own issuer's, and neither opens what the other's
+/// does, whatever a token says it is from.
+#[tokio::test]
+async fn invariant_5_a_key_id_that_two_issuers_have_is_two_keys() {
+    let (here, there) = (TestKey::p256(), TestKey::p256());
+    let (one, other) = (
+        Server::with_keys(vec![here.jwk("shared")]).await,
+        Server::with_keys(vec![there.jwk("shared")]).await,
+    );
+    let (ours, theirs) = (Provider::new(entry(&one.url)), Provider::new(entry(&other.url)));
+    let token = |says: &Server, by: &TestKey| Jwt::good(&says.url, "ES256", "shared").sign(by);
+    for (name, provider, token, expected) in [
+        ("its own", &ours, token(&one, &here), None),
+        ("the other's own", &theirs, token(&other, &there), None),
+        ("the other's", &ours, token(&other, &there), Some(Code::TokenIssuer)),
+        ("its own, at the other", &theirs, token(&one, &here), Some(Code::TokenIssuer)),
+        ("by the other's key in its name", &ours, token(&one, &there), Some(Code::TokenSignature)),
+        ("by its key in the other's name", &theirs, token(&other, &here), Some(Code::TokenSignature)),
+    ] {
+        let verified = provider.verify(&token, Flow::Code, NONCE, now()).await;
+        assert_eq!(verified.err().map(|problem| problem.code), expected, "{name}");
+    }
 }
 
 /// Whatever single character of a token is changed, it is no longer accepted.

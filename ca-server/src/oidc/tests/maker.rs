@@ -16,16 +16,16 @@ use serde_json::{Map, Value, json};
 
 use crate::oidc::IssuerConfig;
 
-pub(in crate::oidc) const NOW: u64 = 1_800_000_000;
-pub(in crate::oidc) const NONCE: &str = "dGhlIG5vbmNlIG9mIHRoaXMgc2Vzc2lvbg";
-pub(in crate::oidc) const CLIENT: &str = "jit-ssh";
+pub(crate) const NOW: u64 = 1_800_000_000;
+pub(crate) const NONCE: &str = "dGhlIG5vbmNlIG9mIHRoaXMgc2Vzc2lvbg";
+pub(crate) const CLIENT: &str = "jit-ssh";
 
-pub(in crate::oidc) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_seconds(NOW)
 }
 
 /// A signing key.
-pub(in crate::oidc) enum TestKey {
+pub(crate) enum TestKey {
     P256(EcdsaKeyPair),
     P384(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
@@ -38,28 +38,28 @@ static RSA_1024: LazyLock<rsa::RsaPrivateKey> =
     LazyLock::new(|| rsa::RsaPrivateKey::new(&mut rand::rngs::OsRng, 1024).unwrap());
 
 impl TestKey {
-    pub(in crate::oidc) fn p256() -> Self {
+    pub(crate) fn p256() -> Self {
         Self::P256(ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING))
     }
 
-    pub(in crate::oidc) fn p384() -> Self {
+    pub(crate) fn p384() -> Self {
         Self::P384(ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING))
     }
 
-    pub(in crate::oidc) fn ed25519() -> Self {
+    pub(crate) fn ed25519() -> Self {
         let der = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         Self::Ed25519(Ed25519KeyPair::from_pkcs8(der.as_ref()).unwrap())
     }
 
-    pub(in crate::oidc) fn rsa() -> Self {
+    pub(crate) fn rsa() -> Self {
         Self::Rsa(Box::new(RSA_2048.clone()))
     }
 
-    pub(in crate::oidc) fn small_rsa() -> Self {
+    pub(crate) fn small_rsa() -> Self {
         Self::Rsa(Box::new(RSA_1024.clone()))
     }
 
-    pub(in crate::oidc) fn sign(&self, message: &[u8], alg: &str) -> Vec<u8> {
+    pub(crate) fn sign(&self, message: &[u8], alg: &str) -> Vec<u8> {
         match self {
             Self::P256(pair) | Self::P384(pair) => {
                 pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
@@ -81,7 +81,7 @@ impl TestKey {
     }
 
     /// The public half, as a provider publishes it.
-    pub(in crate::oidc) fn jwk(&self, kid: &str) -> Value {
+    pub(crate) fn jwk(&self, kid: &str) -> Value {
         let mut jwk = match self {
             Self::P256(pair) => point("P-256", pair.public_key().as_ref()),
             Self::P384(pair) => point("P-384", pair.public_key().as_ref()),
@@ -116,7 +116,7 @@ fn point(curve: &str, point: &[u8]) -> Value {
 
 /// A token in the making; it starts as one that is accepted.
 #[derive(Clone)]
-pub(in crate::oidc) struct Jwt {
+pub(crate) struct Jwt {
     header: Map<String, Value>,
     claims: Map<String, Value>,
     header_text: Option<Vec<u8>>,
@@ -124,7 +124,7 @@ pub(in crate::oidc) struct Jwt {
 }
 
 impl Jwt {
-    pub(in crate::oidc) fn good(issuer: &str, alg: &str, kid: &str) -> Self {
+    pub(crate) fn good(issuer: &str, alg: &str, kid: &str) -> Self {
         let header = json!({"alg": alg, "kid": kid, "typ": "JWT"});
         let claims = json!({
             "iss": issuer, "sub": "248289761001", "aud": CLIENT, "exp": NOW + 300, "iat": NOW - 5, "nonce": NONCE,
@@ -139,44 +139,44 @@ impl Jwt {
         }
     }
 
-    pub(in crate::oidc) fn header(mut self, name: &str, value: Value) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: Value) -> Self {
         self.header.insert(name.to_owned(), value);
         self
     }
 
-    pub(in crate::oidc) fn no_header(mut self, name: &str) -> Self {
+    pub(crate) fn no_header(mut self, name: &str) -> Self {
         self.header.remove(name);
         self
     }
 
-    pub(in crate::oidc) fn claim(mut self, name: &str, value: Value) -> Self {
+    pub(crate) fn claim(mut self, name: &str, value: Value) -> Self {
         self.claims.insert(name.to_owned(), value);
         self
     }
 
-    pub(in crate::oidc) fn no_claim(mut self, name: &str) -> Self {
+    pub(crate) fn no_claim(mut self, name: &str) -> Self {
         self.claims.remove(name);
         self
     }
 
     /// Changes the header's JSON as text.
-    pub(in crate::oidc) fn edit_header(mut self, edit: impl FnOnce(String) -> String) -> Self {
+    pub(crate) fn edit_header(mut self, edit: impl FnOnce(String) -> String) -> Self {
         self.header_text = Some(edit(Value::Object(self.header.clone()).to_string()).into_bytes());
         self
     }
 
     /// Changes the payload's JSON as text.
-    pub(in crate::oidc) fn edit_payload(mut self, edit: impl FnOnce(String) -> String) -> Self {
+    pub(crate) fn edit_payload(mut self, edit: impl FnOnce(String) -> String) -> Self {
         self.payload_text = Some(edit(Value::Object(self.claims.clone()).to_string()).into_bytes());
         self
     }
 
-    pub(in crate::oidc) fn payload_bytes(mut self, bytes: &[u8]) -> Self {
+    pub(crate) fn payload_bytes(mut self, bytes: &[u8]) -> Self {
         self.payload_text = Some(bytes.to_vec());
         self
     }
 
-    pub(in crate::oidc) fn signing_input(&self) -> String {
+    pub(crate) fn signing_input(&self) -> String {
         let header =
             self.header_text.clone().unwrap_or_else(|| Value::Object(self.header.clone()).to_string().into());
         let payload = self
@@ -186,7 +186,7 @@ impl Jwt {
         format!("{}.{}", B64.encode(&header), B64.encode(&payload))
     }
 
-    pub(in crate::oidc) fn sign(&self, key: &TestKey) -> String {
+    pub(crate) fn sign(&self, key: &TestKey) -> String {
         let input = self.signing_input();
         let alg = self.header.get("alg").and_then(Value::as_str).unwrap_or_default();
         let signature = key.sign(input.as_bytes(), alg);
@@ -195,7 +195,7 @@ impl Jwt {
 }
 
 /// An entry for a provider at `url` that takes every algorithm.
-pub(in crate::oidc) fn entry(url: &str) -> IssuerConfig {
+pub(crate) fn entry(url: &str) -> IssuerConfig {
     IssuerConfig {
         rules: IssuerRules {
             name: "corp".parse().unwrap(),
@@ -219,5 +219,6 @@ pub(in crate::oidc) fn entry(url: &str) -> IssuerConfig {
         max_token_age: Span::from_seconds(600),
         jwks_file: None,
         revalidate: None,
+        redirect_port: None,
     }
 }

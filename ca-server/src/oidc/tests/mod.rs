@@ -2,8 +2,8 @@
 
 mod hostile;
 mod logout;
-pub(super) mod maker;
-mod providers;
+pub(crate) mod maker;
+pub(crate) mod providers;
 mod rows;
-pub(super) mod server;
+pub(crate) mod server;
 mod vectors;

@@ -23,7 +23,7 @@ fn quick() -> Timing {
 }
 
 /// Little patience, for those that hang.
-fn impatient() -> Timing {
+pub(crate) fn impatient() -> Timing {
     let limit = Duration::from_millis(200);
     Timing { patience: Patience { connect: limit, total: limit }, ..quick() }
 }
@@ -194,6 +194,8 @@ async fn invariant_5_a_provider_that_lies_is_not_believed() {
         ("is broken", Says::Status(500), good_keys.clone(), away),
         ("is busy", Says::Status(429), good_keys.clone(), away),
         ("hangs", Says::Hangs, good_keys.clone(), away),
+        ("stops in the middle", Says::Stops, good_keys.clone(), away),
+        ("drips without end", Says::Drips, good_keys.clone(), away),
         ("keys redirect", good.clone(), Says::Redirect(format!("{url}/elsewhere")), invalid),
         (
             "keys are a web page",
@@ -207,8 +209,11 @@ async fn invariant_5_a_provider_that_lies_is_not_believed() {
         ("no key is large enough", good.clone(), Says::Json(json!({"keys": [small]})), invalid),
         ("keys are broken", good.clone(), Says::Status(503), away),
         ("keys hang", good.clone(), Says::Hangs, away),
+        ("keys stop in the middle", good.clone(), Says::Stops, away),
+        ("keys drip without end", good.clone(), Says::Drips, away),
     ] {
-        let hangs = matches!((&discovery, &keys), (Says::Hangs, _) | (_, Says::Hangs));
+        let never = |says: &Says| matches!(says, Says::Hangs | Says::Stops | Says::Drips);
+        let hangs = never(&discovery) || never(&keys);
         server.says_discovery(discovery);
         server.says_keys(keys);
         let provider = Provider::with_timing(entry(&url), if hangs { impatient() } else { quick() });

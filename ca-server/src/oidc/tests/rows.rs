@@ -104,6 +104,8 @@ fn shapes(w: &World) -> Vec<Row> {
     use Code::TokenMalformed as Malformed;
     let [header, payload, signature] = w.parts();
     let flattened = json!({"protected": header, "payload": payload, "signature": signature}).to_string();
+    let unprotected =
+        json!({"header": {"alg": "none"}, "payload": payload, "signature": signature}).to_string();
     let general = json!({"payload": payload, "signatures": [{"protected": header, "signature": signature}]})
         .to_string();
     // The last of 86 characters carries 4 unused bits: setting one names the same bytes in another way.
@@ -128,6 +130,9 @@ fn shapes(w: &World) -> Vec<Row> {
         ("trailing newline", format!("{header}.{payload}.{signature}\n"), Malformed),
         ("inner newline", format!("{header}.\n{payload}.{signature}"), Malformed),
         ("flattened JSON serialisation", flattened, Malformed),
+        ("an unprotected header", unprotected, Malformed),
+        ("a payload apart from its signature", format!("{header}..{signature}"), Malformed),
+        ("groups, a million of them", w.with("groups", json!(vec!["sre"; 1_000_000])), Malformed),
         ("several signatures", general, Malformed),
         ("huge", w.with("padding", json!("x".repeat(16 * 1024))), Malformed),
         ("ten megabytes", "a".repeat(10 << 20), Malformed),
@@ -340,6 +345,9 @@ fn times(w: &World) -> Vec<Row> {
         ("exp zero", w.with("exp", json!(0)), Expired),
         ("exp at the edge", w.with("exp", json!(NOW - 60)), Expired),
         ("iat absent", w.without("iat"), Claims),
+        ("iat null", w.with("iat", Value::Null), Claims),
+        ("iat endless", w.with("iat", json!(u64::MAX)), Claims),
+        ("iat in milliseconds", w.with("iat", json!(NOW * 1000)), Claims),
         ("iat a string", w.with("iat", json!(NOW.to_string())), Claims),
         ("iat a float", w.with("iat", json!(1_800_000_000.0)), Claims),
         ("iat negative", w.with("iat", json!(-5)), Claims),
@@ -350,5 +358,7 @@ fn times(w: &World) -> Vec<Row> {
         ("nbf a string", w.with("nbf", json!("soon")), Claims),
         ("nbf null", w.with("nbf", Value::Null), Claims),
         ("nbf a float", w.with("nbf", json!(1.5)), Claims),
+        ("nbf negative", w.with("nbf", json!(-1)), Claims),
+        ("nbf endless", w.with("nbf", json!(u64::MAX)), Claims),
     ]
 }

@@ -24,13 +24,20 @@ impl Batch {
             Some((url, _)) => Some(url.clone()),
             None => None,
         };
+        // Whoever opened them came from elsewhere; what their provider is asked with is not for another to see.
+        let meant = match &previous {
+            Some(_) => self.live_sessions(time, |session| session.issuer == name),
+            None => Vec::new(),
+        };
         let what = What::IssuerBound(IssuerBound { issuer: bind.issuer, url: bind.url.clone(), previous });
-        let event = self.event(time, bind.actor, None, what)?;
+        let event = self.event(time, bind.actor.clone(), None, what)?;
 
         self.facts.issuers.insert(name.clone(), (bind.url.clone(), event.leaf));
         let row = IssuerRow { name: name.clone(), url: bind.url, leaf: event.leaf };
         self.rows.issuers.insert(name, row);
-        Ok(self.keep(event))
+        let mut outcome = self.keep(event);
+        outcome.ended = self.end_sessions(time, &bind.actor, None, EndReason::IssuerMoved, meant)?;
+        Ok(outcome)
     }
 
     pub(super) fn disable(&mut self, time: Timestamp, disable: DisableIdentity) -> Result<Outcome, Refusal> {

@@ -31,6 +31,8 @@ pub(super) struct WantedIdentities {
     live: BTreeSet<(String, String)>,
     /// Issuer and provider's session whose live sessions are meant.
     sids: BTreeSet<(String, String)>,
+    /// Issuers all of whose live sessions are meant.
+    everybody: BTreeSet<String>,
     /// Names whose holders' live sessions are meant.
     holders: BTreeSet<String>,
 }
@@ -44,6 +46,9 @@ impl WantedIdentities {
             }
             Change::BindIssuer(bind) => {
                 self.issuers.insert(bind.issuer.to_string());
+                if bind.moves {
+                    self.everybody.insert(bind.issuer.to_string());
+                }
             }
             Change::DisableIdentity(disable) => {
                 self.disabled.insert(identity_key(disable.issuer.as_str(), &disable.sub));
@@ -71,6 +76,7 @@ impl WantedIdentities {
                 self.revalidations.insert(answered.session.to_string());
             }
             Change::Record(_)
+            | Change::LoadRules(_)
             | Change::RefuseSession(_)
             | Change::EndSession(_)
             | Change::DecideRequest(_)
@@ -88,6 +94,9 @@ const LIVE_BY_SUB: &str = "SELECT id, issuer, sub, opened, expires, ended, leaf,
 const LIVE_BY_SID: &str = "SELECT id, issuer, sub, opened, expires, ended, leaf, replay, session_key, sid \
     FROM sessions \
     WHERE issuer = $1 AND sid = $2 AND sid IS NOT NULL AND ended IS NULL";
+const LIVE_BY_ISSUER: &str = "SELECT id, issuer, sub, opened, expires, ended, leaf, replay, session_key, sid \
+    FROM sessions \
+    WHERE issuer = $1 AND ended IS NULL";
 const DISABLED: Lookup = Lookup { text: "SELECT id FROM disabled WHERE id {}", key: Kind::Text };
 const ISSUERS: Lookup = Lookup { text: "SELECT name, url, leaf FROM issuers WHERE name {}", key: Kind::Text };
 const REVALIDATIONS: Lookup =
@@ -117,6 +126,11 @@ impl Facts {
         let by_sub = live.iter().map(|of| (LIVE_BY_SUB, of));
         for (text, (issuer, of)) in by_sub.chain(wanted.sids.iter().map(|of| (LIVE_BY_SID, of))) {
             for row in conn.select(text, &[issuer.clone().into(), of.clone().into()])? {
+                self.sessions.insert(row.text(0)?.to_owned(), SessionFact::of(&row)?);
+            }
+        }
+        for issuer in &wanted.everybody {
+            for row in conn.select(LIVE_BY_ISSUER, &[issuer.clone().into()])? {
                 self.sessions.insert(row.text(0)?.to_owned(), SessionFact::of(&row)?);
             }
         }

@@ -52,7 +52,7 @@ mod on_postgres {
 
 use jit_ssh_core::identity::{Claims, Flow, Picked};
 use jit_ssh_core::request::{AccessRequest, RequestLimits};
-use jit_ssh_proto::event::Actor;
+use jit_ssh_proto::event::{Actor, PolicyLoaded, Ruled, RulesChange};
 use jit_ssh_proto::wire::AccessRequestBody;
 use jit_ssh_proto::{CaId, Code, Mode, RequestId, SessionId, Span, Timestamp, UserKey};
 use jit_ssh_test_postgres::Postgres;
@@ -251,7 +251,7 @@ fn asked(account: &str) -> AccessRequest {
 fn policy_loaded() -> Change {
     Change::Record(RecordEvent {
         actor: Actor::Ca,
-        what: jit_ssh_proto::event::What::PolicyLoaded(jit_ssh_proto::event::PolicyLoaded {
+        what: jit_ssh_proto::event::What::PolicyLoaded(PolicyLoaded {
             previous: None,
             changes: Vec::new(),
             digest: "00".repeat(32),
@@ -273,6 +273,20 @@ async fn results(store: &Store, seconds: u64, changes: Vec<Change>) -> Vec<Resul
             Err(Refusal::NotErasable(error)) => panic!("{error}"),
         })
         .collect()
+}
+
+/// The set that this digit stands for comes into force, compared with another one.
+fn loads(set: char, compared: Option<char>, always: bool) -> Change {
+    let digest = |set: char| set.to_string().repeat(64);
+    let change = RulesChange { of: Ruled::Hosts, added: 1, removed: 0, changed: 0, names: Vec::new() };
+    let loaded = PolicyLoaded {
+        previous: compared.map(digest),
+        changes: compared.map(|_| change).into_iter().collect(),
+        digest: digest(set),
+        policies: 1,
+        hosts: 2,
+    };
+    Change::LoadRules(LoadRules { loaded, always })
 }
 
 /// How many events there are.

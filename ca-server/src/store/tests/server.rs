@@ -66,6 +66,27 @@ async fn several_processes_share_one_ledger_without_gap_or_repeat() {
     assert_eq!(builder.root(), heads[0].root);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_processes_that_load_one_set_at_once_one_says_so() {
+    let home = Home::on_server();
+    let (one, other) = (home.open().await, another(&home, "b").await);
+    results(&one, 0, vec![loads('0', None, true)]).await;
+    let mut compared = '0';
+    for set in ['1', '2', '3', '4', '5', '6'] {
+        let load = |store: Store| {
+            tokio::spawn(async move { results(&store, 0, vec![loads(set, Some(compared), false)]).await })
+        };
+        let tasks = [load(one.clone()), load(other.clone())];
+        let mut found = Vec::new();
+        for task in tasks {
+            found.extend(task.await.unwrap());
+        }
+        assert_eq!(found[0], found[1], "both come to the same event");
+        compared = set;
+    }
+    assert_eq!(leaves(&one).await, 7);
+}
+
 #[tokio::test]
 async fn what_one_process_used_up_is_used_up_for_the_other() {
     let home = Home::on_server();

@@ -79,6 +79,8 @@ pub(super) fn explain(supposed: Supposed<'_>, calendar: &dyn Calendar) -> Explai
     match &whole.standing {
         // Allowed by policy and yet not to be had: nothing that the caller does helps.
         Standing::Allowed(_) | Standing::Failed => return explained,
+        // Nor does anybody's approval.
+        Standing::Pending(_) if explained.told.code != Some(Code::ApprovalRequired) => return explained,
         Standing::Pending(terms) => {
             explained.told.answer = Answer::Pending;
             explained.told.terms = Some(terms.clone());
@@ -86,7 +88,10 @@ pub(super) fn explain(supposed: Supposed<'_>, calendar: &dyn Calendar) -> Explai
         }
         Standing::TooLong(_) | Standing::Denied(_) => {}
     }
-    // 3. What would change it.
+    // 3. What would change it: nothing where nothing signs.
+    if !reached.signed(supposed.rules) {
+        return explained;
+    }
     let accounts = reached.accounts.iter().map(|(account, _)| account.clone()).collect();
     let mut asker = Asker::new(supposed, calendar, accounts);
     let mut found = search::ways_out(&mut asker, whole, pairs.len());

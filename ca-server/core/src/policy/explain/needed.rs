@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use jit_ssh_proto::wire::ReachableMode;
-use jit_ssh_proto::{Account, Action, Command, Mode, Modifier, UserKey};
+use jit_ssh_proto::{Account, Action, Code, Command, Mode, Modifier, UserKey};
 
 use super::super::annotations::Rule;
 use super::super::decide::Supposed;
@@ -15,6 +15,7 @@ use super::change::Found;
 use super::looks::Looks;
 use super::search::taken_now;
 use crate::identity::VerifiedIdentity;
+use crate::places::said_by_certificate;
 use crate::request::AccessRequest;
 
 /// How many of the commands that policies name are tried.
@@ -30,6 +31,12 @@ pub(in super::super) fn needed(
     account: &Account,
     mode: Mode,
 ) -> Option<ReachableMode> {
+    // 0. What no certificate can say is not to be had, and what nothing signs for not yet.
+    let host = rules.inventory.account(account)?;
+    let sayable = |action| host.authority().is_none() || said_by_certificate(action);
+    if !sayable(Action::from(mode)) {
+        return None;
+    }
     // 1. Whether any permit speaks of it, which costs least to know, and of which commands.
     let request = AccessRequest::of(account.clone(), mode, None);
     let looks = looks(Supposed { rules, identity, request: &request, key, at }, account, Action::from(mode))?;
@@ -50,14 +57,23 @@ pub(in super::super) fn needed(
                 .is_some_and(|adds| adds.approvals.iter().all(|approval| terms.approvals.contains(approval)))
         };
         let modifiers = if mode.takes_modifiers() {
-            Modifier::ALL.into_iter().filter(adds).collect()
+            Modifier::ALL
+                .into_iter()
+                .filter(|modifier| sayable(Action::from(*modifier)))
+                .filter(adds)
+                .collect()
         } else {
             Vec::new()
         };
         let needs = change.facts.iter().copied().map(Into::into).collect();
         let command =
             command.filter(|command| command.as_str() != ANY_COMMAND).map(|command| command.to_string());
-        return Some(ReachableMode { mode, modifiers, command, terms, needs });
+        let refused = match terms.approvals.as_slice() {
+            _ if !rules.signs_for(host) => Some(Code::NotAvailable),
+            [_, ..] => Some(Code::ApprovalRequired),
+            [] => None,
+        };
+        return Some(ReachableMode { mode, modifiers, command, terms, needs, refused });
     }
     None
 }

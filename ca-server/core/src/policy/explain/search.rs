@@ -15,6 +15,7 @@ use super::ask::{Asker, Standing, Whole};
 use super::change::{Change, Fact, Found};
 use super::looks::Looks;
 use super::windows::{Window, slices};
+use crate::places::said_by_certificate;
 
 /// How many lengths are tried.
 const LENGTHS: usize = 3;
@@ -123,6 +124,10 @@ impl<'s, 'a> Search<'s, 'a> {
         let speaks = |condition: &Condition, action: Action| {
             supposed.rules.vocabulary.action(action).is_ok_and(|action| condition.speaks_of(&action))
         };
+        // What no certificate says there is no way out.
+        let device =
+            supposed.rules.inventory.account(&account).is_some_and(|host| host.authority().is_some());
+        let sayable = |mode: &Mode| !device || said_by_certificate(Action::from(*mode));
         let (mut looks, mut offers, mut modes) = (Looks::default(), Vec::new(), Vec::new());
         for condition in supposed.parts(&account)? {
             if speaks(condition, action) {
@@ -130,7 +135,8 @@ impl<'s, 'a> Search<'s, 'a> {
             }
             match compiled.rules.get(condition.id()) {
                 Some(Rule::Permit(offer)) => {
-                    modes.extend(MODES.into_iter().filter(|mode| speaks(condition, Action::from(*mode))));
+                    let spoken = |mode: &Mode| sayable(mode) && speaks(condition, Action::from(*mode));
+                    modes.extend(MODES.into_iter().filter(spoken));
                     offers.extend(speaks(condition, action).then_some(offer));
                 }
                 Some(Rule::Forbid(_)) | None => {}

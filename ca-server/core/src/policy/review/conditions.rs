@@ -1,39 +1,26 @@
-//! What stands in conditions: patterns that let more in than they seem to, and what a comparison of two sets has to
-//! try so that it sees what either looks at.
+//! What stands in conditions: patterns that let more in than they seem to, forbids that are walked around, and times
+//! that never come.
 
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, PatternElem, UnaryOp, Var};
-use jit_ssh_proto::Command;
 
-use super::literals::literals;
+use super::evaluate::parts;
 use super::names::{is_var, member};
 use super::read::Read;
 use super::{Finding, Lint, Surroundings};
-use crate::policy::PolicySource;
 
 pub(super) fn review(policies: &[Read<'_>], around: &Surroundings<'_>, findings: &mut Vec<Finding>) {
     for policy in policies {
         if let Some(condition) = policy.condition() {
             // What a permit needs gives; what a forbid needs takes.
-            open_likes(condition, policy.is_permit(), &mut |expr, of_command, pattern| {
-                let offset = expr.source_loc().map_or(0, |loc| loc.span.offset());
-                let (message, help) = if of_command {
-                    (
-                        format!("{pattern:?} lets every argument through that comes after it"),
-                        "list the whole commands: [\"…\", \"…\"].contains(context.command)",
-                    )
-                } else {
-                    (
-                        format!("{pattern:?} matches whatever begins like this, today's and tomorrow's"),
-                        "compare the whole text, or use a group or a label",
-                    )
-                };
-                findings.push(policy.finding(Lint::OpenLike, offset, message, help.to_string()));
+            parts(condition, policy.is_permit(), &mut |expr, gives| {
+                findings.extend(like(policy, expr, gives));
+                findings.extend(evadable(policy, expr, gives));
             });
+            findings.extend(clocks(policy, condition));
         }
         if let Some(offer) = policy.offer()
             && offer.ttl > around.max_duration
@@ -46,41 +33,138 @@ pub(super) fn review(policies: &[Read<'_>], around: &Surroundings<'_>, findings:
     }
 }
 
-/// Every `like` that ends in `*` and whose holding lets somebody in.
-fn open_likes(expr: &Expr, gives: bool, found: &mut dyn FnMut(&Expr, bool, &str)) {
-    match expr.expr_kind() {
-        ExprKind::Like { expr: of, pattern } => {
-            // What the asker writes freely is a matter of form anyway.
-            let free = member(of)
-                .is_some_and(|(of, name)| is_var(of, Var::Context) && matches!(name, "reason" | "ticket"));
-            if gives && !free && matches!(pattern.get_elems().last(), Some(PatternElem::Wildcard)) {
-                found(expr, looks_at_the_command(of), &pattern.to_string());
-            }
-        }
-        ExprKind::UnaryApp { op: UnaryOp::Not, arg } => open_likes(arg, !gives, found),
-        ExprKind::And { left, right } | ExprKind::Or { left, right } => {
-            open_likes(left, gives, found);
-            open_likes(right, gives, found);
-        }
-        ExprKind::If { test_expr, then_expr, else_expr } => {
-            open_likes(test_expr, gives, found);
-            open_likes(then_expr, gives, found);
-            open_likes(else_expr, gives, found);
-        }
-        ExprKind::UnaryApp { .. }
-        | ExprKind::Lit(_)
-        | ExprKind::Var(_)
-        | ExprKind::Slot(_)
-        | ExprKind::Unknown(_)
-        | ExprKind::BinaryApp { .. }
-        | ExprKind::ExtensionFunctionApp { .. }
-        | ExprKind::GetAttr { .. }
-        | ExprKind::HasAttr { .. }
-        | ExprKind::ExtHasAttr { .. }
-        | ExprKind::Is { .. }
-        | ExprKind::Set(_)
-        | ExprKind::Record(_) => {}
+/// A `like` whose holding lets somebody in, and that more fits than it seems to.
+fn like(policy: &Read<'_>, expr: &Expr, gives: bool) -> Option<Finding> {
+    let ExprKind::Like { expr: of, pattern } = expr.expr_kind() else { return None };
+    let wild = |elem: &PatternElem| matches!(elem, PatternElem::Wildcard);
+    let elems = pattern.get_elems();
+    let (ends_open, open) = (elems.last().is_some_and(wild), elems.iter().any(wild));
+    let of_context =
+        |name: &str| member(of).is_some_and(|(of, found)| is_var(of, Var::Context) && found == name);
+    let said = |message: String, help: &str| {
+        Some(policy.finding(Lint::OpenLike, policy.at(expr), message, help.to_string()))
+    };
+    if of_context("raw_command") {
+        let message = format!(
+            "{:?} is compared with text that a shell reads: no pattern holds `;`, quotes or $() in",
+            pattern.to_string()
+        );
+        return said(message, "compare context.command, which is plain words, or raw_command whole with ==");
     }
+    if !gives || !open || of_context("reason") || of_context("ticket") {
+        // What the asker writes freely is a matter of form anyway.
+        return None;
+    }
+    let pattern = pattern.to_string();
+    if looks_at_the_command(of) {
+        let (what, where_) =
+            if ends_open { ("argument", "that comes after it") } else { ("word", "in place of the `*`") };
+        let message = format!("{pattern:?} lets every {what} through {where_}");
+        return said(message, "list the whole commands: [\"…\", \"…\"].contains(context.command)");
+    }
+    // A whole domain is what is meant by the addresses of it.
+    let email = member(of).is_some_and(|(_, name)| name == "email");
+    if email && pattern.starts_with("*@") && pattern.matches('*').count() == 1 {
+        return None;
+    }
+    let how =
+        if ends_open { "begins like this" } else { "ends like this, whatever stands in place of the `*`" };
+    said(
+        format!("{pattern:?} matches whatever {how}, today's and tomorrow's"),
+        "compare the whole text, or use a group or a label",
+    )
+}
+
+/// A forbid of certain commands: another way to write one is no plain command, or another one.
+fn evadable(policy: &Read<'_>, expr: &Expr, gives: bool) -> Option<Finding> {
+    let compares = matches!(expr.expr_kind(), ExprKind::BinaryApp { .. } | ExprKind::Like { .. });
+    if policy.is_permit() || gives || !compares || !looks_at_the_command(expr) {
+        return None;
+    }
+    let message =
+        "quotes, a path or another program get past a forbid of commands, and so does a shell".to_string();
+    let help = "permit the commands that may be run and no others, or forbid all others: \
+                unless { context has command && [\"…\"].contains(context.command) }";
+    Some(policy.finding(Lint::EvadableForbid, policy.at(expr), message, help.to_string()))
+}
+
+/// Comparisons with an hour, minute or day of the week that there is not.
+fn clocks(policy: &Read<'_>, condition: &Expr) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    // Cedar reads `a >= b` as `!(a < b)`: told of the whole, it is not told of the part.
+    let mut told: Vec<*const Expr> = Vec::new();
+    for expr in condition.subexpressions() {
+        let (part, negated) = if let ExprKind::UnaryApp { op: UnaryOp::Not, arg } = expr.expr_kind() {
+            (arg.as_ref(), true)
+        } else {
+            (expr, false)
+        };
+        if told.contains(&core::ptr::from_ref(part)) {
+            continue;
+        }
+        told.push(part);
+        findings.extend(clock(policy, part, negated));
+    }
+    findings
+}
+
+fn clock(policy: &Read<'_>, expr: &Expr, negated: bool) -> Option<Finding> {
+    let ExprKind::BinaryApp { op, arg1, arg2 } = expr.expr_kind() else { return None };
+    let swapped = unit(arg1).is_none();
+    let (subject, other) = if swapped { (arg2, arg1) } else { (arg1, arg2) };
+    let (name, first, last) = unit(subject)?;
+    let items: &[Expr] = match (op, other.expr_kind()) {
+        (BinaryOp::Contains, ExprKind::Set(items)) => items,
+        _ => core::slice::from_ref(other),
+    };
+    let holds = |x: i64, value: i64| match (op, swapped) {
+        (BinaryOp::Eq, _) | (BinaryOp::Contains, true) => Some(x == value),
+        (BinaryOp::Less, false) => Some(x < value),
+        (BinaryOp::Less, true) => Some(value < x),
+        (BinaryOp::LessEq, false) => Some(x <= value),
+        (BinaryOp::LessEq, true) => Some(value <= x),
+        _ => None,
+    };
+    for item in items {
+        let Some(value) = number(item) else { continue };
+        let answers: Option<Vec<bool>> = (first..=last).map(|x| Some(holds(x, value)? != negated)).collect();
+        let answers = answers?;
+        // That something is from the first to the last is said for clarity; that it is equal to neither of them is not.
+        let is_edge = (first.saturating_sub(1)..=first).contains(&value)
+            || (last..=last.saturating_add(1)).contains(&value);
+        let what = if !answers.contains(&true) {
+            "this never holds"
+        } else if !answers.contains(&false) && !is_edge {
+            "this always holds"
+        } else {
+            continue;
+        };
+        let message = format!("context.local.{name} goes from {first} to {last}: {what}");
+        let help = match (name, value) {
+            ("weekday", 0) => "Monday is 1, Sunday is 7",
+            ("hour", 24) => "midnight is 0",
+            _ => "correct the number",
+        };
+        return Some(policy.finding(Lint::OutOfRange, policy.at(item), message, help.to_string()));
+    }
+    None
+}
+
+/// `context.local.hour` and its like, with the first and the last value that it has.
+fn unit(expr: &Expr) -> Option<(&str, i64, i64)> {
+    let (of, name) = member(expr)?;
+    let is_local = member(of).is_some_and(|(of, name)| name == "local" && is_var(of, Var::Context));
+    let (first, last) = match name {
+        "hour" => (0, 23),
+        "minute" => (0, 59),
+        "weekday" => (1, 7),
+        _ => return None,
+    };
+    is_local.then_some((name, first, last))
+}
+
+fn number(expr: &Expr) -> Option<i64> {
+    if let ExprKind::Lit(Literal::Long(number)) = expr.expr_kind() { Some(*number) } else { None }
 }
 
 /// Whether a condition says anything about the command.
@@ -93,88 +177,4 @@ fn is_command(expr: &Expr) -> bool {
     member(expr).is_some_and(|(of, name)| {
         is_var(of, Var::Context) && matches!(name, "command" | "argv" | "raw_command")
     })
-}
-
-/// What policies speak of by name or number: what has to be tried to see what they say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mentioned {
-    /// Whole commands.
-    pub commands: BTreeSet<String>,
-    /// Hours of the day that `context.local.hour` is compared with.
-    pub hours: BTreeSet<u8>,
-    /// Hosts.
-    pub hosts: BTreeSet<String>,
-    /// Groups of people.
-    pub groups: BTreeSet<String>,
-    /// Whether hosts are told apart by their names.
-    pub host_names: bool,
-}
-
-/// Collects what policies speak of. What does not parse is left out.
-#[must_use]
-pub fn mentioned(sources: &[PolicySource]) -> Mentioned {
-    let mut found = Mentioned::default();
-    for policy in Read::all(sources, jit_ssh_proto::Span::from_seconds(60)) {
-        for literal in literals(policy.statement.text) {
-            let id = || literal.id.to_string();
-            match literal.kind {
-                "Host" => drop(found.hosts.insert(id())),
-                "Account" => {
-                    found.hosts.extend(literal.id.rsplit_once('@').map(|(_, host)| host.to_string()))
-                }
-                "Group" => drop(found.groups.insert(id())),
-                _ => {}
-            }
-        }
-        for expr in policy.condition().into_iter().flat_map(Expr::subexpressions) {
-            collect(expr, &mut found);
-        }
-    }
-    found
-}
-
-fn collect(expr: &Expr, found: &mut Mentioned) {
-    if let Some((of, "name")) = member(expr)
-        && member(of).is_some_and(|(_, name)| name == "host")
-    {
-        found.host_names = true;
-    }
-    let ExprKind::BinaryApp { op, arg1, arg2 } = expr.expr_kind() else { return };
-    match op {
-        BinaryOp::Eq | BinaryOp::Less | BinaryOp::LessEq => {
-            for (one, other) in [(arg1, arg2), (arg2, arg1)] {
-                match (member(one), other.expr_kind()) {
-                    (Some((_, "hour")), ExprKind::Lit(Literal::Long(hour))) => {
-                        found.hours.extend(u8::try_from(*hour).ok().filter(|hour| *hour < 24));
-                    }
-                    (Some(_), ExprKind::Lit(Literal::String(text))) if is_command(one) => {
-                        found.commands.extend(command(text));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        BinaryOp::Contains => {
-            if let (ExprKind::Set(items), true) = (arg1.expr_kind(), is_command(arg2)) {
-                for item in items.iter() {
-                    if let ExprKind::Lit(Literal::String(text)) = item.expr_kind() {
-                        found.commands.extend(command(text));
-                    }
-                }
-            }
-        }
-        BinaryOp::Add
-        | BinaryOp::Sub
-        | BinaryOp::Mul
-        | BinaryOp::In
-        | BinaryOp::ContainsAll
-        | BinaryOp::ContainsAny
-        | BinaryOp::GetTag
-        | BinaryOp::HasTag => {}
-    }
-}
-
-/// The text, if it can be asked for.
-fn command(text: &str) -> Option<String> {
-    text.parse::<Command>().is_ok().then(|| text.to_string())
 }

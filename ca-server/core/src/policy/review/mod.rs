@@ -4,9 +4,11 @@
 mod actions;
 mod approvers;
 mod conditions;
+mod evaluate;
 mod hosts;
 mod land;
 mod literals;
+mod mentioned;
 mod names;
 mod reach;
 mod read;
@@ -18,9 +20,8 @@ use alloc::vec::Vec;
 
 use jit_ssh_proto::Span;
 
-pub use self::conditions::{Mentioned, mentioned};
 use self::land::Land;
-pub(crate) use self::names::closest;
+pub use self::mentioned::{Mentioned, mentioned};
 use self::read::Read;
 use super::PolicySource;
 use crate::identity::IssuerRules;
@@ -60,8 +61,12 @@ pub enum Lint {
     LesserForbidden,
     /// `sftp`, or `exec` of any command, without `shell`.
     WorthAShell,
-    /// A `like` that ends in `*`.
+    /// A `like` that more fits than it seems to.
     OpenLike,
+    /// A forbid of certain commands.
+    EvadableForbid,
+    /// An hour, minute or day of the week that there is not.
+    OutOfRange,
     /// People who could approve for themselves by a second identity.
     SecondIdentity,
     /// A permit for logins and for the CA's own verbs.
@@ -83,7 +88,7 @@ pub enum Severity {
 
 impl Lint {
     /// Every sort.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::UnknownName,
         Self::UnmappedGroup,
         Self::UnmappedApprovers,
@@ -94,6 +99,8 @@ impl Lint {
         Self::LesserForbidden,
         Self::WorthAShell,
         Self::OpenLike,
+        Self::EvadableForbid,
+        Self::OutOfRange,
         Self::SecondIdentity,
         Self::MixedVerbs,
         Self::TtlAboveMaximum,
@@ -114,6 +121,8 @@ impl Lint {
             Self::LesserForbidden => "lesser-forbidden",
             Self::WorthAShell => "worth-a-shell",
             Self::OpenLike => "open-like",
+            Self::EvadableForbid => "evadable-forbid",
+            Self::OutOfRange => "out-of-range",
             Self::SecondIdentity => "second-identity",
             Self::MixedVerbs => "mixed-verbs",
             Self::TtlAboveMaximum => "ttl-above-maximum",
@@ -132,6 +141,8 @@ impl Lint {
             | Self::Shadowed
             | Self::LesserForbidden
             | Self::OpenLike
+            | Self::EvadableForbid
+            | Self::OutOfRange
             | Self::SecondIdentity
             | Self::MixedVerbs
             | Self::TtlAboveMaximum => Severity::Warning,

@@ -8,11 +8,13 @@ use alloc::vec::Vec;
 use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal as Value, Var};
 use jit_ssh_proto::Account;
 
+use super::evaluate::parts;
 use super::literals::literals;
-use super::read::Read;
+use super::read::{Read, Which};
 use super::{Finding, Land, Lint, Surroundings};
 use crate::identity::IssuerRules;
 use crate::inventory::Inventory;
+use crate::position::closest;
 
 /// What exists, by the kind of name.
 struct Known<'a> {
@@ -45,6 +47,19 @@ pub(super) fn review(
         for comparison in compared {
             if let Some((message, help)) = known.comparison(&comparison) {
                 findings.push(policy.finding(Lint::UnknownName, comparison.offset, message, help));
+            }
+        }
+        if let (Some(condition), true) = (policy.condition(), policy.is_permit()) {
+            let mut wanted = Vec::new();
+            parts(condition, true, &mut |part, gives| {
+                if gives {
+                    comparisons(part, &mut wanted);
+                }
+            });
+            for comparison in wanted {
+                if let Some((message, help)) = known.not_there(&policy.which(), &comparison) {
+                    findings.push(policy.finding(Lint::UnknownName, comparison.offset, message, help));
+                }
             }
         }
         if let Some(approvals) = policy.offer().and_then(|offer| offer.approvals.as_ref()) {
@@ -189,6 +204,35 @@ impl Known<'_> {
         Some((format!("{what} {value:?}"), help))
     }
 
+    /// A login that is offered, but by none of the hosts that the permit is about.
+    fn not_there(&self, which: &Which, compared: &Compared<'_>) -> Option<(String, String)> {
+        match compared.attribute {
+            Attribute::Login => {}
+            Attribute::HostName | Attribute::Issuer | Attribute::Label | Attribute::Tag => return None,
+        }
+        let login = self.land.logins.iter().find(|login| login.as_str() == compared.value)?;
+        let place = match which {
+            Which::HostGroup(name) => {
+                let group = name.parse().ok()?;
+                let mut members = self.inventory.members(&group).peekable();
+                let offered = members.peek().is_none() || members.any(|host| host.logins().contains(login));
+                (!offered).then(|| format!("no host of the group {name} offers the login"))?
+            }
+            Which::Host(name) => {
+                let host = self.inventory.host(&name.parse().ok()?)?;
+                (!host.logins().contains(login))
+                    .then(|| format!("the host {name} does not offer the login"))?
+            }
+            Which::Account(account) => {
+                let (of, _) = account.rsplit_once('@')?;
+                (of != login.as_str()).then(|| format!("{account} is not of the login"))?
+            }
+            Which::Any | Which::Other => return None,
+        };
+        let message = format!("{place} {:?}", login.as_str());
+        Some((message, "add it to the logins of the group or of its hosts, or correct the name".into()))
+    }
+
     fn group_help(&self, group: &str) -> String {
         nearest(group, self.groups.iter().cloned()).map_or_else(
             || "add it to the groups_map of an [[issuer]]".into(),
@@ -211,17 +255,6 @@ fn suggestion(kind: &str, id: &str, names: impl Iterator<Item = String>, otherwi
 fn nearest(name: &str, known: impl IntoIterator<Item = String>) -> Option<String> {
     let known: Vec<String> = known.into_iter().collect();
     closest(name, known.iter().map(String::as_str)).map(ToString::to_string)
-}
-
-/// The known name that was probably meant.
-pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = (name.chars().count() / 3).clamp(1, 3);
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= near)
-        .min()
-        .map(|(_, candidate)| candidate)
 }
 
 /// The comparisons of a condition with names that are ours to know.

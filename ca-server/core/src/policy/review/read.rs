@@ -7,12 +7,14 @@ use alloc::vec::Vec;
 
 use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy, PrincipalConstraint, ResourceConstraint};
 use cedar_policy_core::ast::{self, Expr};
-use jit_ssh_proto::Span;
+use jit_ssh_proto::{Action, Span};
 
 use super::super::annotations::{self, Offer, Rule};
 use super::super::scan::{self, Statement};
+use super::super::verb::WORDS;
+use super::evaluate::settled;
 use super::{Finding, Lint, PolicySource};
-use crate::place::position;
+use crate::position::position;
 
 /// One policy.
 pub(super) struct Read<'a> {
@@ -67,6 +69,8 @@ impl<'a> Read<'a> {
                     None => format!("{}:{}", source.file, at.saturating_add(1)),
                 };
                 let condition = AsRef::<ast::Policy>::as_ref(&policy).non_scope_constraints().cloned();
+                // `when { true }` is none.
+                let condition = condition.filter(|condition| settled(condition, None) != Some(true));
                 found.push(Self { source, statement, policy, rule: read.rule, id, condition });
             }
         }
@@ -121,12 +125,20 @@ impl<'a> Read<'a> {
         }
     }
 
-    /// The actions that it names; none if it is about all.
+    /// The actions that it names, in its scope or its conditions; none if it is about all.
     pub(super) fn actions(&self) -> Option<BTreeSet<String>> {
-        match self.policy.action_constraint() {
+        let named: Option<BTreeSet<String>> = match self.policy.action_constraint() {
             ActionConstraint::Any => None,
             ActionConstraint::Eq(uid) => Some(BTreeSet::from([id(&uid)])),
             ActionConstraint::In(uids) => Some(uids.iter().map(id).collect()),
+        };
+        let Some(condition) = &self.condition else { return named };
+        let may_be = |action: &&str| settled(condition, Some(action)) != Some(false);
+        let every = || Action::ALL.into_iter().map(Action::as_str).chain(WORDS);
+        match named {
+            Some(named) => Some(named.into_iter().filter(|action| may_be(&action.as_str())).collect()),
+            None if every().all(|action| may_be(&action)) => None,
+            None => Some(every().filter(may_be).map(ToString::to_string).collect()),
         }
     }
 
@@ -143,19 +155,12 @@ impl<'a> Read<'a> {
 
     /// Where its effect stands, `permit` or `forbid`: the policy as a whole.
     pub(super) fn effect(&self) -> usize {
-        let word = if self.is_permit() { "permit" } else { "forbid" };
-        // Annotations come before it, and their values may have the word too.
-        let after = self.statement.annotations.last().map_or(0, |(name, _)| self.annotation(name));
-        let rest = self.statement.text.get(after..).unwrap_or_default();
-        let mut from = 0;
-        while let Some(at) = rest.get(from..).and_then(|r| r.find(word)).map(|at| at.saturating_add(from)) {
-            let quotes = rest.get(..at).unwrap_or_default().matches('"').count();
-            if quotes % 2 == 0 {
-                return after.saturating_add(at);
-            }
-            from = at.saturating_add(word.len());
-        }
-        0
+        self.statement.effect.saturating_sub(self.statement.start)
+    }
+
+    /// Where a part of its condition stands, in bytes of the policy.
+    pub(super) fn at(&self, expr: &Expr) -> usize {
+        expr.source_loc().map_or(0, |loc| loc.span.offset())
     }
 
     /// A finding at a place of this policy, in bytes from its start.

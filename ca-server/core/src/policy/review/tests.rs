@@ -235,6 +235,114 @@ fn what_is_found_and_where() {
             "permit (principal in Group::\"sre\", action == Action::\"shell\", resource) when { context.ticket like \"CHG-*\" };",
             &[],
         ),
+        // No pattern holds shell text in, on whichever side.
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"exec\", resource)\nwhen { context has raw_command && context.raw_command like \"ls -*l\" };",
+            &[("2:35 open-like", "text that a shell reads", "context.command")],
+        ),
+        (
+            "forbid (principal, action == Action::\"exec\", resource)\nwhen { context has raw_command && context.raw_command like \"*reboot*\" };",
+            &[
+                ("2:35 open-like", "text that a shell reads", "context.command"),
+                ("2:35 evadable-forbid", "and so does a shell", "forbid all others"),
+            ],
+        ),
+        // A `*` before the end.
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"exec\", resource)\nwhen { context has command && context.command like \"systemctl * nginx\" };",
+            &[("2:31 open-like", "every word through in place of the `*`", "list the whole commands")],
+        ),
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource) when { principal.hasTag(\"ref\") && principal.getTag(\"ref\") like \"*/main\" };",
+            &[("1:107 open-like", "whatever ends like this", "compare the whole text")],
+        ),
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource) when { principal has email && principal.email like \"ann*@example.com\" };",
+            &[("1:103 open-like", "whatever ends like this", "")],
+        ),
+        // A list of what may not be run.
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"exec\", resource) when { context has command && context.command == \"uptime\" };\n\
+             forbid (principal, action == Action::\"exec\", resource) when { context has command && [\"reboot\"].contains(context.command) };\n\
+             forbid (principal, action == Action::\"exec\", resource) when { context has argv && context.argv.program == \"halt\" };",
+            &[
+                (
+                    "2:86 evadable-forbid",
+                    "quotes, a path or another program",
+                    "permit the commands that may be run",
+                ),
+                ("3:83 evadable-forbid", "", ""),
+            ],
+        ),
+        // Of what may be, and of all that is no plain command.
+        (
+            "forbid (principal, action == Action::\"exec\", resource) unless { context has command && [\"uptime\"].contains(context.command) };\n\
+             forbid (principal, action == Action::\"exec\", resource) when { context has raw_command };",
+            &[],
+        ),
+        // A forbid that names in its condition what it leaves alone.
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource in HostGroup::\"prod\");\n\
+             forbid (principal, action, resource in HostGroup::\"prod\") unless { action == Action::\"shell\" };",
+            &[("2:1 lesser-forbidden", "permits shell to whom this forbids", "forbid shell too")],
+        ),
+        (
+            "permit (principal in Group::\"sre\", action, resource) when { [Action::\"exec\"].contains(action) };",
+            &[("1:1 worth-a-shell", "exec of any command is a shell", "")],
+        ),
+        // What always holds is no condition.
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource);\nforbid (principal, action == Action::\"shell\", resource) when { true };",
+            &[("1:1 shadowed", "p.cedar:2 forbids everything", "condition")],
+        ),
+        // Logins that others offer.
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource in HostGroup::\"prod\")\nwhen { [\"deploy\", \"alice\"].contains(resource.login) };",
+            &[(
+                "2:19 unknown-name",
+                "no host of the group prod offers the login \"alice\"",
+                "logins of the group",
+            )],
+        ),
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource in Host::\"lab-1\") when { resource.login == \"root\" };",
+            &[("1:115 unknown-name", "the host lab-1 does not offer the login \"root\"", "")],
+        ),
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource == Account::\"deploy@web-1\") when { resource.login == \"root\" };",
+            &[("1:125 unknown-name", "deploy@web-1 is not of the login", "")],
+        ),
+        // What is kept out need not be there, nor what is forbidden.
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource in HostGroup::\"lab\") unless { resource.login == \"root\" };\n\
+             forbid (principal, action, resource in HostGroup::\"lab\") when { resource.login == \"root\" };",
+            &[],
+        ),
+        // The clock.
+        (
+            "permit (principal in Group::\"sre\", action == Action::\"shell\", resource) when { context.local.hour >= 25 };",
+            &[("1:102 out-of-range", "hour goes from 0 to 23: this never holds", "correct")],
+        ),
+        (
+            "forbid (principal, action, resource) when { [0, 6].contains(context.local.weekday) || context.local.minute > 60 || context.local.weekday < 1 };",
+            &[
+                ("1:46 out-of-range", "weekday goes from 1 to 7: this never holds", "Sunday is 7"),
+                ("1:110 out-of-range", "minute goes from 0 to 59: this never holds", ""),
+                ("1:140 out-of-range", "never holds", ""),
+            ],
+        ),
+        (
+            "forbid (principal, action, resource) when { context.local.hour == 24 || context.local.hour <= 30 || 99 < context.local.hour };",
+            &[
+                ("1:67 out-of-range", "never holds", "midnight is 0"),
+                ("1:95 out-of-range", "always holds", "correct"),
+                ("1:101 out-of-range", "never holds", ""),
+            ],
+        ),
+        (
+            "forbid (principal, action, resource is Account) when { context.local.hour >= 0 && context.local.hour < 24 && context.local.weekday <= 7 && context.local.minute <= 59 };",
+            &[],
+        ),
         (
             "@ttl(\"9h\") permit (principal in Group::\"sre\", action == Action::\"shell\", resource);",
             &[("1:1 ttl-above-maximum", "nothing lasts longer than 8h", "limits.duration")],
@@ -362,26 +470,4 @@ fn each_sort_has_a_name_of_its_own() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), Lint::ALL.len());
-}
-
-#[test]
-fn what_policies_speak_of_is_collected() {
-    let text = r#"
-        permit (principal in Group::"sre", action == Action::"exec", resource in Host::"web-1")
-        when { context has command && ["uptime", "df -h"].contains(context.command) && context.local.hour >= 8 && 20 > context.local.hour };
-        permit (principal in Group::"dev", action == Action::"exec", resource == Account::"alice@lab-1")
-        when { context has raw_command && context.raw_command == "ls; id" && resource.host.name like "x*" };
-    "#;
-    let source = PolicySource { file: "p".into(), text: text.into() };
-    let all = |words: &[&str]| words.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        mentioned(&[source]),
-        Mentioned {
-            commands: all(&["uptime", "df -h", "ls; id"]),
-            hours: [8, 20].into(),
-            hosts: all(&["web-1", "lab-1"]),
-            groups: all(&["sre", "dev"]),
-            host_names: true,
-        }
-    );
 }

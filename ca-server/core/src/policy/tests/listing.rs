@@ -1,5 +1,7 @@
 //! Which accounts somebody may get to: what is listed, what is not, and how it is gone through.
 
+use alloc::collections::BTreeSet;
+
 use jit_ssh_proto::Account;
 use jit_ssh_proto::wire::{ReachableAccount, ReachableMode};
 
@@ -20,6 +22,7 @@ fn mode(mode: &ReachableMode) -> String {
     line += &format!(" {}", mode.terms.duration);
     mode.needs.iter().for_each(|need| line += &format!(" {need}"));
     mode.terms.approvals.iter().for_each(|approval| line += &format!(" with {approval}"));
+    mode.refused.iter().for_each(|code| line += &format!(" ({code})"));
     line
 }
 
@@ -52,7 +55,7 @@ fn each_sees_what_they_may_reach_now_and_nothing_else() {
             "bob",
             &["sre"][..],
             &[
-                "postgres@db-1: shell 30m with 1 approval of leads",
+                "postgres@db-1: shell 30m with 1 approval of leads (approval_required)",
                 "deploy@web-1: shell+agent 1h with a reason, sftp 1h with a reason",
                 "www@web-1: shell+agent 1h with a reason, sftp 1h with a reason",
             ][..],
@@ -71,8 +74,6 @@ fn each_sees_what_they_may_reach_now_and_nothing_else() {
                 "root@db-1: forward 1h",
                 "alice@lab-1: forward 1h",
                 "deploy@lab-1: forward 1h",
-                "alice@switch-1: forward 1h",
-                "deploy@switch-1: forward 1h",
                 "deploy@web-1: forward 1h",
                 "root@web-1: forward 1h",
                 "www@web-1: forward 1h",
@@ -86,6 +87,19 @@ fn each_sees_what_they_may_reach_now_and_nothing_else() {
             "{name} {groups:?}"
         );
     }
+}
+
+#[test]
+fn what_nothing_signs_for_is_listed_as_such() {
+    let rules = rules(POLICIES).signed_for(BTreeSet::new());
+    let listed = list(&rules, &person("alice", &[]), None, "", 100);
+    assert_eq!(
+        lines(&listed.accounts),
+        [
+            "alice@lab-1: shell 8h, exec 8h",
+            "alice@switch-1: shell 8h (not_available), exec 8h (not_available)"
+        ]
+    );
 }
 
 #[test]

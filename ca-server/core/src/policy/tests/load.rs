@@ -147,8 +147,13 @@ fn what_is_refused_and_where() {
         ),
         ("forbid (principal, action, resource) when { resource.login == \"root\" };", 1, 45, "login"),
         // Can never match, so it protects nothing.
-        ("forbid (principal, action == Action::\"shell\", resource) when { false };", 1, 1, "impossible"),
-        ("forbid (principal, action == Action::\"shell\", resource is Request);", 1, 1, "impossible"),
+        ("forbid (principal, action == Action::\"shell\", resource) when { false };", 1, 57, "impossible"),
+        (
+            "forbid (principal, action == Action::\"shell\", resource is Request);",
+            1,
+            1,
+            "unable to find an applicable action",
+        ),
         (
             "permit (principal, action == Action::\"shell\", resource) when { context.reason == \"\u{202e}x\" };",
             1,

@@ -84,7 +84,7 @@ fn rules(policies: &str) -> Rules {
 }
 
 /// A person with these groups.
-fn person(name: &str, groups: &[&str]) -> VerifiedIdentity {
+pub(super) fn person(name: &str, groups: &[&str]) -> VerifiedIdentity {
     identity(IdentityKind::User, name, groups, &json!({}))
 }
 

@@ -1,7 +1,9 @@
 //! Several hosts and groups of hosts: decided host by host, allowed only if all are, and told to nobody who has no part.
 
 use jit_ssh_proto::Place;
+use jit_ssh_proto::explanation::Answer;
 
+use super::explain::explain;
 use super::*;
 use crate::places::{Named, PlaceLimits, Places};
 
@@ -274,6 +276,80 @@ fn devices_that_match_plain_logins_get_what_a_certificate_alone_can_say() {
         assert!(
             matches!(decide(&rules, &person("eve", &[]), what), Decision::Denied(d) if d.code == Code::NoAccess)
         );
+    }
+}
+
+#[test]
+fn what_nothing_signs_for_is_not_available_whatever_policy_says() {
+    let signed =
+        |policies: &str| rules_within(policies, 1000, 32).signed_for(["switches".parse().unwrap()].into());
+    let rules = signed(ALL);
+    for (what, expected) in [
+        ("shell admin@switch-1", "user-switches: admin"),
+        ("shell deploy@web-1", "user: deploy@web-1"),
+        ("shell admin@router-1", "not_available"),
+        ("exec admin@router-1 run show version", "not_available"),
+        ("forward admin@router-1", "not_available"),
+        ("shell admin@switch-1,admin@router-1", "ask_separately"),
+        ("shell root@router-1", "no_access"),
+    ] {
+        assert_eq!(come_to(&rules, what), expected, "{what}");
+        // Whoever has no part in it learns nothing of keys.
+        assert_eq!(denied(decide(&rules, &person("eve", &[]), what)).code, Code::NoAccess, "{what}");
+    }
+    let said = denied(decide(&rules, &sre(), "shell admin@router-1")).detail;
+    assert!(said.contains("not available yet") && !said.contains("router"), "{said}");
+    // Nobody's approval helps, and neither does anything that the caller could do.
+    let asks = "@approvals(\"1 of leads\") permit (principal, action == Action::\"shell\", resource);";
+    let reason = "permit (principal, action == Action::\"shell\", resource) when { context.reason != \"\" };";
+    for (policies, what, code, ways) in [
+        (ALL, "shell admin@router-1", "not_available", 0),
+        (asks, "shell admin@router-1", "not_available", 0),
+        (asks, "shell admin@switch-1", "approval_required", 0),
+        (reason, "shell admin@router-1", "no_access", 0),
+        (reason, "shell admin@switch-1", "no_access", 1),
+    ] {
+        let rules = signed(policies);
+        assert_eq!(come_to(&rules, what), code, "{what}");
+        let told = explain(&rules, &sre(), what, NOW).told;
+        assert_eq!((told.code.unwrap().as_str(), told.advice.len()), (code, ways), "{what} {told:?}");
+        let expected = if code == "approval_required" { Answer::Pending } else { Answer::Denied };
+        assert_eq!(told.answer, expected, "{what}");
+    }
+}
+
+/// Who may, with the approval of others, do what no certificate says is not told to wait for them.
+#[test]
+fn approval_is_not_asked_for_what_no_certificate_says() {
+    let asks = format!("@approvals(\"1 of leads\") {ALL}");
+    let rules = rules_within(&asks, 3, 1);
+    for (what, expected) in [
+        ("shell deploy@web-1", "approval_required"),
+        ("shell www@group/web", "approval_required"),
+        ("shell deploy@group/prod", "too_many_hosts"),
+        ("shell deploy@web-1,deploy@db-1", "too_many_hosts"),
+        ("shell admin@switch-1,deploy@web-1", "ask_separately"),
+        ("forward admin@switch-1", "not_available"),
+        ("forward deploy@web-1", "approval_required"),
+    ] {
+        assert_eq!(come_to(&rules, what), expected, "{what}");
+        let told = explain(&rules, &sre(), what, NOW).told;
+        assert_eq!(told.code.unwrap().as_str(), expected, "{what}");
+    }
+    // Of several lengths that are tried, what stands in the way of the longest is told.
+    let lengths =
+        "@ttl(\"1h\") permit (principal, action, resource) when { context.duration >= duration(\"1h\") };
+                   @ttl(\"10m\") permit (principal, action, resource) when { context.reason == \"x\" };";
+    assert_eq!(come_to(&rules_within(lengths, 3, 1), "shell deploy@web-1,deploy@db-1"), "too_many_hosts");
+}
+
+#[test]
+fn no_way_out_leads_to_what_no_certificate_says() {
+    let rules = rules_within("permit (principal, action == Action::\"forward\", resource);", 1000, 32);
+    for (what, ways) in [("shell admin@switch-1", &[][..]), ("shell deploy@web-1", &["in mode forward"])] {
+        let told = explain(&rules, &sre(), what, NOW).told;
+        let advice: Vec<String> = told.advice.iter().map(ToString::to_string).collect();
+        assert_eq!(advice, ways, "{what}");
     }
 }
 

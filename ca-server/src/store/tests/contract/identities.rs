@@ -253,12 +253,47 @@ async fn the_name_of_an_issuer_stands_for_one_url_until_the_operator_says_otherw
             Ok(1),
             Err(Code::IssuerMoved),
             Ok(2),
-            Ok(3),
+            Ok(4),
             Err(Code::IssuerMoved)
         ]
     );
     assert_eq!(store.issuers().await.unwrap(), [("corp".to_owned(), there.to_owned())]);
-    assert_eq!(leaves(&store).await, 4);
+    assert_eq!(leaves(&store).await, 5);
+    is_good(&home).await;
+}
+
+/// Whoever came by the old URL logs in again, so that no session, and nothing that its provider is asked with, goes on
+/// under a name that stands for another.
+#[tokio::test]
+async fn invariant_4_sessions_end_when_their_issuer_moves_and_no_others() {
+    let home = home();
+    let store = home.open().await;
+    let (here, there) = ("https://id.example.com", "https://new.example.com");
+    let opened = vec![
+        binds("corp", here),
+        asked_about(ALICE, 1),
+        BOB.opens(2),
+        OTHER_ALICE.opens(3),
+        BOB.opens(4),
+        BOB.ends(4),
+    ];
+    results(&store, 0, opened).await.into_iter().for_each(|result| assert!(result.is_ok()));
+    assert_eq!(count(&home, "revalidations"), 1);
+    // What is said again changes nothing.
+    let same = store.apply(at(1), vec![bind("corp", here, true)]).await.unwrap().pop().unwrap().unwrap();
+    assert_eq!(same.ended, []);
+    let moved = store.apply(at(2), vec![bind("corp", there, true)]).await.unwrap().pop().unwrap().unwrap();
+    let mut both = [session_id(1), session_id(2)];
+    both.sort();
+    assert_eq!(moved.ended, both);
+    for (n, ended) in [(1, true), (2, true), (3, false), (4, true)] {
+        assert_eq!(is_ended(&store, n).await, ended, "session {n}");
+    }
+    for (session, _, reason) in &ends(&store).await[1..] {
+        assert!(both.contains(session) && *reason == Some(EndReason::IssuerMoved), "{session}: {reason:?}");
+    }
+    assert_eq!(count(&home, "revalidations"), 0);
+    assert_eq!(results(&store, 3, vec![ALICE.is_denied(1, 1)]).await, [Err(Code::SessionEnded)]);
     is_good(&home).await;
 }
 

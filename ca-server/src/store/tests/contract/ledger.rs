@@ -1,7 +1,7 @@
 //! The ledger: order, time, and that each event proves itself.
 
 use jit_ssh_proto::Salt;
-use jit_ssh_proto::event::Event;
+use jit_ssh_proto::event::{Event, What};
 
 use super::*;
 
@@ -47,6 +47,32 @@ async fn every_kind_of_event_reads_back_as_what_was_done() {
     let opened = events.get(1).unwrap();
     assert_eq!((opened.time, &opened.actor), (at(5), &ALICE.actor()));
     assert_eq!(opened.source.as_deref(), Some("192.0.2.1"));
+}
+
+/// Of several processes that load one set one says so, and what was in force before is what the ledger has.
+#[tokio::test]
+async fn a_set_that_is_in_force_is_recorded_once() {
+    let home = home();
+    let store = home.open().await;
+    let first = vec![loads('1', None, true), loads('1', None, false), loads('2', Some('1'), false)];
+    assert_eq!(results(&store, 0, first).await, [Ok(0), Ok(0), Ok(1)]);
+    // Another process that had the first set in force until now: with the same new one, and with yet another.
+    let second =
+        vec![loads('2', Some('1'), false), loads('3', Some('1'), false), loads('3', Some('2'), false)];
+    assert_eq!(results(&store, 1, second).await, [Ok(1), Ok(2), Ok(2)]);
+    // A start is one, whatever was in force; and what was in force once may be again.
+    let third = vec![loads('3', None, true), loads('1', Some('3'), false)];
+    assert_eq!(results(&store, 2, third).await, [Ok(3), Ok(4)]);
+    let told = |event: Event| {
+        let What::PolicyLoaded(loaded) = event.what else { panic!("{event:?}") };
+        let digit = |digest: &str| digest.chars().next().unwrap();
+        (loaded.previous.as_deref().map(digit), digit(&loaded.digest), loaded.changes.len())
+    };
+    let told: Vec<_> = verified(&store).await.into_iter().map(told).collect();
+    // What was not compared with the set before says nothing of the difference.
+    let expected =
+        [(None, '1', 0), (Some('1'), '2', 1), (Some('2'), '3', 0), (Some('3'), '3', 0), (Some('3'), '1', 1)];
+    assert_eq!(told, expected);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Where something stands in a text, and which of some words was probably meant: for messages to whoever wrote it.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -32,6 +33,29 @@ pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
+/// What a TOML reader says of a value, with the key that it belongs to: `name has 'W' at position 0`. The value is where
+/// the reader says, in bytes; what is not said of a value stays as it is.
+#[must_use]
+pub fn of_key(text: &str, offset: usize, message: &str) -> String {
+    let of_a_value = ["has ", "is ", "invalid type", "invalid value", "invalid length", "unknown variant"];
+    let key = key_before(text, offset).filter(|_| of_a_value.iter().any(|start| message.starts_with(start)));
+    match key {
+        None => message.into(),
+        Some(key) if message.starts_with("has ") || message.starts_with("is ") => format!("{key} {message}"),
+        Some(key) => format!("{key}: {message}"),
+    }
+}
+
+/// The key of the value that stands here, alone or in a list.
+fn key_before(text: &str, offset: usize) -> Option<&str> {
+    let before = text.get(..offset)?;
+    let before = before.get(..before.rfind('=')?)?.trim_end();
+    let start = before
+        .rfind(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')))
+        .map_or(0, |at| at.saturating_add(1));
+    before.get(start..).filter(|key| !key.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +68,22 @@ mod tests {
         assert_eq!(position("a", 99), (1, 2));
         // Inside a character is nowhere: the end.
         assert_eq!(position("ä", 1), (1, 2));
+    }
+
+    #[test]
+    fn values_are_told_with_their_key() {
+        for (text, value, message, expected) in [
+            ("[[host]]\nname = \"A\"", "\"A\"", "has 'A'", "name has 'A'"),
+            ("logins = [\"a\", \"B\"]", "\"B\"", "has 'B'", "logins has 'B'"),
+            ("who = { name = 7 }", "7", "invalid type: integer", "name: invalid type: integer"),
+            ("x = 1\ny = z", "z", "key with no value", "key with no value"),
+            ("[[case]]", "[[", "missing field `name`", "missing field `name`"),
+            ("A", "A", "has 'A'", "has 'A'"),
+            ("= A", "A", "has 'A'", "has 'A'"),
+        ] {
+            assert_eq!(of_key(text, text.find(value).unwrap(), message), expected, "{text}");
+        }
+        assert_eq!(of_key("a = 1", 99, "is x"), "is x");
     }
 
     #[test]

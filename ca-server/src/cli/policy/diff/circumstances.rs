@@ -1,0 +1,434 @@
+//! In which circumstances both sets are asked: no more than the policies look at whose scope fits, at the values that
+//! they compare with.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use jit_ssh_core::policy::Mentioned;
+use jit_ssh_proto::Span;
+
+use super::super::case::Case;
+use super::super::person::Person;
+use super::time::{Time, times};
+
+/// The most questions about one person, account and action. Where there would be more, two circumstances at a time are
+/// varied.
+const MOST: usize = 256;
+/// The most values of one circumstance that are not times.
+const VALUES: usize = 12;
+/// What is typed where nothing says what.
+const REASON: &str = "OPS-1 a reason";
+const TICKET: &str = "OPS-1";
+
+/// What somebody types with a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Manner {
+    break_glass: bool,
+    reason: Option<String>,
+    ticket: Option<String>,
+}
+
+/// One circumstance that is tried.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Setting {
+    At(Time),
+    Manner(Manner),
+    /// As it is where nobody says anything of it.
+    Usual,
+    From(IpAddr),
+    For(Span),
+    StartsIn(Span),
+    Key(String),
+    LoggedIn(Span),
+    Methods(Vec<String>),
+    Level(String),
+    Called(String),
+    Mail(String),
+    Tag(String, String),
+}
+
+/// One combination of them.
+pub(super) type Combination = Vec<Setting>;
+
+/// Every circumstance that is tried, each with its values.
+pub(super) struct Space(Vec<Vec<Setting>>);
+
+/// Of whom and how is asked, besides what policies look at.
+pub(super) struct Asking<'a> {
+    /// Whether the two sets have zones of their own: then every hour may differ.
+    pub(super) zones_differ: bool,
+    /// Whether the asker was made up, so that name, address and tags may be too; and the login that is asked for.
+    pub(super) made_up: Option<&'a str>,
+    /// The longest that can be asked for.
+    pub(super) longest: Span,
+}
+
+impl Space {
+    pub(super) fn of(spoken: &Mentioned, asking: &Asking<'_>) -> Self {
+        let texts = |of: &str| spoken.texts.get(of).into_iter().flatten().take(VALUES).cloned();
+        let lengths = |of: &str| spoken.lengths.get(of).into_iter().flatten().take(VALUES).copied();
+        let with_next = |of: &str| -> Vec<Span> {
+            let both = lengths(of).flat_map(|length| [length, length.saturating_add(1)]);
+            both.filter(|length| *length > 0).map(Span::from_seconds).collect()
+        };
+        // The first is what is usual: noon.
+        let mut times: Vec<Time> = times(spoken, asking.zones_differ).into_iter().collect();
+        times.sort_by_key(|time| !time.is_usual());
+        let mut dims = vec![
+            times.into_iter().map(Setting::At).collect(),
+            manners(spoken, &|of| texts(of).collect()).into_iter().map(Setting::Manner).collect(),
+        ];
+        let mut vary = |values: Vec<Setting>| {
+            let distinct: BTreeSet<Setting> = values.into_iter().collect();
+            if !distinct.is_empty() {
+                dims.push(std::iter::once(Setting::Usual).chain(distinct).collect::<Vec<_>>());
+            }
+        };
+        if spoken.looks_at("context.source_ip") {
+            vary(sources(spoken).into_iter().map(Setting::From).collect());
+        }
+        let mut long: Vec<Span> = with_next("context.duration");
+        // Which of several offers is taken depends on how long is asked for.
+        if spoken.ttls.len() > 1 {
+            long.extend(spoken.ttls.iter().take(VALUES));
+        }
+        long.retain(|length| *length <= asking.longest);
+        vary(long.into_iter().map(Setting::For).collect());
+        if spoken.looks_at("context.starts_in") {
+            let later = with_next("context.starts_in");
+            let later = if later.is_empty() { vec![Span::from_seconds(3600)] } else { later };
+            vary(later.into_iter().map(Setting::StartsIn).collect());
+        }
+        if spoken.verify || spoken.looks_at("context.key") {
+            let fido = "sk-ssh-ed25519@openssh.com".to_owned();
+            vary(texts("context.key.type").chain([fido]).map(Setting::Key).collect());
+        }
+        if spoken.looks_at("context.auth.age") {
+            let ages = with_next("context.auth.age");
+            let ages = if ages.is_empty() { vec![Span::from_seconds(60)] } else { ages };
+            vary(ages.into_iter().map(Setting::LoggedIn).collect());
+        }
+        let methods: Vec<String> = texts("context.auth.methods").collect();
+        let mut sets: Vec<Vec<String>> = methods.iter().map(|one| vec![one.clone()]).collect();
+        sets.push(methods);
+        vary(sets.into_iter().filter(|set| !set.is_empty()).map(Setting::Methods).collect());
+        vary(texts("context.auth.level").map(Setting::Level).collect());
+        if let Some(login) = asking.made_up {
+            let own = spoken.own_login.then(|| login.to_owned());
+            let names = texts("principal.login").chain(texts("principal.name")).chain(own);
+            vary(names.map(Setting::Called).collect());
+            vary(texts("principal.email").map(Setting::Mail).collect());
+            for (tag, values) in &spoken.tags {
+                let values = values.iter().take(VALUES);
+                vary(values.map(|value| Setting::Tag(tag.clone(), value.clone())).collect());
+            }
+        }
+        Self(dims)
+    }
+
+    /// Every combination, or, where these are too many, each two circumstances with each other, the rest being once as
+    /// usual and once as far from it as there is.
+    pub(super) fn combinations(&self) -> BTreeSet<Combination> {
+        let all = self.0.iter().try_fold(1_usize, |product, dim| product.checked_mul(dim.len()));
+        let mut found = BTreeSet::from([Vec::new()]);
+        if all.is_some_and(|all| all <= MOST) {
+            for dim in &self.0 {
+                let longer = found.iter().flat_map(|one: &Combination| {
+                    dim.iter().map(move |value| one.iter().chain([value]).cloned().collect())
+                });
+                found = longer.collect();
+            }
+            return found;
+        }
+        found.clear();
+        let pick = |last: bool| -> Combination {
+            self.0.iter().filter_map(|dim| if last { dim.last() } else { dim.first() }).cloned().collect()
+        };
+        for base in [pick(false), pick(true)] {
+            for (one, values) in self.0.iter().enumerate() {
+                for (other, others) in self.0.iter().enumerate().skip(one + 1) {
+                    for value in values {
+                        for with in others {
+                            let mut next = base.clone();
+                            for (at, value) in [(one, value), (other, with)] {
+                                next.get_mut(at).into_iter().for_each(|space| space.clone_from(value));
+                            }
+                            found.insert(next);
+                        }
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// The values of each circumstance, as they were tried.
+    pub(super) fn tried(&self) -> Vec<BTreeSet<Setting>> {
+        self.0.iter().map(|dim| dim.iter().cloned().collect()).collect()
+    }
+}
+
+impl Setting {
+    /// Asks in this circumstance.
+    pub(super) fn apply(&self, case: &mut Case, person: &mut Person, zone: Option<&jiff::tz::TimeZone>) {
+        match self {
+            Self::At(time) => case.at = Some(time.written(zone)),
+            Self::Manner(manner) => {
+                case.break_glass = manner.break_glass;
+                (case.reason, case.ticket) = (manner.reason.clone(), manner.ticket.clone());
+            }
+            Self::Usual => {}
+            Self::From(address) => case.source = Some(address.to_string()),
+            Self::For(length) => case.duration = Some(length.to_string()),
+            Self::StartsIn(length) => case.starts_in = Some(length.to_string()),
+            Self::Key(kind) => case.key = Some(kind.clone()),
+            Self::LoggedIn(age) => person.auth_age = Some(age.to_string()),
+            Self::Methods(methods) => person.methods = Some(methods.clone()),
+            Self::Level(level) => person.level = Some(level.clone()),
+            Self::Called(name) => person.name = Some(name.clone()),
+            Self::Mail(email) => person.email = Some(email.clone()),
+            Self::Tag(tag, value) => {
+                person.tags.get_or_insert_default().insert(tag.clone(), value.clone());
+            }
+        }
+    }
+
+    /// The same, if no length were asked for.
+    pub(super) fn without_length(&self) -> Self {
+        if let Self::For(_) = self { Self::Usual } else { self.clone() }
+    }
+
+    /// In a few words.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Self::At(time) => time.written(None),
+            Self::Manner(manner) => manner.told(),
+            Self::Usual => "otherwise".to_owned(),
+            Self::From(address) => format!("from {address}"),
+            Self::For(length) => format!("for {length}"),
+            Self::StartsIn(length) => format!("starting in {length}"),
+            Self::Key(kind) => format!("with a key {kind}"),
+            Self::LoggedIn(age) => format!("{age} after a login"),
+            Self::Methods(methods) => format!("logged in by {}", methods.join(" and ")),
+            Self::Level(level) => format!("logged in at level {level}"),
+            Self::Called(name) => format!("if called {name}"),
+            Self::Mail(email) => format!("if of the address {email}"),
+            Self::Tag(tag, value) => format!("with the tag {tag} = {value:?}"),
+        }
+    }
+
+    /// Which of all that were tried these are: where it is so as usual, too, what is not one of them.
+    pub(super) fn all_told(shown: &BTreeSet<Self>, tried: &BTreeSet<Self>) -> String {
+        let words =
+            |settings: Vec<&Self>| settings.into_iter().map(Self::told).collect::<Vec<_>>().join(", ");
+        if shown.contains(&Self::Usual) {
+            return format!("not {}", words(tried.difference(shown).collect()));
+        }
+        words(shown.iter().collect())
+    }
+
+    /// What it is a value of, for programs.
+    pub(super) fn kind(&self) -> Option<&'static str> {
+        match self {
+            Self::At(_) | Self::Manner(_) | Self::Usual => None,
+            Self::From(_) => Some("source"),
+            Self::For(_) => Some("for"),
+            Self::StartsIn(_) => Some("starts_in"),
+            Self::Key(_) => Some("key"),
+            Self::LoggedIn(_) => Some("auth_age"),
+            Self::Methods(_) => Some("methods"),
+            Self::Level(_) => Some("level"),
+            Self::Called(_) => Some("name"),
+            Self::Mail(_) => Some("email"),
+            Self::Tag(..) => Some("tags"),
+        }
+    }
+}
+
+impl Manner {
+    pub(super) fn is_break_glass(&self) -> bool {
+        self.break_glass
+    }
+
+    pub(super) fn told(&self) -> String {
+        let usual = |text: &Option<String>, usual: &str| text.as_deref() == Some(usual);
+        if self.break_glass {
+            return "under break-glass".to_owned();
+        }
+        match (&self.reason, &self.ticket) {
+            (None, None) => "without a reason".to_owned(),
+            (Some(_), None) => "with a reason and no ticket".to_owned(),
+            (None, Some(_)) => "with a ticket and no reason".to_owned(),
+            (Some(reason), Some(ticket)) => {
+                if !usual(&self.reason, REASON) {
+                    format!("with the reason {reason:?}")
+                } else if usual(&self.ticket, TICKET) {
+                    "with reason and ticket".to_owned()
+                } else {
+                    format!("with the ticket {ticket:?}")
+                }
+            }
+        }
+    }
+}
+
+fn manners(spoken: &Mentioned, texts: &dyn Fn(&str) -> Vec<String>) -> Vec<Manner> {
+    let (reason, ticket) = (spoken.looks_at("context.reason"), spoken.looks_at("context.ticket"));
+    let said = |reason: Option<&str>, ticket: Option<&str>| Manner {
+        break_glass: false,
+        reason: reason.map(ToOwned::to_owned),
+        ticket: ticket.map(ToOwned::to_owned),
+    };
+    let mut manners = vec![Manner::default()];
+    if reason && ticket {
+        manners.extend([said(Some(REASON), None), said(None, Some(TICKET))]);
+    }
+    let written = |of: &str| texts(of).into_iter().filter(|text| !text.is_empty());
+    manners.extend(written("context.reason").map(|text| said(Some(&text), Some(TICKET))));
+    manners.extend(written("context.ticket").map(|text| said(Some(REASON), Some(&text))));
+    if spoken.break_glass || spoken.looks_at("context.break_glass") {
+        manners.push(Manner { break_glass: true, ..said(Some(REASON), Some(TICKET)) });
+    }
+    // The last is what gets furthest.
+    if reason || ticket {
+        manners.push(said(Some(REASON), Some(TICKET)));
+    }
+    manners
+}
+
+/// The first and the last address of each range that is named, and one of each family that is in none, perhaps.
+fn sources(spoken: &Mentioned) -> Vec<IpAddr> {
+    let mut found: Vec<IpAddr> =
+        vec!["2001:db8::1", "127.0.0.1"].into_iter().filter_map(|a| a.parse().ok()).collect();
+    for range in spoken.sources.iter().take(VALUES) {
+        let (address, bits) =
+            range.split_once('/').map_or((range.as_str(), None), |(a, b)| (a, b.parse().ok()));
+        let Ok(address) = address.parse::<IpAddr>() else { continue };
+        found.push(address);
+        found.extend(bits.map(|bits| last(address, bits)));
+    }
+    found
+}
+
+/// The last address of a range of so many fixed bits.
+fn last(address: IpAddr, bits: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let free = u32::MAX.checked_shr(bits).unwrap_or(0);
+            IpAddr::V4((u32::from(address) | free).into())
+        }
+        IpAddr::V6(address) => {
+            let free = u128::MAX.checked_shr(bits).unwrap_or(0);
+            IpAddr::V6((u128::from(address) | free).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jit_ssh_core::policy::{PolicySource, mentioned};
+
+    use super::*;
+
+    fn space(policies: &str, made_up: Option<&str>) -> Space {
+        let source = PolicySource { file: "p".into(), text: policies.into() };
+        let mut all = Mentioned::default();
+        mentioned(&[source], Span::from_seconds(1800)).values().for_each(|one| all.extend(one));
+        Space::of(&all, &Asking { zones_differ: false, made_up, longest: Span::from_seconds(8 * 3600) })
+    }
+
+    fn told(space: &Space) -> Vec<String> {
+        space.0.iter().map(|dim| dim.iter().map(Setting::told).collect::<Vec<_>>().join("; ")).collect()
+    }
+
+    const BARE: [&str; 2] = ["2026-01-14T12:30", "without a reason"];
+
+    #[test]
+    fn only_what_is_looked_at_is_varied() {
+        for (when, expected) in [
+            ("resource.login == \"x\"", &[][..]),
+            ("context.duration <= duration(\"1h\")", &["otherwise; for 1h; for 3601s"]),
+            // More than can be asked for is not asked for.
+            ("context.duration <= duration(\"8h\")", &["otherwise; for 8h"]),
+            ("context.starts_in == duration(\"0s\")", &["otherwise; starting in 1s"]),
+            (
+                "context.key.type like \"sk-*\"",
+                &["otherwise; with a key sk-ssh-ed25519@openssh.com; with a key sk-x"],
+            ),
+            (
+                "context.auth has age && context.auth.age.toMinutes() < 15",
+                &["otherwise; 15m after a login; 901s after a login"],
+            ),
+            ("context.auth has age", &["otherwise; 1m after a login"]),
+            (
+                "context.auth.methods.containsAll([\"otp\", \"pwd\"])",
+                &["otherwise; logged in by otp; logged in by otp and pwd; logged in by pwd"],
+            ),
+            (
+                "context.source_ip.isInRange(ip(\"10.0.0.0/8\"))",
+                &["otherwise; from 10.0.0.0; from 10.255.255.255; from 127.0.0.1; from 2001:db8::1"],
+            ),
+        ] {
+            let text = format!("permit (principal, action, resource) when {{ {when} }};");
+            assert_eq!(told(&space(&text, None)), [&BARE, expected].concat(), "{when}");
+        }
+    }
+
+    #[test]
+    fn what_is_typed_is_varied_too() {
+        let text = "@break_glass permit (principal, action, resource) when { context.reason != \"\" && context.ticket like \"CHG-*\" };";
+        assert_eq!(
+            told(&space(text, None))[1],
+            "without a reason; with a reason and no ticket; with a ticket and no reason; with the ticket \"CHG-x\"; \
+             under break-glass; with reason and ticket"
+        );
+    }
+
+    #[test]
+    fn who_was_made_up_may_be_called_anything() {
+        let text = "permit (principal, action, resource) when { resource.login == principal.name || principal.hasTag(\"ref\") && principal.getTag(\"ref\") == \"main\" };";
+        assert_eq!(told(&space(text, None)), BARE);
+        let expected = ["otherwise; if called alice", "otherwise; with the tag ref = \"main\""];
+        assert_eq!(told(&space(text, Some("alice"))), [&BARE[..], &expected].concat());
+    }
+
+    #[test]
+    fn offers_of_several_lengths_are_asked_for_by_length() {
+        let text = "@ttl(\"8h\") permit (principal, action, resource); @ttl(\"1h\") permit (principal, action, resource); @ttl(\"9h\") permit (principal, action, resource);";
+        assert_eq!(told(&space(text, None))[2], "otherwise; for 1h; for 8h");
+    }
+
+    #[test]
+    fn there_is_an_end_to_combinations() {
+        let many = "permit (principal, action, resource) when { context.local.hour >= 8 && context.local.weekday < 6 && context.reason != \"\" && context.ticket != \"\" &&
+            context.duration <= duration(\"1h\") && context.source_ip.isInRange(ip(\"10.0.0.0/8\")) && context.auth has age && context.auth.age < duration(\"5m\") };";
+        let space = space(many, None);
+        let all: usize = space.0.iter().map(Vec::len).product();
+        let combinations = space.combinations();
+        assert!(all > MOST && combinations.len() < 700, "{all} {}", combinations.len());
+        // Each value of each comes up with each of every other.
+        for (one, values) in space.0.iter().enumerate() {
+            for (other, others) in space.0.iter().enumerate().filter(|(other, _)| *other != one) {
+                for value in values {
+                    for with in others {
+                        assert!(combinations.iter().any(|c| &c[one] == value && &c[other] == with));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_end_where_they_end() {
+        for (address, bits, expected) in [
+            ("10.0.0.0", 8, "10.255.255.255"),
+            ("10.0.0.7", 32, "10.0.0.7"),
+            ("0.0.0.0", 0, "255.255.255.255"),
+            ("fd00::", 8, "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("::1", 128, "::1"),
+            ("::1", 200, "::1"),
+        ] {
+            assert_eq!(last(address.parse().unwrap(), bits).to_string(), expected);
+        }
+    }
+}
