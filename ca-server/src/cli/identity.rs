@@ -116,7 +116,7 @@ async fn last_login(
     known: &KnownName,
     all: &[&str],
 ) -> anyhow::Result<Option<(Timestamp, SessionOpened)>> {
-    let mut last: Option<(Timestamp, SessionOpened)> = None;
+    let mut last: Option<(u64, Timestamp, SessionOpened)> = None;
     for name in all {
         let filter = LogFilter {
             user: Some(name.parse()?),
@@ -130,13 +130,13 @@ async fn last_login(
             let Actor::Identity { issuer, sub, .. } = &event.actor else { return None };
             let same = issuer.as_str() == known.issuer && *sub == known.sub;
             let What::SessionOpened(opened) = event.what else { return None };
-            same.then_some((event.time, opened))
+            same.then_some((stored.index, event.time, opened))
         });
-        if theirs.as_ref().map(|(time, _)| *time) > last.as_ref().map(|(time, _)| *time) {
+        if theirs.as_ref().map(|(index, ..)| *index) > last.as_ref().map(|(index, ..)| *index) {
             last = theirs;
         }
     }
-    Ok(last)
+    Ok(last.map(|(_, time, opened)| (time, opened)))
 }
 
 pub(super) async fn run(command: Command) -> anyhow::Result<()> {
