@@ -118,6 +118,7 @@ pub async fn start(
         providers,
         limits: config.limits,
         quota: Quota::new(config.limits.refused),
+        refused_logins: Quota::new(config.limits.refused),
         logouts: Quota::new(REFUSED_LOGOUTS),
         proofs: crate::service::Proofs::default(),
         sealer: keys.sealer,
@@ -238,6 +239,8 @@ fn bundle(config: &Config, keys: &Keys, clock: &dyn Clock) -> anyhow::Result<Sig
         url: issuer.url.clone(),
         client_id: issuer.client_id.clone(),
         client_secret: issuer.client_secret.clone(),
+        device_client_id: issuer.device_client.as_ref().map(|client| client.id.clone()),
+        device_client_secret: issuer.device_client.as_ref().and_then(|client| client.secret.clone()),
         audience: Some(issuer.audience.clone()).filter(|audience| *audience != issuer.client_id),
         kind: match issuer.rules.kind {
             IdentityKind::User => "user",

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jit_ssh_proto::event::Asked;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued, OpenSession};
 use jit_ssh_proto::{
-    Account, CaId, Command, Flow, GrantId, Mode, Modifiers, Namespace, Span, Text, UserKey,
+    Account, CaId, Code, Command, Flow, GrantId, Mode, Modifiers, Namespace, Span, Text, UserKey,
     possession_message,
 };
 use ssh_key::PrivateKey;
@@ -22,6 +22,7 @@ use crate::keys;
 use crate::ledger;
 use crate::oidc::{Freshness, How};
 use crate::output::{Waiting, note};
+use crate::presented;
 use crate::prove;
 use crate::session::Session;
 use crate::sweeper;
@@ -232,6 +233,19 @@ pub(crate) fn log_in(
         if proven.flow == Flow::Token && e.wants_login() {
             note("A workload logs in again with another token: let its platform give a new one.");
         }
+    });
+    let opened = opened.map_err(|e| {
+        if let Error::Ca(problem) = &e
+            && problem.code == Code::TokenUsed
+            && presented::ended(&client.paths, &ca_id, &proven.token)
+        {
+            return Error::NotLoggedIn(
+                "jit-ssh logout has ended the session of this token, and a token opens one session (token_used): have the \
+                 platform give a new one, and log out at the end of the job only"
+                    .into(),
+            );
+        }
+        e
     })?;
     let session = Session::new(ca_id, opened.session, opened.token, proven.key)?;
     let before = Session::load_any(&client.paths)?;

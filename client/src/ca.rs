@@ -128,6 +128,14 @@ impl Ca<'_> {
         self.refused(&answer).map_or(Ok(Some(answer.body)), Err)
     }
 
+    /// What the CA says of an identity provider that is in trouble (`GET /readyz`, a line for each), if it does.
+    pub(crate) fn trouble_of(&self, issuer: &str) -> Option<String> {
+        let answer = self.send(&Method::GET, "/readyz", vec![], None, None).ok()?;
+        let text = String::from_utf8(answer.body).ok().filter(|_| answer.status == 200)?;
+        let of = text.lines().find_map(|line| line.strip_prefix(issuer)?.strip_prefix(": "));
+        of.map(|said| escape_short(said.trim_end_matches('.'), 300))
+    }
+
     /// `GET /v1/events`: one page. `wait` holds the answer back until there is something.
     pub(crate) fn events(&self, session: &Session, query: &[(&str, String)]) -> Result<LogPage> {
         let request = self.prepared(&Method::GET, &events(query), vec![], Some(session), None)?;

@@ -26,7 +26,11 @@ const AFTER: u64 = 10 * 60;
 #[serde(deny_unknown_fields)]
 struct Stored {
     expires: Timestamp,
+    /// Empty once somebody has logged out.
     key: String,
+    /// Whether somebody has logged out since the token was presented: the session that it opened is over.
+    #[serde(default)]
+    ended: bool,
 }
 
 impl Drop for Stored {
@@ -49,6 +53,7 @@ pub(crate) fn key(
     if let Some(key) = load(&path)? {
         return Ok(key);
     }
+    let ended = ended(paths, ca_id, token);
     let fresh = keys::fresh();
     let text = fresh
         .to_openssh(LineEnding::LF)
@@ -56,8 +61,14 @@ pub(crate) fn key(
     let latest = now.seconds().saturating_add(LONGEST);
     let expires = expires.map_or(latest, |expires| expires.saturating_add(AFTER).min(latest));
     let expires = Timestamp::from_seconds(expires);
-    let json = serde_json::to_vec(&Stored { expires, key: text.as_str().to_owned() }).map(Zeroizing::new);
+    let json =
+        serde_json::to_vec(&Stored { expires, key: text.as_str().to_owned(), ended }).map(Zeroizing::new);
     let json = json.map_err(|e| Error::Local(format!("cannot write the session's key: {e}")))?;
+    if ended {
+        // A token that was never taken opens its session still.
+        paths::write(&path, &json)?;
+        return Ok(fresh);
+    }
     if paths::write_new(&path, &json)? {
         return Ok(fresh);
     }
@@ -67,7 +78,13 @@ pub(crate) fn key(
     })
 }
 
-/// Removes the keys of tokens that have ended by then, or all of them.
+/// Whether somebody logged out since this token was presented from here, so that it opens no session any more.
+pub(crate) fn ended(paths: &Paths, ca_id: &CaId, token: &str) -> bool {
+    file(paths, ca_id, token).and_then(|path| stored(&path)).ok().flatten().is_some_and(|stored| stored.ended)
+}
+
+/// Removes the keys of tokens that have ended by then; without a time the keys of all, of which is kept only that they
+/// were presented: somebody logs out.
 pub(crate) fn forget(paths: &Paths, ended_by: Option<Timestamp>) -> Result<()> {
     if !paths.runtime_exists() {
         return Ok(());
@@ -79,7 +96,15 @@ pub(crate) fn forget(paths: &Paths, ended_by: Option<Timestamp>) -> Result<()> {
             continue;
         }
         let over = match (ended_by, stored(&entry.path())) {
-            (None, _) => true,
+            (None, Ok(Some(stored))) => {
+                let json =
+                    serde_json::to_vec(&Stored { key: String::new(), ended: true, expires: stored.expires });
+                let json =
+                    json.map_err(|e| Error::Local(format!("cannot write what is kept of a token: {e}")))?;
+                paths::write(&entry.path(), &json)?;
+                false
+            }
+            (None, Ok(None) | Err(_)) => true,
             (Some(now), Ok(Some(stored))) => stored.expires <= now,
             // What cannot be read may be somebody's who can.
             (Some(_), Ok(None) | Err(_)) => false,
@@ -139,8 +164,31 @@ mod tests {
         }
         assert_ne!(public(&CA, "a.b.secret", NOW + 3600 + AFTER), first, "the key outlives its token");
         assert_eq!(kept(&paths).len(), 1);
+    }
+
+    #[test]
+    fn after_a_logout_no_key_is_left_and_that_there_was_one_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::below(folder.path());
+        let fresh = |now| {
+            let key = key(&paths, &CA, "a.b.secret", Some(NOW + 3600), at(now)).unwrap();
+            key.public_key().to_openssh().unwrap()
+        };
+        let first = fresh(NOW);
+        assert!(!ended(&paths, &CA, "a.b.secret"));
         forget(&paths, None).unwrap();
+        for path in kept(&paths) {
+            assert!(!fs::read_to_string(&path).unwrap().contains("PRIVATE"), "the key is kept");
+        }
+        assert!(ended(&paths, &CA, "a.b.secret") && !ended(&paths, &CA, "a.b.other"));
+        // It may never have reached the CA: then another key is as good.
+        let second = fresh(NOW);
+        assert_ne!(first, second);
+        assert_eq!(fresh(NOW), second);
+        assert!(ended(&paths, &CA, "a.b.secret"));
+        forget(&paths, Some(at(NOW + 3600 + AFTER))).unwrap();
         assert_eq!(kept(&paths).len(), 0);
+        assert!(!ended(&paths, &CA, "a.b.secret"));
     }
 
     #[test]

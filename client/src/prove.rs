@@ -72,9 +72,20 @@ fn person(client: &Client, args: &HowArgs, way: Way, freshness: Freshness) -> Re
     let public = keys::public(&key)?;
     let salt = salt();
     let nonce = oidc_nonce(&ca_id, &salt, &public);
-    let proof = oidc::log_in(&client.http, issuer, &nonce, way, freshness)?;
+    let proof = oidc::log_in(&client.http, issuer, &nonce, way, freshness);
+    let proof = proof.map_err(|error| since_when(client, &issuer.name, error))?;
     oidc::remember(&client.paths, &ca_id, &issuer.name)?;
     Ok(Proven { token: proof.token, flow: way.flow(), key, public, salt, refresh: proof.refresh })
+}
+
+/// A provider's failure with what the CA, which asks it all the time, says of it: since when.
+fn since_when(client: &Client, issuer: &str, error: Error) -> Error {
+    if let Error::Provider(said) = &error
+        && let Some(since) = client.ca().trouble_of(issuer)
+    {
+        return Error::Provider(format!("{said}; the CA says: {since}"));
+    }
+    error
 }
 
 fn workload(client: &Client, args: &HowArgs, source: &Source) -> Result<Proven> {

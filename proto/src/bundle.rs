@@ -66,6 +66,12 @@ pub struct IssuerEntry {
     /// The non-confidential secret that some providers demand of native apps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<String>,
+    /// The client of the device grant, if that is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_client_id: Option<String>,
+    /// Its non-confidential secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_client_secret: Option<String>,
     /// The audience that its tokens must name, if that is not the client id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,

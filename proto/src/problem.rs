@@ -147,6 +147,8 @@ codes! {
     TokenUsed = "token_used", 401, Login, "The ID token was already used";
     /// The issuer's entry does not take tokens that were obtained in this way.
     FlowNotAllowed = "flow_not_allowed", 403, Denied, "This way to log in is not allowed";
+    /// A job's token, where people log in.
+    TokenOfAJob = "token_of_a_job", 403, Denied, "The ID token is a job's, not a person's";
     /// The session comes from a way to log in that may not approve, administer or break glass.
     LoginNotPrivileged = "login_not_privileged", 403, Denied, "This login may not do that";
     /// The token only says where the groups could be asked for.

@@ -78,9 +78,43 @@ fn the_operator_disables_somebody_beside_a_running_server_and_it_counts_at_once(
     assert_eq!(reasons(&site), ["identity_disabled"]);
     // The same without a server, on the same data; and the record explains every row.
     server.stop();
-    identity(&site, &["disable", "ci/repo:acme/web", "--subject", "--reason", "leaked"]).ok().unwrap();
+    // A slip of the pen disables nobody, and says so.
+    for arguments in [&["disable", "crop/alice"][..], &["disable", "crop/subject-alice", "--subject"]] {
+        let refused = identity(&site, &[arguments, &["--reason", "leaked"]].concat()).code(1).unwrap();
+        assert!(refused.err.contains("no [[issuer]] with the name crop (it has corp"), "{}", refused.err);
+    }
+    identity(&site, &["disable", "corp/repo:acme/web", "--subject", "--reason", "leaked"]).ok().unwrap();
     identity(&site, &["release", "bob"]).ok().unwrap();
     site.verify().ok().unwrap();
+}
+
+/// An identity is its subject, whatever name it came with last.
+#[test]
+fn an_identity_is_shown_as_its_last_login_left_it() {
+    let site = Site::new();
+    let server = site.serve();
+    let log_in = |name: &str, group: &str| {
+        let key = Key::new().unwrap();
+        let body = site.login_body(&site.corp, &key, |nonce| {
+            let mut claims = site.corp.claims("alice", &[group], nonce);
+            claims["preferred_username"] = json!(name);
+            claims["email"] = json!(format!("{name}@example.com"));
+            claims
+        });
+        assert_eq!(server.send(&site.sign_login(&key, &body)).outcome(), "201", "{name}");
+    };
+    log_in("alice", "platform-sre");
+    log_in("alice.adler", "developers");
+    for name in ["alice", "alice.adler", "corp/alice", "corp/alice.adler"] {
+        let shown = identity(&site, &["show", name]).ok().unwrap().out;
+        assert!(
+            shown.contains("alice.adler@example.com") && shown.contains("Names     alice alice.adler"),
+            "{shown}"
+        );
+    }
+    let refused = identity(&site, &["show", "partner/alice"]).code(1).unwrap();
+    assert!(refused.err.contains("write corp/alice"), "{}", refused.err);
+    assert!(identity(&site, &["show", "corp/nobody"]).code(1).unwrap().err.contains("nobody has the name"));
 }
 
 #[test]

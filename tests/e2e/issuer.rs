@@ -32,9 +32,15 @@ fn an_entry_that_fits_and_entries_that_do_not() {
     let provider = NodeProvider::start().unwrap();
     let fits = data(provider.issuer(), "");
     let output = check(&fits, &[]).ok().unwrap();
-    for word in
-        ["ok    discovery", "ok    keys", "ok    clock", "ok    pkce", "ok    redirect", "127.0.0.1:PORT"]
-    {
+    for word in [
+        "ok    discovery",
+        "ok    keys",
+        "ok    clock",
+        "ok    pkce",
+        "ok    redirect",
+        "127.0.0.1:PORT",
+        "ok    client",
+    ] {
         assert!(output.out.contains(word), "{word}: {}", output.out);
     }
     assert!(!output.out.contains("BAD"), "{}", output.out);
@@ -45,11 +51,20 @@ fn an_entry_that_fits_and_entries_that_do_not() {
         ("client_id = \"jit-ssh\"", "client_id = \"somebody-else\"", vec!["redirect"]),
         ("allowed_domains", "algorithms = [\"ES384\"]\nallowed_domains", vec!["keys", "algorithms"]),
         ("username = \"preferred_username\"", "username = \"email\"", vec!["entry"]),
+        // openid is asked for in any case, by the client too.
+        ("scopes = [\"openid\", ", "scopes = [", vec![]),
+        // A client for browsers that may do the device grant too.
+        ("client_id = \"jit-ssh\"", "client_id = \"jit-ssh-device\"", vec!["redirect", "client"]),
+        (
+            "client_id = \"jit-ssh\"",
+            "flows = [\"code\", \"device\"]\nclient_id = \"jit-ssh\"\ndevice_client_id = \"jit-ssh-public\"",
+            vec!["device"],
+        ),
     ] {
         let path = fits.dir().join("ca.toml");
         let before = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, before.replacen(from, to, 1)).unwrap();
-        let output = check(&fits, &["--json"]).code(1).unwrap();
+        let output = check(&fits, &["--json"]).code(i32::from(!expected.is_empty())).unwrap();
         assert_eq!(bad(&output.json().unwrap()), expected, "{to}");
         std::fs::write(&path, before).unwrap();
     }
@@ -86,4 +101,26 @@ fn a_token_of_ones_own_is_shown_with_what_becomes_of_it() {
         }
         assert_eq!(data.events().unwrap().len(), before, "a check was recorded");
     }
+}
+
+#[test]
+fn where_people_have_no_browser_the_check_logs_in_without_one() {
+    let provider = NodeProvider::start().unwrap();
+    let mut corp = ca::Issuer::new("corp", provider.issuer(), &["sre"]);
+    corp.client = "jit-ssh-device".to_owned();
+    // openid is asked for in any case.
+    corp.lines = "flows = [\"device\"]\nscopes = [\"profile\", \"email\", \"groups\"]".to_owned();
+    let data = Data::init(&Setup { issuers: vec![corp], ..Setup::default() }).unwrap();
+    let mut command = data.command().unwrap();
+    command.args(["issuer", "check", "corp", "--login"]).arg(data.dir());
+    let checking = Process::start(&mut command).unwrap();
+    let page =
+        |line: &str| line.split_whitespace().find(|word| word.contains("user_code=")).map(str::to_owned);
+    let address = checking.line(Stream::Err, "the address with the code", page).unwrap();
+    browser::approve(&address, "alice").unwrap();
+    let output = checking.wait().unwrap().ok().unwrap();
+    for word in ["ok    device", "gives codes to client", "name    corp/alice", "groups  sre"] {
+        assert!(output.out.contains(word), "{word}: {}", output.out);
+    }
+    assert!(!output.out.contains("redirect"), "{}", output.out);
 }

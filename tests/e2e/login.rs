@@ -269,7 +269,11 @@ fn a_provider_that_goes_and_comes_back_under_load_stops_only_logins() {
         assert_eq!(problem.code.as_str(), "provider_unreachable", "{problem:?}");
         assert!(problem.detail.contains("corp has been out of reach since 20"), "{problem:?}");
         let dave = newcomer();
-        assert_ne!(dave.run(["login", "--no-browser"]).unwrap().code, Some(0));
+        let failed = dave.run(["login", "--no-browser"]).unwrap();
+        assert_ne!(failed.code, Some(0));
+        for word in ["the identity provider corp", "the CA says: ", "has been out of reach since 20"] {
+            assert!(failed.err.contains(word), "{word}: {}", failed.err);
+        }
         let ready = get(&ca, "/readyz");
         assert_eq!(ready.status, 200);
         assert!(ready.text().starts_with("ready\ncorp: "), "{}", ready.text());

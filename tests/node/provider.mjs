@@ -76,9 +76,21 @@ function client(id, alg) {
   };
 }
 
-function withDevices(client) {
-  const grant_types = [...client.grant_types, 'urn:ietf:params:oauth:grant-type:device_code'];
-  return { ...client, client_id: `${client.client_id}-device`, grant_types, subject_type: 'public' };
+/// One that knows people by the same `sub` as the client for devices.
+function withPublicSubjects(client) {
+  return { ...client, client_id: `${client.client_id}-public`, subject_type: 'public' };
+}
+
+/// One that may do the device grant and nothing else.
+function forDevices(client) {
+  return {
+    ...client,
+    client_id: `${client.client_id}-device`,
+    grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
+    response_types: [],
+    redirect_uris: [],
+    subject_type: 'public',
+  };
 }
 
 function job(name) {
@@ -102,7 +114,8 @@ function newProvider(issuer) {
     clients: [
       client('jit-ssh', 'ES256'),
       client('jit-ssh-rs256', 'RS256'),
-      withDevices(client('jit-ssh', 'ES256')),
+      withPublicSubjects(client('jit-ssh', 'ES256')),
+      forDevices(client('jit-ssh', 'ES256')),
       ...Object.keys(JOBS).map(job),
     ],
     features: {

@@ -42,6 +42,8 @@ pub struct Issuer {
     pub url: String,
     /// Our client there.
     pub client: String,
+    /// Our client for the device grant, where that is another.
+    pub device_client: Option<String>,
     /// Theirs and ours.
     pub groups: Vec<(String, String)>,
     /// More lines, `algorithms = ["ES256"]` for one.
@@ -57,14 +59,18 @@ impl Issuer {
             name: name.to_owned(),
             url: url.to_owned(),
             client: "jit-ssh".to_owned(),
+            device_client: None,
             groups,
             lines: String::new(),
         }
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        let Self { name, url, client, groups, lines } = self;
+        let Self { name, url, client, device_client, groups, lines } = self;
         writeln!(out, "[[issuer]]\nname = {name:?}\nurl = {url:?}\nclient_id = {client:?}")?;
+        if let Some(device) = device_client {
+            writeln!(out, "device_client_id = {device:?}")?;
+        }
         writeln!(
             out,
             "username = \"preferred_username\"\ngroups = \"groups\"\n{lines}\n[issuer.groups_map]"

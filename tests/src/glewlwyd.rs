@@ -21,12 +21,15 @@ const DATABASE: &str = "/usr/share/doc/glewlwyd/database/init.sqlite3.sql.gz";
 const ADMINISTRATOR: (&str, &str) = ("admin", "password");
 /// The only scope that its people grant.
 const SCOPE: &str = "openid";
+/// Its client for browsers, and the one for devices.
+const BROWSER: &str = "jit-ssh";
+const DEVICE: &str = "jit-ssh-device";
 /// The passwords of its people.
 const PASSWORD: &str = "any password";
 /// Where a program's own modules are.
 const MODULES: &str = "/usr/lib/glewlwyd";
 
-/// A running provider. Its people are alice (sre, sre-leads) and bob (dev); its client is `jit-ssh`. Its tokens have no
+/// A running provider. Its people are alice (sre, sre-leads) and bob (dev); its clients are `jit-ssh`, for browsers, and `jit-ssh-device`. Its tokens have no
 /// `email_verified`.
 #[derive(Debug)]
 pub struct Glewlwyd {
@@ -117,7 +120,9 @@ impl Glewlwyd {
 
     fn person(&self, name: &str) -> Result<Visitor> {
         let visitor = Visitor::log_in(&self.url, name, PASSWORD)?;
-        visitor.send("PUT", "/api/auth/grant/jit-ssh/", &json!({ "scope": SCOPE }))?;
+        for client in [BROWSER, DEVICE] {
+            visitor.send("PUT", &format!("/api/auth/grant/{client}/"), &json!({ "scope": SCOPE }))?;
+        }
         Ok(visitor)
     }
 
@@ -167,18 +172,19 @@ impl Glewlwyd {
             });
             admin.send("POST", "/api/user/", &person)?;
         }
-        admin.send("POST", "/api/client/", &client(&[]))
+        admin.send("POST", "/api/client/", &client(DEVICE, "device_authorization", &[]))?;
+        admin.send("POST", "/api/client/", &client(BROWSER, "code", &[]))
     }
 
     fn client(&self, redirects: &[&str]) -> Result<()> {
-        self.administrator.send("PUT", "/api/client/jit-ssh", &client(redirects))
+        self.administrator.send("PUT", &format!("/api/client/{BROWSER}"), &client(BROWSER, "code", redirects))
     }
 }
 
-fn client(redirects: &[&str]) -> Value {
+fn client(id: &str, grant: &str, redirects: &[&str]) -> Value {
     json!({
-        "client_id": "jit-ssh", "name": "jit-ssh", "confidential": false, "redirect_uri": redirects,
-        "authorization_type": ["code", "device_authorization"], "scope": [SCOPE], "enabled": true,
+        "client_id": id, "name": id, "confidential": false, "redirect_uri": redirects,
+        "authorization_type": [grant], "scope": [SCOPE], "enabled": true,
     })
 }
 

@@ -13,8 +13,8 @@ use serde_json::Value;
 const JOB_SECRET: &str = "of-a-job-that-is-none";
 
 /// A running provider. Its people are alice (sre, sre-leads), bob (dev), carol (contractors), dave (no groups) and eve
-/// (sre, `email_verified` false); its clients `jit-ssh` (ES256), `jit-ssh-rs256`, and
-/// `jit-ssh-device`, which may use the device grant too.
+/// (sre, `email_verified` false); its clients `jit-ssh` (ES256), `jit-ssh-rs256`, `jit-ssh-public` and
+/// `jit-ssh-device`, which may use the device grant and nothing else; the last two know people by the same `sub`.
 #[derive(Debug)]
 pub struct NodeProvider {
     issuer: String,

@@ -1,7 +1,7 @@
 //! `jit-ssh-ca identity …`: who there is, who may log in, and whose a login is. What changes something is run by the
 //! server of the data directory if one runs, over its control socket; else here.
 
-use jit_ssh_proto::event::{LogFilter, Reading, What};
+use jit_ssh_proto::event::{Actor, LogFilter, Reading, SessionOpened, What};
 use jit_ssh_proto::{Name, Text, Timestamp};
 use serde_json::json;
 
@@ -13,6 +13,9 @@ use crate::control;
 use crate::identities::{self, Who};
 use crate::signer::ca_id;
 use crate::store::{KnownName, Search, Store};
+
+/// How many logins under a name are looked at to find one of the identity that has it now.
+const LOGINS: usize = 50;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -26,9 +29,9 @@ pub(super) enum Command {
     },
     /// Show one identity: its names, what its last login brought, its live sessions
     Show {
-        /// The login or name
-        #[arg(value_name = "NAME")]
-        name: Name,
+        /// The login or name, as it is or as ISSUER/NAME
+        #[arg(value_name = "NAME", value_parser = maybe_of_issuer)]
+        name: (Option<Name>, Name),
         #[command(flatten)]
         data: DataDir,
         /// Print one JSON object
@@ -98,12 +101,52 @@ fn who(text: &str) -> Result<(Name, String), String> {
     }
 }
 
+/// `alice` or `corp/alice`.
+fn maybe_of_issuer(text: &str) -> Result<(Option<Name>, Name), String> {
+    let name = |text: &str| text.parse::<Name>().map_err(|e| e.to_string());
+    match text.split_once('/') {
+        None => Ok((None, name(text)?)),
+        Some((issuer, is)) => Ok((Some(name(issuer)?), name(is)?)),
+    }
+}
+
+/// What the last login of an identity brought, under whichever of its names that was.
+async fn last_login(
+    store: &Store,
+    known: &KnownName,
+    all: &[&str],
+) -> anyhow::Result<Option<(Timestamp, SessionOpened)>> {
+    let mut last: Option<(u64, Timestamp, SessionOpened)> = None;
+    for name in all {
+        let filter = LogFilter {
+            user: Some(name.parse()?),
+            kind: Some("session.opened".parse()?),
+            ..LogFilter::default()
+        };
+        // Whoever had the name before is another identity: its logins say nothing of this one.
+        let found = store.search(Search { filter, newest_first: true, limit: LOGINS }).await?;
+        let theirs = found.events.iter().find_map(|stored| {
+            let Ok(Reading::Known(event)) = Reading::of(&stored.content.as_ref()?.body) else { return None };
+            let Actor::Identity { issuer, sub, .. } = &event.actor else { return None };
+            let same = issuer.as_str() == known.issuer && *sub == known.sub;
+            let What::SessionOpened(opened) = event.what else { return None };
+            same.then_some((stored.index, event.time, opened))
+        });
+        if theirs.as_ref().map(|(index, ..)| *index) > last.as_ref().map(|(index, ..)| *index) {
+            last = theirs;
+        }
+    }
+    Ok(last.map(|(_, time, opened)| (time, opened)))
+}
+
 pub(super) async fn run(command: Command) -> anyhow::Result<()> {
     let (data, command) = match command {
         Command::List { data, json } => return list(&Layout::new(&data.dir), json).await,
         Command::Show { name, data, json } => return show(&Layout::new(&data.dir), &name, json).await,
         Command::Disable { who, data, reason } => {
-            (data, identities::Command::Disable { who: who.into(), reason })
+            let who = who.into();
+            known_issuer(&Layout::new(&data.dir), &who).await?;
+            (data, identities::Command::Disable { who, reason })
         }
         Command::Enable { who, data } => (data, identities::Command::Enable { who: who.into() }),
         Command::Release { login, data } => (data, identities::Command::Release { login }),
@@ -128,6 +171,34 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
     };
     print(&done.said)?;
     Ok(())
+}
+
+/// Whoever is disabled has to be somebody: at an issuer that `ca.toml` has, or known from when it had it. A slip of the
+/// pen would else look like success.
+async fn known_issuer(layout: &Layout, who: &Who) -> anyhow::Result<()> {
+    let config = Config::load(layout)?;
+    let names: Vec<&str> = config.issuers.iter().map(|entry| entry.rules.name.as_str()).collect();
+    if names.contains(&who.issuer.as_str()) {
+        return Ok(());
+    }
+    let store = look(layout).await?;
+    let known = store.names(SystemClock.now()).await;
+    store.close().await;
+    let is = |known: &KnownName| {
+        let named = if who.subject { &known.sub } else { &known.name };
+        known.issuer == who.issuer.as_str() && *named == who.is
+    };
+    if known?.iter().any(is) {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "ca.toml has no [[issuer]] with the name {}{}, and nobody of it has logged in: correct the name",
+        who.issuer,
+        match names.as_slice() {
+            [] => String::new(),
+            names => format!(" (it has {})", names.join(", ")),
+        }
+    );
 }
 
 async fn look(layout: &Layout) -> anyhow::Result<Store> {
@@ -165,29 +236,28 @@ async fn list(layout: &Layout, json: bool) -> anyhow::Result<()> {
     table(&["NAME", "ISSUER", "SUBJECT", "SESSIONS", "STATE"], rows.chain(nameless).collect())
 }
 
-async fn show(layout: &Layout, name: &Name, json: bool) -> anyhow::Result<()> {
+async fn show(layout: &Layout, name: &(Option<Name>, Name), json: bool) -> anyhow::Result<()> {
     let store = look(layout).await?;
     let now = SystemClock.now();
     let names = store.names(now).await?;
+    let (issuer, name) = name;
     let Some(known) = names.iter().find(|known| known.name == name.as_str()) else {
         store.close().await;
         anyhow::bail!("nobody has the name {name}: `jit-ssh-ca identity list` shows all names");
     };
-    let sessions = store.live_sessions(&known.issuer, &known.sub, now).await?;
-    let filter =
-        LogFilter { user: Some(name.clone()), kind: Some("session.opened".parse()?), ..LogFilter::default() };
-    let last = store.search(Search { filter, newest_first: true, limit: 1 }).await?;
-    store.close().await;
-    let last = last.events.first().and_then(|stored| {
-        let content = stored.content.as_ref()?;
-        let Ok(Reading::Known(event)) = Reading::of(&content.body) else { return None };
-        if let What::SessionOpened(opened) = event.what { Some((event.time, opened)) } else { None }
-    });
+    if let Some(issuer) = issuer.as_ref().filter(|issuer| issuer.as_str() != known.issuer) {
+        store.close().await;
+        anyhow::bail!("{name} is no name at {issuer} but at {0}: write {0}/{name}", known.issuer);
+    }
     let all: Vec<&str> = names
         .iter()
         .filter(|other| other.issuer == known.issuer && other.sub == known.sub)
         .map(|other| other.name.as_str())
         .collect();
+    let sessions = store.live_sessions(&known.issuer, &known.sub, now).await?;
+    let last = last_login(&store, known, &all).await;
+    store.close().await;
+    let last = last?;
     if json {
         let live = sessions.iter().map(|live| {
             json!({ "id": live.id, "opened": live.opened, "expires": live.expires, "flow": live.flow })

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{DataDir, print, say};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Layout};
-use crate::oidc::check::{Finding, Grade, OwnLogin, Shown, check, show};
+use crate::oidc::check::{Finding, Grade, OwnDevice, OwnLogin, Shown, check, show};
 use crate::oidc::{IssuerConfig, Provider};
 
 #[derive(Debug, clap::Subcommand)]
@@ -76,14 +76,24 @@ pub(super) async fn run(command: Command) -> anyhow::Result<()> {
         (0, None) => Ok(()),
         (0, Some(problem)) => bail!("{} ({})", problem.detail.trim_end_matches('.'), problem.code),
         (n, _) => bail!(
-            "{n} of {} things have to be put right before people log in at {}",
+            "{n} of {} things have to be put right before {} log in at {}",
             findings.len(),
+            if kind == IdentityKind::User { "people" } else { "workloads" },
             args.name
         ),
     }
 }
 
 async fn own_token(issuer: &IssuerConfig) -> anyhow::Result<Shown> {
+    if !issuer.flows.contains(&Flow::Code) {
+        let login = OwnDevice::begin(issuer).await?;
+        say(&visible(&format!(
+            "\nTo see your own token, open this address in a browser, and see that it shows the code {}:\n\n  {}\n",
+            login.code, login.address
+        )));
+        let token = login.token(issuer).await?;
+        return looked_at(issuer, &token, Flow::Device, "").await;
+    }
     let login = OwnLogin::begin(issuer).await?;
     say(&format!(
         "\nTo see your own token, open this address in a browser on this machine:\n\n  {}\n",
@@ -123,13 +133,15 @@ fn line(finding: &Finding) -> String {
         Grade::Note => "note",
         Grade::Bad => "BAD ",
     };
-    // What a provider says of itself must not steer the terminal.
-    let said: String = finding
-        .said
-        .chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-        .collect();
-    format!("{grade}  {:<10}  {said}", finding.what)
+    format!("{grade}  {:<10}  {}", finding.what, visible(&finding.said.replace('\n', " ")))
+}
+
+/// What a provider says must not steer the terminal, nor turn what stands beside it around.
+fn visible(text: &str) -> String {
+    let escaped = |c: char| -> String {
+        if c != '\n' && jit_ssh_proto::is_invisible(c) { c.escape_default().collect() } else { c.into() }
+    };
+    text.chars().map(escaped).collect()
 }
 
 fn as_text(shown: &Shown) -> anyhow::Result<String> {
@@ -138,7 +150,7 @@ fn as_text(shown: &Shown) -> anyhow::Result<String> {
         Ok(who) => described(who),
         Err(problem) => format!("nobody: {} ({})", problem.detail, problem.code),
     };
-    Ok(format!("\nYour token says\n{claims}\n\nwhich is, here,\n{becomes}"))
+    Ok(visible(&format!("\nThe token says\n{claims}\n\nwhich is, here,\n{becomes}")))
 }
 
 fn described(who: &VerifiedIdentity) -> String {
@@ -183,4 +195,31 @@ fn as_json(findings: &[Finding], shown: Option<&Shown>) -> Value {
         json!({ "claims": shown.claims, "identity": identity })
     });
     json!({ "findings": findings, "token": token })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_provider_says_does_not_steer_the_terminal() {
+        for (text, shown) in [
+            ("plain ü 名", "plain ü 名"),
+            ("two\nlines", "two\nlines"),
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("\u{9b}2J", "\\u{9b}2J"),
+            ("a\rb", "a\\rb"),
+            ("\u{202e}txt", "\\u{202e}txt"),
+            ("\u{2066}x\u{2069}\u{feff}", "\\u{2066}x\\u{2069}\\u{feff}"),
+        ] {
+            assert_eq!(visible(text), shown);
+        }
+        let finding = Finding { what: "keys", grade: Grade::Bad, said: "a\nok    keys  \u{202e}".to_owned() };
+        assert_eq!(line(&finding), "BAD   keys        a ok    keys  \\u{202e}");
+        let claims = json!({ "name": "\u{9b}31m\u{202e}Ann\u{7f}" });
+        let Value::Object(claims) = claims else { panic!("an object") };
+        let problem = Problem::new(jit_ssh_proto::Code::TokenClaims, "No.");
+        let text = as_text(&Shown { claims, identity: Err(problem) }).unwrap();
+        assert!(text.contains("\\u{9b}31m\\u{202e}Ann\\u{7f}") && text.is_ascii(), "{text}");
+    }
 }

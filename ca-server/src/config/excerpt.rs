@@ -50,19 +50,17 @@ impl Excerpt {
         }
         let raw: RawConfig = toml::from_str(&format!("{before}{text}"))
             .map_err(|e| explain_after(path, text, before.len(), &e))?;
-        let bad = |key: &str, what: String| ConfigError::Value {
-            path: path.to_path_buf(),
-            key: key.to_owned(),
-            what,
-        };
+        let bad = |key: &str, what: String| ConfigError::of_key(path, text, key, what);
         let layout = Layout::new(path.parent().unwrap_or(Path::new("")));
         let mut issuers = Vec::with_capacity(raw.issuer.len());
-        for mut entry in raw.issuer {
+        for (nth, mut entry) in raw.issuer.into_iter().enumerate() {
             let name = entry.name.clone();
             // It is not needed to decide, and need not be where policies are written.
             entry.client_secret_file = None;
+            entry.device_client_secret_file = None;
+            entry.jwks_file = None;
             let issuer = issuer::parse(entry, &layout)
-                .map_err(|(key, what)| bad(&format!("issuer {name}: {key}"), what))?;
+                .map_err(|(key, what)| ConfigError::of_issuer(path, text, (nth, &name), &key, what))?;
             issuers.push(issuer.rules);
         }
         Ok(Self {
@@ -104,9 +102,9 @@ mod tests {
                 "# one\ntimezon = \"UTC\"",
                 "ca.toml:2:1: the key \"timezon\" is not known: did you mean \"timezone\"?",
             ),
-            ("timezone = \"Mars\"", "ca.toml: timezone \"Mars\" is not known"),
-            ("[limits]\nttl = \"9h\"", "ca.toml: limits.ttl is more than"),
-            ("[[issuer]]\nname = \"corp\"", "ca.toml:1:1: missing field"),
+            ("timezone = \"Mars\"", "ca.toml:1:1: timezone \"Mars\" is not known"),
+            ("[limits]\nttl = \"9h\"", "ca.toml:2:1: limits.ttl is more than"),
+            ("[[issuer]]\nname = \"corp\"", "ca.toml:1:1: the key \"url\" is missing"),
             ("x", "ca.toml:1:2: "),
         ] {
             let error = Excerpt::parse(text, Path::new("ca.toml")).unwrap_err().to_string();

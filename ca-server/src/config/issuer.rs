@@ -1,23 +1,40 @@
 //! An `[[issuer]]` entry: from what was written to what can only be valid.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
+use jit_ssh_core::cert::HARD_MAX;
 use jit_ssh_core::identity::{ClaimPath, IdentityKind, IssuerRules, MAX_TAGS};
 use jit_ssh_proto::{Flow, Name, Span};
 use url::Url;
 
-use super::{Layout, check_public_url, raw::RawIssuer};
-use crate::oidc::IssuerConfig;
+use super::{Layout, check_public_url, is_loopback, raw::RawIssuer};
+use crate::oidc::{DeviceClient, IssuerConfig, read_keys};
 
 /// Algorithms that can be allowed at all: asymmetric, no SHA-1.
 const ALGORITHMS: &[&str] = &["RS256", "PS256", "ES256", "ES384", "EdDSA"];
+
+/// How often a provider may be asked about a session at most.
+const SELDOM_ENOUGH: Span = Span::from_seconds(60);
 
 type Bad = (String, String);
 
 pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad> {
     let bad = |key: &str, what: String| (key.to_owned(), what);
-    let name: Name = raw.name.parse().map_err(|e| bad("name", format!("{e}")))?;
-    let url = Url::parse(&raw.url).map_err(|e| bad("url", format!("is not a URL ({e})")))?;
+    let name: Name =
+        raw.name.parse().map_err(|e| bad("name", format!("{e}: write a short name for it, such as corp")))?;
+    // A URL is compared to the letter: what would be read over in one is no part of an issuer.
+    let url =
+        Some(raw.url.as_str()).filter(|url| !url.contains(|c: char| c.is_whitespace() || c.is_control()));
+    let url = url.and_then(|url| Url::parse(url).ok()).ok_or_else(|| {
+        bad(
+            "url",
+            format!(
+                "is {:?}, which is not a URL: write the issuer as its tokens say it, such as https://id.example.com",
+                raw.url
+            ),
+        )
+    })?;
     check_public_url(&url).map_err(|what| bad("url", what))?;
     if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
         return Err(bad(
@@ -36,6 +53,12 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         None => vec![Flow::Code],
         Some(words) => flows(&words, kind)?,
     };
+    for (key, value) in [("audience", &raw.audience), ("username", &raw.username), ("groups", &raw.groups)] {
+        if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
+            let says = if key == "audience" { "what `aud` says" } else { "the claim" };
+            return Err(bad(key, format!("is empty: write {says}, or leave the key out")));
+        }
+    }
     // A workload's platform knows no clients, only audiences.
     let client_id = match (raw.client_id, &raw.audience, kind) {
         (Some(id), _, _) if !id.is_empty() => id,
@@ -65,10 +88,18 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         // The token of a job or of a pod is handed out once and read much later.
         None if kind == IdentityKind::Workload => Span::from_seconds(3600),
         None => Span::from_seconds(600),
-        Some(text) => text.parse().map_err(|e| bad("max_token_age", format!("{e}")))?,
+        Some(text) => match text.parse::<Span>() {
+            Ok(age) if age > HARD_MAX => {
+                let what = format!("is {age}: write {HARD_MAX} at most, no session lasts longer");
+                return Err(bad("max_token_age", what));
+            }
+            Ok(age) => age,
+            Err(e) => return Err(bad("max_token_age", format!("{e}"))),
+        },
     };
     for domain in &raw.allowed_domains {
-        if domain.is_empty() || domain.contains(['@', '*', ' ']) {
+        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '@' | '*' | '/' | ':');
+        if domain.split('.').any(str::is_empty) || domain.contains(odd) {
             return Err(bad(
                 "allowed_domains",
                 format!("has {domain:?}: write a plain domain such as example.com"),
@@ -93,15 +124,10 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
             "is there without groups: name the claim that holds the groups".to_owned(),
         ));
     }
-    let client_secret = raw
-        .client_secret_file
-        .map(|path| {
-            let path = layout.root().join(path);
-            std::fs::read_to_string(&path)
-                .map(|text| text.trim().to_owned())
-                .map_err(|e| bad("client_secret_file", format!("{} cannot be read: {e}", path.display())))
-        })
-        .transpose()?;
+    let client_secret = secret("client_secret_file", raw.client_secret_file.as_deref(), layout)?;
+    let device_secret =
+        secret("device_client_secret_file", raw.device_client_secret_file.as_deref(), layout)?;
+    let device_client = device_client(raw.device_client_id, device_secret, &client_id, &flows)?;
     let revalidate = match raw.revalidate {
         None => None,
         Some(_) if kind == IdentityKind::Workload => {
@@ -110,8 +136,23 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
                 "is for users: a workload's session ends with its token, leave it out".to_owned(),
             ));
         }
-        Some(text) => Some(text.parse::<Span>().map_err(|e| bad("revalidate", format!("{e}")))?),
+        Some(text) => match text.parse::<Span>() {
+            Ok(often) if often < SELDOM_ENOUGH && !is_loopback(&url) => {
+                let what = format!(
+                    "is {often}: write {SELDOM_ENOUGH} or more, the provider is asked that often about each session"
+                );
+                return Err(bad("revalidate", what));
+            }
+            Ok(often) => Some(often),
+            Err(e) => return Err(bad("revalidate", format!("{e}"))),
+        },
     };
+    for scope in raw.scopes.iter().flatten() {
+        // RFC 6749, 3.3: spaces stand between scopes.
+        if scope.is_empty() || !scope.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\') {
+            return Err(bad("scopes", format!("has {scope:?}: write each scope as a text of its own")));
+        }
+    }
     let redirect_port = match raw.redirect_port {
         None => None,
         Some(_) if !flows.contains(&Flow::Code) => {
@@ -150,15 +191,67 @@ pub(super) fn parse(raw: RawIssuer, layout: &Layout) -> Result<IssuerConfig, Bad
         url: raw.url,
         audience: raw.audience.unwrap_or_else(|| client_id.clone()),
         client_id,
+        device_client,
         client_secret,
         flows,
         algorithms,
         scopes: raw.scopes.unwrap_or(scopes),
         max_token_age,
-        jwks_file: raw.jwks_file.map(|path| layout.root().join(path)),
+        jwks_file: keys_file(raw.jwks_file, layout)?,
         revalidate,
         redirect_port,
     })
+}
+
+fn secret(key: &str, path: Option<&Path>, layout: &Layout) -> Result<Option<String>, Bad> {
+    let Some(path) = path else { return Ok(None) };
+    let path = layout.root().join(path);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(e) => Err((key.to_owned(), format!("{} cannot be read: {e}", path.display()))),
+    }
+}
+
+/// Read at start, so that no login is the first to find out.
+fn keys_file(path: Option<PathBuf>, layout: &Layout) -> Result<Option<PathBuf>, Bad> {
+    let Some(path) = path else { return Ok(None) };
+    let path = layout.root().join(path);
+    match read_keys(&path) {
+        Ok(_) => Ok(Some(path)),
+        Err(why) => Err((
+            "jwks_file".to_owned(),
+            format!("{why}: save the issuer's keys there, as a JSON Web Key Set"),
+        )),
+    }
+}
+
+/// The client of the device grant, where there are other flows beside it.
+fn device_client(
+    id: Option<String>,
+    secret: Option<String>,
+    client_id: &str,
+    flows: &[Flow],
+) -> Result<Option<DeviceClient>, Bad> {
+    let bad = |what: &str| Err(("device_client_id".to_owned(), what.to_owned()));
+    let both = [Flow::Code, Flow::Device].iter().all(|flow| flows.contains(flow));
+    match (id, both) {
+        (None, false) if secret.is_none() => Ok(None),
+        (None | Some(_), false) => {
+            bad("is for entries whose `flows` has both code and device: leave it and its secret out")
+        }
+        (None, true) => bad(
+            "is missing: with both code and device in `flows`, the CA tells the two apart by the client that a token was \
+             issued to, or else a code that somebody was talked into typing would pass for a login in their browser. Make \
+             a second client at the provider that may do the device grant and nothing else, forbid the device grant to the \
+             first, and write the id of the second here",
+        ),
+        (Some(id), true) if id.is_empty() => bad("is empty: write the id of the client for the device grant"),
+        (Some(id), true) if id == client_id => bad(
+            "is the same as `client_id`: make a second client at the provider that may do the device grant and nothing \
+             else, so that the CA can tell its tokens from those of the browser",
+        ),
+        (Some(id), true) => Ok(Some(DeviceClient { id, secret })),
+    }
 }
 
 /// Tag → claim, each tag with a name that can be written in a policy without surprises.
@@ -184,75 +277,29 @@ fn flows(words: &[String], kind: IdentityKind) -> Result<Vec<Flow>, Bad> {
         .iter()
         .map(|word| word.parse::<Flow>().map_err(|e| bad(format!("has {word:?}, which {e}"))))
         .collect::<Result<Vec<_>, _>>()?;
+    let choose = match kind {
+        IdentityKind::User => "choose from code, device",
+        IdentityKind::Workload => "write token, or leave the key out",
+    };
+    if flows.is_empty() {
+        return Err(bad(format!("is empty, so that nobody could log in: {choose}")));
+    }
+    if let Some(twice) =
+        flows.iter().enumerate().find(|(at, flow)| flows.iter().take(*at).any(|one| one == *flow))
+    {
+        return Err(bad(format!("has {} twice: write it once", twice.1)));
+    }
     let (fits, of) = match kind {
         IdentityKind::User => {
             (flows.iter().all(|flow| *flow != Flow::Token), "users: choose from code, device")
         }
         IdentityKind::Workload => (flows.iter().all(|flow| *flow == Flow::Token), "workloads: write token"),
     };
-    if flows.is_empty() || !fits {
+    if !fits {
         return Err(bad(format!("is not for {of}")));
     }
     Ok(flows)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    const PEOPLE: &str = "name = \"corp\"\nurl = \"https://id.example.com\"\nclient_id = \"jit-ssh\"\n";
-    const JOBS: &str = "name = \"ci\"\nurl = \"https://ci.example.com\"\nkind = \"workload\"\naudience = \"https://ca.example.com\"\n";
-
-    fn entry(text: &str) -> Result<IssuerConfig, Bad> {
-        let raw: RawIssuer = toml::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}"));
-        parse(raw, &Layout::new(Path::new("/nowhere")))
-    }
-
-    #[test]
-    fn what_an_entry_may_not_say() {
-        for (base, line, key, why) in [
-            (PEOPLE, "revalidate = \"\"", "revalidate", ""),
-            (PEOPLE, "revalidate = \"15\"", "revalidate", ""),
-            (PEOPLE, "revalidate = \"0s\"", "revalidate", "at least"),
-            (PEOPLE, "revalidate = \"soon\"", "revalidate", ""),
-            (PEOPLE, "revalidate = \"-15m\"", "revalidate", ""),
-            (JOBS, "revalidate = \"15m\"", "revalidate", "leave it out"),
-            (PEOPLE, "redirect_port = 0", "redirect_port", "from 1024"),
-            (PEOPLE, "redirect_port = 80", "redirect_port", "from 1024"),
-            (PEOPLE, "redirect_port = 8400\nflows = [\"device\"]", "redirect_port", "leave it out"),
-            (JOBS, "redirect_port = 8400", "redirect_port", "leave it out"),
-            (PEOPLE, "flows = []", "flows", "choose from"),
-            (PEOPLE, "flows = [\"token\"]", "flows", "users"),
-            (PEOPLE, "flows = [\"implicit\"]", "flows", "implicit"),
-            (JOBS, "flows = [\"code\"]", "flows", "workloads"),
-            (PEOPLE, "algorithms = [\"none\"]", "algorithms", "none"),
-            (PEOPLE, "algorithms = [\"HS256\"]", "algorithms", "HS256"),
-            (PEOPLE, "algorithms = []", "algorithms", "is empty"),
-            (PEOPLE, "kind = \"robot\"", "kind", "user or workload"),
-            (PEOPLE, "allowed_domains = [\"@example.com\"]", "allowed_domains", "plain domain"),
-            (PEOPLE, "allowed_domains = [\"*.example.com\"]", "allowed_domains", "plain domain"),
-            (PEOPLE, "max_token_age = \"long\"", "max_token_age", ""),
-            (PEOPLE, "[groups_map]\na = [\"sre\"]", "groups_map", "without groups"),
-            (PEOPLE, "groups = \"g\"\n[groups_map]\na = [\"S R E\"]", "groups_map", "S R E"),
-            (PEOPLE, "[tags]\n\"a b\" = \"x\"", "tags", "letters"),
-            (PEOPLE, "client_secret_file = \"not-there\"", "client_secret_file", "cannot be read"),
-        ] {
-            let (field, said) = entry(&format!("{base}{line}\n")).map(drop).expect_err(line);
-            assert_eq!(field, key, "{line}");
-            assert!(said.contains(why), "{line}: {said}");
-        }
-    }
-
-    #[test]
-    fn what_is_asked_for_with_revalidation_and_what_without() {
-        let scopes = |line: &str| entry(&format!("{PEOPLE}{line}\n")).unwrap().scopes.join(" ");
-        assert_eq!(scopes(""), "openid profile email");
-        assert_eq!(scopes("revalidate = \"15m\""), "openid profile email offline_access");
-        // Where the operator says it, it is said.
-        assert_eq!(scopes("revalidate = \"15m\"\nscopes = [\"openid\"]"), "openid");
-        let entry = entry(&format!("{PEOPLE}revalidate = \"15m\"\nredirect_port = 8400\n")).unwrap();
-        assert_eq!((entry.revalidate, entry.redirect_port), (Some(Span::from_seconds(900)), Some(8400)));
-    }
-}
+mod tests;

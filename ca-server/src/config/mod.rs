@@ -4,6 +4,7 @@ mod caret;
 mod excerpt;
 mod folder;
 mod issuer;
+mod place;
 mod raw;
 mod rules;
 mod toml_error;
@@ -63,10 +64,12 @@ pub enum ConfigError {
         shown: String,
     },
     /// A value is wrong.
-    #[error("{path}: {key} {what}")]
+    #[error("{path}{place}: {key} {what}")]
     Value {
         /// The file.
         path: PathBuf,
+        /// `:LINE:COLUMN`, if known.
+        place: String,
         /// The key, dotted.
         key: String,
         /// What is wrong with it.
@@ -75,6 +78,30 @@ pub enum ConfigError {
     /// The rules do not load; one line for each error.
     #[error("{0}")]
     Rules(String),
+}
+
+impl ConfigError {
+    /// A wrong value of a key, which stands somewhere in the text.
+    fn of_key(path: &Path, text: &str, key: &str, what: String) -> Self {
+        let place = shown_place(place::of_key(text, key));
+        Self::Value { path: path.to_path_buf(), place, key: key.to_owned(), what }
+    }
+
+    /// A wrong value in the so-manieth `[[issuer]]`; without a key, of the entry.
+    fn of_issuer(path: &Path, text: &str, issuer: (usize, &str), key: &str, what: String) -> Self {
+        let (nth, name) = issuer;
+        let place = shown_place(place::of_entry(text, "issuer", nth, key));
+        let key = match (name.is_empty(), key.is_empty()) {
+            (true, _) => format!("issuer {}: {key}", nth.saturating_add(1)),
+            (false, true) => format!("issuer {name}"),
+            (false, false) => format!("issuer {name}: {key}"),
+        };
+        Self::Value { path: path.to_path_buf(), place, key, what }
+    }
+}
+
+fn shown_place(place: Option<(usize, usize)>) -> String {
+    place.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"))
 }
 
 /// Where things are in a data directory (DESIGN 9).
@@ -225,8 +252,7 @@ impl Config {
     pub fn parse(text: &str, layout: &Layout) -> Result<Self, ConfigError> {
         let path = layout.config();
         let raw: RawConfig = toml::from_str(text).map_err(|e| explain(&path, text, &e))?;
-        let bad =
-            |key: &str, what: String| ConfigError::Value { path: path.clone(), key: key.to_owned(), what };
+        let bad = |key: &str, what: String| ConfigError::of_key(&path, text, key, what);
 
         let url = Url::parse(&raw.url)
             .map_err(|e| bad("url", format!("is not a URL ({e}): write https://ca.example.com")))?;
@@ -252,10 +278,10 @@ impl Config {
         let store_url = store_url(raw.store.url.as_deref(), layout).map_err(|what| bad("store.url", what))?;
         let store_keep = store_keep(raw.store.keep.as_deref()).map_err(|what| bad("store.keep", what))?;
         let mut issuers: Vec<IssuerConfig> = Vec::with_capacity(raw.issuer.len());
-        for entry in raw.issuer {
+        for (nth, entry) in raw.issuer.into_iter().enumerate() {
             let name = entry.name.clone();
             let issuer = issuer::parse(entry, layout)
-                .map_err(|(key, what)| bad(&format!("issuer {name}: {key}"), what))?;
+                .map_err(|(key, what)| ConfigError::of_issuer(&path, text, (nth, &name), &key, what))?;
             // One issuer may speak for people and for workloads; nothing else tells its tokens apart.
             let same = |other: &IssuerConfig| {
                 other.rules.name == issuer.rules.name
@@ -263,10 +289,8 @@ impl Config {
                         && (other.rules.kind == issuer.rules.kind || other.audience == issuer.audience)
             };
             if issuers.iter().any(same) {
-                return Err(bad(
-                    "issuer",
-                    format!("{name} has the name or the url of another entry: each must be its own"),
-                ));
+                let what = "has the name or the url of another entry: each must be its own".to_owned();
+                return Err(ConfigError::of_issuer(&path, text, (nth, &name), "", what));
             }
             issuers.push(issuer);
         }

@@ -80,6 +80,10 @@ pub(super) struct RawIssuer {
     #[serde(default)]
     pub(super) client_secret_file: Option<PathBuf>,
     #[serde(default)]
+    pub(super) device_client_id: Option<String>,
+    #[serde(default)]
+    pub(super) device_client_secret_file: Option<PathBuf>,
+    #[serde(default)]
     pub(super) audience: Option<String>,
     #[serde(default)]
     pub(super) kind: Option<String>,

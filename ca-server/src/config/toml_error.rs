@@ -16,8 +16,13 @@ pub(super) fn explain_after(path: &Path, text: &str, before: usize, error: &toml
     let offset = error.span().map(|span| span.start.saturating_sub(before));
     let place = offset.map(|offset| position(text, offset));
     let place = place.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
-    let what = suggest(error.message());
-    let (what, shown) = (offset.map_or(what.clone(), |offset| of_key(text, offset, &what)), String::new());
+    let key = offset.and_then(|offset| key_before(text, offset));
+    let wrong = key.and_then(|key| wrong_type(key, error.message()));
+    let what = wrong.unwrap_or_else(|| {
+        let what = suggest(error.message());
+        offset.map_or(what.clone(), |offset| of_key(text, offset, &what))
+    });
+    let shown = String::new();
     ConfigError::Syntax { path: path.to_path_buf(), place, what, shown }
 }
 
@@ -40,8 +45,42 @@ pub(crate) fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
+/// The key whose value begins at this place.
+fn key_before(text: &str, at: usize) -> Option<&str> {
+    let (before, _) = text.get(..at)?.rsplit_once('=')?;
+    let key = before.rsplit('\n').next()?.trim();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '"');
+    (!key.is_empty() && key.chars().all(plain)).then_some(key)
+}
+
+/// serde says "invalid type: string "x", expected a sequence", of no key; we say which, and what to write.
+fn wrong_type(key: &str, message: &str) -> Option<String> {
+    let (found, expected) = message.strip_prefix("invalid type: ")?.trim_end().split_once(", expected ")?;
+    let found = match found.split([' ', '`']).next().unwrap_or_default() {
+        "string" => "a text",
+        "integer" => "a whole number",
+        "floating" => "a number",
+        "boolean" => "true or false",
+        "sequence" => "a list",
+        "map" => "a table",
+        other => other,
+    };
+    let expected = match expected {
+        "a sequence" => format!("a list: write {key} = [\"…\"]"),
+        "a string" | "path string" => format!("a text: write {key} = \"…\""),
+        "a boolean" => format!("true or false: write {key} = true"),
+        "a map" => format!("a table: write {key} = {{ … }}"),
+        "u32" | "u64" | "usize" => format!("a whole number: write {key} = 10"),
+        other => other.to_owned(),
+    };
+    Some(format!("{key} is {found} and has to be {expected}"))
+}
+
 /// serde says "unknown field `x`, expected one of `a`, `b`"; we say which of them is closest.
 fn suggest(message: &str) -> String {
+    if let Some(key) = message.strip_prefix("missing field ").map(|rest| rest.trim_end().trim_matches('`')) {
+        return format!("the key {key:?} is missing: write it here");
+    }
     let Some(rest) = message.strip_prefix("unknown field ") else { return message.trim_end().to_owned() };
     let mut quoted = rest.split('`').skip(1).step_by(2);
     let unknown = quoted.next().unwrap_or_default();

@@ -23,6 +23,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) client_id: &'a str,
     /// The audience that must be named.
     pub(crate) audience: &'a str,
+    /// Our client for another flow, whose tokens are none of this one.
+    pub(crate) other_client: Option<&'a str>,
     /// The oldest `iat`.
     pub(crate) max_age: Span,
 }
@@ -37,7 +39,7 @@ pub(crate) struct Times {
 /// Checks every rule that concerns the CA, not the person.
 ///
 /// # Errors
-/// `token_claims`, `token_issuer`, `token_subject`, `token_audience`, `token_azp`, `token_expired`,
+/// `token_claims`, `token_issuer`, `token_subject`, `token_audience`, `token_azp`, `flow_not_allowed`, `token_expired`,
 /// `token_not_yet_valid`, `token_from_the_future`, `token_too_old`, `token_nonce_missing`, `token_nonce`.
 pub(crate) fn check(
     claims: &Map<String, Value>,
@@ -55,7 +57,7 @@ pub(crate) fn check(
         ));
     }
     subject(claims)?;
-    audience(claims, expected)?;
+    audience(claims, expected, flow)?;
     let times = times(claims, expected, now)?;
     match nonce {
         Bound::To(nonce) => check_nonce(claims, flow, nonce)?,
@@ -109,7 +111,7 @@ pub(super) fn subject(claims: &Map<String, Value>) -> Result<(), Problem> {
 }
 
 /// OpenID Connect Core 3.1.3.7, points 3 to 5, where "should" is read as "must".
-fn audience(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), Problem> {
+fn audience(claims: &Map<String, Value>, expected: &Expected<'_>, flow: Flow) -> Result<(), Problem> {
     let form = || malformed("aud", "a string or a list of strings");
     let audiences: Vec<&str> = match claims.get("aud") {
         Some(Value::String(one)) => vec![one],
@@ -118,6 +120,14 @@ fn audience(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), 
         }
         None | Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => return Err(form()),
     };
+    let party = claims.get("azp").and_then(Value::as_str);
+    if let Some(other) = expected.other_client {
+        // How somebody logged in is what the provider says, by the client that it gave the token to, and never what the
+        // caller says: a code that somebody was talked into typing would else pass for their own login in a browser.
+        if party == Some(other) || audiences.contains(&other) {
+            return Err(other_flow(flow));
+        }
+    }
     let ours = |audience: &&str| *audience == expected.audience || *audience == expected.client_id;
     if !audiences.contains(&expected.audience) || !audiences.iter().all(ours) {
         return Err(Problem::new(
@@ -134,10 +144,26 @@ fn audience(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), 
     };
     match claims.get("azp") {
         None if audiences.len() > 1 => Err(foreign()),
+        // Where two clients share an audience, the token has to say which of them it is.
+        None if expected.other_client.is_some() && !audiences.contains(&expected.client_id) => Err(foreign()),
         None => Ok(()),
         Some(Value::String(party)) if party == expected.client_id => Ok(()),
         Some(_) => Err(foreign()),
     }
+}
+
+fn other_flow(flow: Flow) -> Problem {
+    let (is, said) = match flow {
+        Flow::Device => ("a browser", "the device grant"),
+        Flow::Code | Flow::Token => ("the device grant", "a browser"),
+    };
+    Problem::new(
+        Code::FlowNotAllowed,
+        format!(
+            "The ID token is of a login by {is} and was presented as one by {said}: log in again with `jit-ssh login`, \
+             or `jit-ssh login --device`; if that says the same, jit-ssh is older than the CA and has to be updated."
+        ),
+    )
 }
 
 /// A NumericDate (RFC 7519, 2) of whole seconds.

@@ -2,7 +2,6 @@
 //! redirects, bounded time and size, https unless everything is on loopback.
 
 use std::error::Error;
-use std::path::Path;
 use std::sync::Arc;
 
 use openidconnect::{IssuerUrl, JsonWebKeySet, JsonWebKeySetUrl};
@@ -265,20 +264,6 @@ pub(crate) fn key_set(body: &[u8], place: &str) -> Result<JsonWebKeySet<RingKey>
         return Err(invalid(format!("{place} has no key that can verify ID tokens")));
     }
     Ok(set)
-}
-
-/// Reads a `jwks_file`.
-///
-/// # Errors
-/// [`FetchError::Invalid`].
-pub(crate) async fn file(path: &Path) -> Result<JsonWebKeySet<RingKey>, FetchError> {
-    let owned = path.to_path_buf();
-    let body = tokio::task::spawn_blocking(move || std::fs::read(owned))
-        .await
-        .ok()
-        .and_then(Result::ok)
-        .ok_or_else(|| invalid("the `jwks_file` cannot be read"))?;
-    key_set(&body, "the `jwks_file`")
 }
 
 /// JSON under any of its names, plain text (static hosting) or nothing at all; a web page is not.

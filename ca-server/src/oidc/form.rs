@@ -17,6 +17,8 @@ struct Endpoints {
     #[serde(default)]
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
     #[serde(default)]
+    device_authorization_endpoint: Option<Url>,
+    #[serde(default)]
     revocation_endpoint: Option<Url>,
     #[serde(default)]
     revocation_endpoint_auth_methods_supported: Option<Vec<String>>,
@@ -51,9 +53,36 @@ impl Fetcher {
         let address =
             found.token_endpoint.ok_or_else(|| invalid("the discovery document names no token endpoint"))?;
         let methods = found.token_endpoint_auth_methods_supported;
-        let response = self.submit(&address, methods.as_deref(), client, form).await?;
+        self.answered(&address, methods.as_deref(), client, form).await
+    }
+
+    /// Sends a form to the device authorization endpoint (RFC 8628, 3.1), whose answer is read as a token endpoint's.
+    ///
+    /// # Errors
+    /// As [`Fetcher::exchange`].
+    pub(crate) async fn device_code(
+        &self,
+        client: &ClientAuth<'_>,
+        form: &[(&str, &str)],
+    ) -> Result<TokenAnswer, FetchError> {
+        let found = self.endpoints().await?;
+        let address = found
+            .device_authorization_endpoint
+            .ok_or_else(|| invalid("the discovery document names no device authorization endpoint"))?;
+        let methods = found.token_endpoint_auth_methods_supported;
+        self.answered(&address, methods.as_deref(), client, form).await
+    }
+
+    async fn answered(
+        &self,
+        address: &Url,
+        methods: Option<&[String]>,
+        client: &ClientAuth<'_>,
+        form: &[(&str, &str)],
+    ) -> Result<TokenAnswer, FetchError> {
+        let response = self.submit(address, methods, client, form).await?;
         let status = response.status();
-        let answer = self.body(response, &address).await.map(Zeroizing::new)?;
+        let answer = self.body(response, address).await.map(Zeroizing::new)?;
         if status == StatusCode::OK {
             return Ok(TokenAnswer::Tokens(answer));
         }

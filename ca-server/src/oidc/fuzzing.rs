@@ -34,6 +34,7 @@ fn provider() -> Option<&'static Provider> {
             },
             url: "https://id.example.com".to_owned(),
             client_id: "jit-ssh".to_owned(),
+            device_client: None,
             client_secret: None,
             audience: "jit-ssh".to_owned(),
             flows: vec![Flow::Code, Flow::Device],

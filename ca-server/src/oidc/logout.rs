@@ -99,20 +99,24 @@ fn audience(payload: &Map<String, Value>, config: &IssuerConfig) -> Result<(), P
         None | Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => return Err(form()),
     };
     // It is the client that is told, whatever audience its ID tokens have.
-    let ours = |audience: &&str| *audience == config.client_id || *audience == config.audience;
+    let clients = [Some(&config.client_id), config.device_client.as_ref().map(|client| &client.id)];
+    let client = |name: &str| clients.into_iter().flatten().any(|client| client == name);
+    let ours = |audience: &&str| client(audience) || *audience == config.audience;
     if audiences.is_empty() || !audiences.iter().all(ours) {
         return Err(refused(Code::TokenAudience, "it is for another client"));
     }
     match payload.get("azp") {
         None => Ok(()),
-        Some(Value::String(party)) if *party == config.client_id => Ok(()),
+        Some(Value::String(party)) if client(party) => Ok(()),
         Some(_) => Err(refused(Code::TokenAuthorizedParty, "it was issued to another client")),
     }
 }
 
 fn times(payload: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, Problem> {
     let issued = claims::time(payload, "iat")?.ok_or_else(|| malformed("iat", "whole seconds since 1970"))?;
-    if claims::time(payload, "exp")?.is_some_and(|expires| expires.plus(LEEWAY) <= now) {
+    let expires =
+        claims::time(payload, "exp")?.ok_or_else(|| malformed("exp", "whole seconds since 1970"))?;
+    if expires.plus(LEEWAY) <= now {
         return Err(refused(Code::TokenExpired, "it has expired"));
     }
     if claims::time(payload, "nbf")?.is_some_and(|not_before| not_before > now.plus(LEEWAY)) {

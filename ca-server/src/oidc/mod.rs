@@ -13,12 +13,14 @@ mod form;
 pub mod fuzzing;
 mod json;
 mod key;
+mod keys_file;
 mod logout;
 mod place;
 mod provider;
 mod refresh;
 mod token;
 
+pub(crate) use keys_file::read as read_keys;
 pub use logout::LoggedOut;
 pub use refresh::Refreshed;
 
@@ -51,6 +53,9 @@ pub struct IssuerConfig {
     pub url: String,
     /// The client id of `jit-ssh` there.
     pub client_id: String,
+    /// The client of the device grant, where that is one of several flows: by it the CA knows a token of the device grant
+    /// from one of the browser.
+    pub device_client: Option<DeviceClient>,
     /// The non-confidential secret that some providers demand of native apps; published in the trust bundle.
     pub client_secret: Option<String>,
     /// The audience that tokens must have; the client id unless configured.
@@ -69,6 +74,52 @@ pub struct IssuerConfig {
     pub revalidate: Option<Span>,
     /// The one port of 127.0.0.1 to which the provider sends browsers back, if it does not take any.
     pub redirect_port: Option<u16>,
+}
+
+/// A client at the provider that may do the device grant and nothing else.
+#[derive(Clone, Debug)]
+pub struct DeviceClient {
+    /// Its id.
+    pub id: String,
+    /// Its non-confidential secret, if the provider demands one.
+    pub secret: Option<String>,
+}
+
+impl IssuerConfig {
+    /// The client whose tokens are of this flow.
+    #[must_use]
+    pub fn client_of(&self, flow: Flow) -> &str {
+        match (flow, &self.device_client) {
+            (Flow::Device, Some(client)) => &client.id,
+            (Flow::Device, None) | (Flow::Code | Flow::Token, _) => &self.client_id,
+        }
+    }
+
+    /// The secret of that client, if it has one.
+    #[must_use]
+    pub fn secret_of(&self, flow: Flow) -> Option<&str> {
+        match (flow, &self.device_client) {
+            (Flow::Device, Some(client)) => client.secret.as_deref(),
+            (Flow::Device, None) | (Flow::Code | Flow::Token, _) => self.client_secret.as_deref(),
+        }
+    }
+
+    /// The scopes of a request, as the client sends them: openid is asked for in any case.
+    fn asked_scopes(&self) -> String {
+        let others = self.scopes.iter().map(String::as_str).filter(|scope| *scope != "openid");
+        std::iter::once("openid").chain(others).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What a token of this flow must say of whom it is for.
+    fn expected(&self, flow: Flow) -> Expected<'_> {
+        let client_id = self.client_of(flow);
+        let other_client = self.device_client.as_ref().map(|device| match flow {
+            Flow::Device => self.client_id.as_str(),
+            Flow::Code | Flow::Token => device.id.as_str(),
+        });
+        let audience = if self.audience == self.client_id { client_id } else { &self.audience };
+        Expected { issuer: &self.url, client_id, audience, other_client, max_age: self.max_token_age }
+    }
 }
 
 /// A token that passed every check of invariant 5.
@@ -173,12 +224,7 @@ impl Provider {
         let header = Header::read(&compact, &self.algorithms)?;
         // 2. Claims of this issuer, for this CA, now, for this session key.
         let payload = json::object(&compact.payload).map_err(|_| unreadable())?;
-        let expected = Expected {
-            issuer: &self.config.url,
-            client_id: &self.config.client_id,
-            audience: &self.config.audience,
-            max_age: self.config.max_token_age,
-        };
+        let expected = self.config.expected(flow);
         let times = claims::check(&payload, &expected, flow, nonce, now)?;
         let claims = Claims::from_payload(&self.config.rules, flow, &payload)?;
         // 3. Signed by a key that the issuer publishes for that algorithm.
@@ -212,13 +258,14 @@ impl Provider {
         })?;
         // openidconnect has no leeway of its own. Past the year 9999 its calendar ends, and with it every token.
         let clock = UNIX_EPOCH + Duration::from_secs(now.minus(LEEWAY).seconds().min(claims::LATEST));
+        let expected = self.config.expected(flow);
         let verifier = IdTokenVerifier::new_public_client(
-            ClientId::new(self.config.audience.clone()),
+            ClientId::new(expected.audience.to_owned()),
             issuer,
             JsonWebKeySet::new(vec![key]),
         )
         .set_allowed_algs(self.algorithms.iter().cloned())
-        .set_other_audience_verifier_fn(|other: &Audience| other.as_str() == self.config.client_id)
+        .set_other_audience_verifier_fn(|other: &Audience| other.as_str() == expected.client_id)
         .set_time_fn(move || clock.into());
         let same_nonce = |theirs: Option<&Nonce>| match (nonce, theirs) {
             (Bound::ByTheProvider, _) => Ok(()),

@@ -10,8 +10,9 @@ use openidconnect::{JsonWebKey, JsonWebKeySet, JsonWebKeySetUrl};
 use tokio::time::Instant;
 
 use super::IssuerConfig;
-use super::fetch::{self, FetchError, Fetcher};
+use super::fetch::{FetchError, Fetcher};
 use super::key::{self, RingKey};
+use super::keys_file;
 use super::token::Header;
 use crate::outgoing::Patience;
 
@@ -206,7 +207,7 @@ impl Keys {
         discover: bool,
     ) -> Result<JsonWebKeySet<RingKey>, FetchError> {
         if let Some(path) = &self.file {
-            return fetch::file(path).await;
+            return keys_file::fetch(path).await;
         }
         let asked = async {
             let jwks_uri = match &flight.jwks_uri {
@@ -241,6 +242,16 @@ impl Keys {
             });
         };
         let since = utc(now.minus(Span::from_seconds(since.elapsed().as_secs())));
+        if self.file.is_some() {
+            return Some(Problem::new(
+                Code::ProviderInvalid,
+                format!(
+                    "The CA has no usable keys of the issuer {} since {since}, in the file that it takes them from: tell \
+                     the operator of the CA, whose log says what is wrong.",
+                    self.name
+                ),
+            ));
+        }
         Some(match error {
             FetchError::Unreachable(_) => Problem::new(
                 Code::ProviderUnreachable,

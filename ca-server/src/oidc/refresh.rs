@@ -1,6 +1,7 @@
 //! Asking a provider about a login again, with a refresh token (RFC 6749, 6; OpenID Connect Core 1.0, 12), and giving
 //! the token back (RFC 7009).
 
+use jit_ssh_proto::Flow;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -43,21 +44,21 @@ struct Tokens {
 }
 
 impl Provider {
-    fn client(&self) -> ClientAuth<'_> {
-        ClientAuth { id: &self.config.client_id, secret: self.config.client_secret.as_deref() }
+    fn client(&self, flow: Flow) -> ClientAuth<'_> {
+        ClientAuth { id: self.config.client_of(flow), secret: self.config.secret_of(flow) }
     }
 
-    /// Has the provider forget a refresh token, if it can be told to: whether it was.
+    /// Has the provider forget a refresh token of a login of this flow, if it can be told to: whether it was.
     ///
     /// # Errors
     /// Why not, for the log.
-    pub async fn give_back(&self, token: &str) -> Result<bool, String> {
-        self.keys.fetcher().revoke(&self.client(), token).await.map_err(|error| error.to_string())
+    pub async fn give_back(&self, token: &str, flow: Flow) -> Result<bool, String> {
+        self.keys.fetcher().revoke(&self.client(flow), token).await.map_err(|error| error.to_string())
     }
 
-    /// Exchanges a refresh token.
-    pub async fn refresh_login(&self, token: &str) -> Refreshed {
-        let client = self.client();
+    /// Exchanges a refresh token that came with a login of this flow.
+    pub async fn refresh_login(&self, token: &str, flow: Flow) -> Refreshed {
+        let client = self.client(flow);
         let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
         match self.keys.fetcher().exchange(&client, &form).await {
             Ok(TokenAnswer::Tokens(body)) => match serde_json::from_slice::<Tokens>(&body) {

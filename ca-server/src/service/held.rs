@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use jit_ssh_proto::SessionId;
+use jit_ssh_proto::{Flow, SessionId};
 use zeroize::Zeroizing;
 
 use super::Service;
@@ -14,7 +14,7 @@ use crate::store::Whose;
 /// Refresh tokens in the clear, for as long as it takes to give them back.
 #[must_use]
 #[derive(Default)]
-pub(crate) struct Held(Vec<(Arc<Provider>, SessionId, Zeroizing<String>)>);
+pub(crate) struct Held(Vec<(Arc<Provider>, SessionId, Flow, Zeroizing<String>)>);
 
 impl Service {
     /// What the CA holds of these live sessions; asked for before they end, because it goes with them. Trouble is nobody's
@@ -33,7 +33,7 @@ impl Service {
             };
             let provider = self.providers.iter().find(of_session)?;
             let token = self.sealer.open(&held.session, &held.token)?;
-            Some((Arc::clone(provider), held.session, token))
+            Some((Arc::clone(provider), held.session, held.claims.flow, token))
         });
         Held(held.collect())
     }
@@ -41,13 +41,18 @@ impl Service {
 
 impl Held {
     /// One that is at hand.
-    pub(super) fn of(provider: &Arc<Provider>, session: SessionId, token: &Zeroizing<String>) -> Self {
-        Self(vec![(Arc::clone(provider), session, token.clone())])
+    pub(super) fn of(
+        provider: &Arc<Provider>,
+        session: SessionId,
+        flow: Flow,
+        token: &Zeroizing<String>,
+    ) -> Self {
+        Self(vec![(Arc::clone(provider), session, flow, token.clone())])
     }
 
     /// Those of sessions that ended.
     pub(crate) fn of_ended(mut self, ended: &[SessionId]) -> Self {
-        self.0.retain(|(_, session, _)| ended.contains(session));
+        self.0.retain(|(_, session, _, _)| ended.contains(session));
         self
     }
 
@@ -57,9 +62,9 @@ impl Held {
             return;
         }
         tokio::spawn(async move {
-            for (provider, session, token) in self.0 {
+            for (provider, session, flow, token) in self.0 {
                 let issuer = &provider.config().rules.name;
-                match provider.give_back(&token).await {
+                match provider.give_back(&token, flow).await {
                     Ok(true) => tracing::info!(%session, %issuer, "the provider took its refresh token back"),
                     Ok(false) => {
                         tracing::debug!(%session, %issuer, "the provider takes no refresh tokens back")

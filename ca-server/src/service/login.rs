@@ -5,12 +5,19 @@ use std::net::IpAddr;
 use jit_ssh_core::identity::VerifiedIdentity;
 use jit_ssh_proto::wire::SessionOpened;
 use jit_ssh_proto::{Code, Flow, Problem, Salt, UserKey, oidc_nonce, wire};
+use sha2::{Digest, Sha256};
 
 use super::issue::{Opening, parse_key};
 use super::session::{hash_token, info, new_token};
 use super::{Call, Service, Who, actor, refusal};
 use crate::oidc::{Provider, VerifiedToken, issuer_of};
 use crate::store::{Change, OpenSession, RefuseSession};
+
+/// What an identity is counted by.
+fn identity_digest(identity: &VerifiedIdentity) -> [u8; 32] {
+    let digest = Sha256::new().chain_update(identity.issuer().as_str()).chain_update([0]);
+    digest.chain_update(identity.sub()).finalize().into()
+}
 
 impl Service {
     /// Opens a session.
@@ -125,6 +132,15 @@ impl Service {
         if !matches!(code, Code::TokenUsed | Code::LoginTaken | Code::IdentityDisabled | Code::SessionEnded) {
             return;
         }
+        // Every one of them is answered; so many of an identity, and of a token, are recorded in a minute: the ledger
+        // keeps events for ever, and whoever holds one token can present it with as many keys as they like.
+        let now = self.now();
+        let counted = [identity_digest(identity), token.replay];
+        if counted.iter().any(|what| self.refused_logins.wait(what, now).is_some()) {
+            tracing::warn!(issuer = %identity.issuer(), sub = ?identity.sub(), %code, %source, "login refused, and not recorded: too many of late");
+            return;
+        }
+        counted.iter().for_each(|what| self.refused_logins.refused(what, now));
         let refuse = RefuseSession {
             actor: actor(identity),
             code,

@@ -80,6 +80,8 @@ pub struct Service {
     pub sessions: SessionCache,
     /// Refusals of late.
     pub quota: Quota,
+    /// Logins of identities that were refused of late, by identity and by token: so many are recorded.
+    pub refused_logins: Quota<[u8; 32]>,
     /// Logout tokens that were refused of late, by network.
     pub logouts: Quota<IpAddr>,
     /// Signatures of calls that come at the same time.

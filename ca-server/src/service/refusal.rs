@@ -95,9 +95,11 @@ fn sentence(code: Code) -> &'static str {
     match code {
         Code::SignatureReplayed => "This very call was made before: make a new one.",
         Code::TokenUsed => {
-            "This ID token already opened a session of another key: log in again with `jit-ssh login`."
+            "This ID token already opened a session of another key: log in again with `jit-ssh login`; a job needs a new token of its platform."
         }
-        Code::LoginTaken => "Your login name belongs to another identity here: ask the CA's operator.",
+        Code::LoginTaken => {
+            "Your login name belongs to another identity here: ask the CA's operator, who sees whose it is with `jit-ssh-ca identity show NAME` and makes it free with `identity release NAME`."
+        }
         Code::IdentityDisabled => "Your identity was disabled here: ask the CA's operator.",
         Code::IssuerMoved => {
             "The name of your identity provider stands for another one in the CA's records: tell the CA's operator to run `jit-ssh-ca identity move-issuer`."

@@ -134,7 +134,7 @@ impl Service {
         let Standing { verdict, token: next } = ask(provider, &due.claims, &token, now).await;
         let over = |reason| {
             // What the provider may still take is of no use any more.
-            Held::of(provider, due.session, next.as_ref().unwrap_or(&token)).give_back();
+            Held::of(provider, due.session, due.claims.flow, next.as_ref().unwrap_or(&token)).give_back();
             Answer::Over(reason)
         };
         let sealed = match next.as_ref().map(|next| self.sealer.seal(&due.session, next)) {

@@ -34,7 +34,7 @@ pub(super) enum Doubt {
 
 /// Asks the provider of a session that has these claims.
 pub(super) async fn ask(provider: &Provider, before: &Claims, token: &str, now: Timestamp) -> Standing {
-    let (id_token, next) = match provider.refresh_login(token).await {
+    let (id_token, next) = match provider.refresh_login(token, before.flow).await {
         Refreshed::Refused => return Standing { verdict: Err(Doubt::Refused), token: None },
         Refreshed::Trouble(why) => return Standing { verdict: Err(Doubt::Trouble(why)), token: None },
         Refreshed::Stands { id_token, refresh_token } => (id_token, refresh_token),

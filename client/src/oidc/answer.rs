@@ -17,6 +17,8 @@ pub(super) enum Answer {
         /// What the provider says of it.
         description: String,
     },
+    /// None: somebody else opened the page of this login, or answers it from another browser.
+    SomebodyElse,
 }
 
 /// What an answer to this login has to carry.

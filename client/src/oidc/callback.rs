@@ -9,6 +9,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use super::answer::{Answer, Expected};
+use super::start::{Start, Visit};
 use crate::error::{Error, Result};
 use crate::output::escape;
 
@@ -50,8 +51,8 @@ impl Listener {
 
     /// Sends the first answer that is one to `sender`, for as long as this program runs. Browsers open connections
     /// ahead of need, so each is served on a thread of its own.
-    pub(super) fn listen(self, expected: Expected, sender: Sender<Answer>) {
-        let port = Port { host: self.address.to_string(), expected, taken: Arc::default() };
+    pub(super) fn listen(self, expected: Expected, start: Arc<Start>, sender: Sender<Answer>) {
+        let port = Port { host: self.address.to_string(), expected, start, taken: Arc::default() };
         std::thread::spawn(move || accept(&self.listener, &port, &sender));
     }
 }
@@ -66,6 +67,7 @@ pub(super) fn redirect_uri(address: SocketAddr) -> String {
 struct Port {
     host: String,
     expected: Expected,
+    start: Arc<Start>,
     /// Set by the first answer that is taken: there is no second.
     taken: Arc<AtomicBool>,
 }
@@ -81,12 +83,19 @@ fn accept(listener: &TcpListener, port: &Port, sender: &Sender<Answer>) {
 
 fn serve(mut stream: TcpStream, port: &Port, sender: &Sender<Answer>) {
     let Some(head) = read_head(&mut stream) else { return };
-    let judged = judge(&head, &port.host, &port.expected).and_then(|answer| {
-        let first = !port.taken.swap(true, Ordering::SeqCst);
-        if first { Ok(answer) } else { Err((BAD, "This answer has come before.")) }
-    });
-    let (status, page, answer) = match judged {
-        Ok(answer) => {
+    let first = || !port.taken.swap(true, Ordering::SeqCst);
+    let mut more = String::new();
+    let (status, page, answer) = match judge(&head, &port.host, &port.expected, &port.start) {
+        Ok(Judged::SentOn(to, cookie)) => {
+            more = format!("location: {to}\r\nset-cookie: {cookie}\r\n");
+            ("303 See Other", "You are sent on to log in.".to_owned(), None)
+        }
+        // It is said whether or not there was an answer before.
+        Ok(Judged::Answer(Answer::SomebodyElse)) => {
+            ("403 Forbidden", WARNING.to_owned(), first().then_some(Answer::SomebodyElse))
+        }
+        Ok(Judged::Answer(_)) if !first() => (BAD, "This answer has come before.".to_owned(), None),
+        Ok(Judged::Answer(answer)) => {
             let page = match &answer {
                 Answer::Code(_) => {
                     "Your answer has reached jit-ssh. Close this window and go back to the terminal.".into()
@@ -94,6 +103,7 @@ fn serve(mut stream: TcpStream, port: &Port, sender: &Sender<Answer>) {
                 Answer::Refused { error, description } => {
                     format!("The login was refused: {error}. {description}")
                 }
+                Answer::SomebodyElse => WARNING.to_owned(),
             };
             ("200 OK", page, Some(answer))
         }
@@ -105,7 +115,7 @@ fn serve(mut stream: TcpStream, port: &Port, sender: &Sender<Answer>) {
         stream,
         "HTTP/1.1 {status}\r\ncontent-type: text/html; charset=utf-8\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
          content-security-policy: default-src 'none'\r\nreferrer-policy: no-referrer\r\nx-content-type-options: nosniff\r\n\
-         connection: close\r\n\r\n{html}",
+         {more}connection: close\r\n\r\n{html}",
         html.len()
     )
     .and_then(|()| stream.flush());
@@ -133,10 +143,26 @@ fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
 
 type Refusal = (&'static str, &'static str);
 const BAD: &str = "400 Bad Request";
+const WARNING: &str = "This login was opened before, or in another browser: by you, or by somebody else on this machine who \
+                       wants you to work under their name. It is ended. Close this window and go back to the terminal.";
+
+/// What a visit comes to.
+#[cfg_attr(test, derive(Debug, PartialEq, Eq))]
+enum Judged {
+    /// The browser goes on to this address, with this cookie.
+    SentOn(String, String),
+    /// An answer, or the end of the wait for one.
+    Answer(Answer),
+}
 
 /// Only a browser that was sent here by itself, as a page of its own, has business here: no script, frame or picture
 /// of another page (their browsers say so, Fetch Metadata), and no name that a page made resolve to this machine.
-fn judge(head: &[u8], host: &str, expected: &Expected) -> std::result::Result<Answer, Refusal> {
+fn judge(
+    head: &[u8],
+    host: &str,
+    expected: &Expected,
+    start: &Start,
+) -> std::result::Result<Judged, Refusal> {
     let head = std::str::from_utf8(head).map_err(|_| (BAD, "This is not a request."))?;
     let mut lines = head.split("\r\n");
     let mut words = lines.next().unwrap_or_default().split(' ');
@@ -160,14 +186,30 @@ fn judge(head: &[u8], host: &str, expected: &Expected) -> std::result::Result<An
     {
         return Err(("403 Forbidden", "Another page has no business here."));
     }
+    // A browser that only looks ahead is not yet there.
+    if !header("sec-purpose").is_empty() || !header("purpose").is_empty() {
+        return Err(("403 Forbidden", "There is nothing to see ahead."));
+    }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    if path != PATH {
+    if start.is_at(target) && method == "GET" {
+        return match start.visit() {
+            Visit::SentOn(to, cookie) => Ok(Judged::SentOn(to, cookie)),
+            Visit::Again => Ok(Judged::Answer(Answer::SomebodyElse)),
+            Visit::Nothing => Err(("404 Not Found", "There is nothing here.")),
+        };
+    }
+    if path != PATH && !start.is_at(path) {
         return Err(("404 Not Found", "There is nothing here."));
     }
     if method != "GET" {
         return Err(("405 Method Not Allowed", "Only GET is understood here."));
     }
-    expected.read(query).map_err(|wrong| (BAD, wrong))
+    if path != PATH {
+        return Err(("404 Not Found", "There is nothing here."));
+    }
+    let answer = expected.read(query).map_err(|wrong| (BAD, wrong))?;
+    // It has the state of this login, and so has whoever read it somewhere.
+    Ok(Judged::Answer(if start.admits(&header("cookie")) { answer } else { Answer::SomebodyElse }))
 }
 
 fn page_html(text: &str) -> String {
@@ -192,6 +234,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::super::answer::tests::expected;
+    use super::super::start::tests::start;
     use super::*;
 
     const HOST: &str = "127.0.0.1:9";
@@ -235,10 +278,10 @@ mod tests {
             ("POST /callback?code=c&state=s1 HTTP/1.1", &with("Origin: https://evil.example"), 403),
         ] {
             let head = format!("{line}\r\n{headers}\r\n\r\n");
-            let (got, _) = judge(head.as_bytes(), HOST, &expected()).unwrap_err();
+            let (got, _) = judge(head.as_bytes(), HOST, &expected(), &start(9)).unwrap_err();
             assert!(got.starts_with(&status.to_string()), "{head}: {got}");
         }
-        assert!(judge(b"\xff\xff\r\n\r\n", HOST, &expected()).is_err());
+        assert!(judge(b"\xff\xff\r\n\r\n", HOST, &expected(), &start(9)).is_err());
     }
 
     #[test]
@@ -249,8 +292,85 @@ mod tests {
             "Referer: https://op/\r\nCookie: a=b\r\n",
         ] {
             let head = format!("GET /callback?code=a%2Fb&state=s1 HTTP/1.1\r\nhost: {HOST}\r\n{more}\r\n");
-            assert!(judge(head.as_bytes(), HOST, &expected()).unwrap() == Answer::Code("a/b".into()));
+            let judged = judge(head.as_bytes(), HOST, &expected(), &start(9));
+            assert!(judged.unwrap() == Judged::Answer(Answer::Code("a/b".into())));
         }
+    }
+
+    #[test]
+    fn the_start_page_takes_one_visitor_and_the_answer_is_theirs() {
+        let page = start(9);
+        let path = page.address().strip_prefix("http://127.0.0.1:9").unwrap().to_owned();
+        let judged = |line: &str, more: &str| {
+            let head = format!("{line} HTTP/1.1\r\nhost: {HOST}\r\n{more}\r\n");
+            judge(head.as_bytes(), HOST, &expected(), &page)
+        };
+        let visit = format!("GET {path}");
+        let answer = "GET /callback?code=c&state=s1";
+        let somebody_else = Judged::Answer(Answer::SomebodyElse);
+        assert!(judged(&visit, "").is_err(), "not offered");
+        page.offer();
+        // What is no visit spoils none.
+        for (line, more, status) in [
+            (format!("HEAD {path}"), "", 405),
+            (format!("POST {path}"), "", 405),
+            (format!("{visit}?x=y"), "", 404),
+            (format!("{visit}/"), "", 404),
+            ("GET /start/".to_owned(), "", 404),
+            (format!("GET /start/{}", "A".repeat(43)), "", 404),
+            (visit.clone(), "Origin: https://evil.example\r\n", 403),
+            (visit.clone(), "Sec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image\r\n", 403),
+            (visit.clone(), "Sec-Purpose: prefetch\r\n", 403),
+            (visit.clone(), "Purpose: prefetch\r\n", 403),
+            (visit.clone(), "Host: evil.example\r\n", 400),
+        ] {
+            let (got, _) = judged(&line, more).unwrap_err();
+            assert!(got.starts_with(&status.to_string()), "{line}: {got}");
+        }
+        // Whoever has the state from elsewhere, before and after the visit.
+        assert!(judged(answer, "").unwrap() == somebody_else);
+        let Judged::SentOn(to, set) = judged(&visit, "Sec-Fetch-Mode: navigate\r\n").unwrap() else {
+            panic!("the first visit")
+        };
+        assert_eq!(to, "https://op/authorize?state=s1");
+        let cookie = set.split(';').next().unwrap();
+        for more in [String::new(), "Cookie: jit-ssh-9=guess\r\n".into(), format!("Cookie: x{cookie}\r\n")] {
+            assert!(judged(answer, &more).unwrap() == somebody_else, "{more}");
+        }
+        assert!(judged("GET /callback?code=c&state=s2", "").is_err(), "without the state it is nobody's");
+        assert!(
+            judged(answer, &format!("Cookie: a=b; {cookie}\r\n")).unwrap()
+                == Judged::Answer(Answer::Code("c".into()))
+        );
+        assert!(judged(&visit, "").unwrap() == somebody_else, "a second visit");
+    }
+
+    #[test]
+    fn somebody_else_is_warned_of_and_ends_the_wait() {
+        let listener = Listener::bind(None, "corp").unwrap();
+        let address = listener.address();
+        let page = Arc::new(start(address.port()));
+        page.offer();
+        let (sender, answers) = channel();
+        listener.listen(expected(), Arc::clone(&page), sender);
+        let path = page.address().strip_prefix(&format!("http://{address}")).unwrap().to_owned();
+        let sent_on = get(address, &path);
+        assert!(sent_on.starts_with("HTTP/1.1 303"), "{sent_on}");
+        assert!(
+            sent_on.contains("\r\nlocation: https://op/authorize?state=s1\r\nset-cookie: jit-ssh-"),
+            "{sent_on}"
+        );
+        assert!(answers.try_recv().is_err());
+        let again = get(address, &path);
+        assert!(
+            again.starts_with("HTTP/1.1 403") && again.contains("somebody else on this machine"),
+            "{again}"
+        );
+        assert!(!again.contains("op/authorize") && !again.contains("set-cookie"), "{again}");
+        assert!(answers.recv().unwrap() == Answer::SomebodyElse);
+        // Whatever comes now is too late.
+        assert!(get(address, "/callback?code=c&state=s1").starts_with("HTTP/1.1 403"));
+        assert!(answers.try_recv().is_err());
     }
 
     #[test]
@@ -272,7 +392,7 @@ mod tests {
         let listener = Listener::bind(None, "corp").unwrap();
         let address = listener.address();
         let (sender, answers) = channel();
-        listener.listen(expected(), sender);
+        listener.listen(expected(), Arc::new(start(address.port())), sender);
         let _idle = TcpStream::connect(address).unwrap();
         // Whoever else is on this machine may try: without the state it is nobody's answer.
         for (target, status) in [
@@ -307,7 +427,7 @@ mod tests {
         let listener = Listener::bind(None, "corp").unwrap();
         let address = listener.address();
         let (sender, answers) = channel();
-        listener.listen(expected(), sender);
+        listener.listen(expected(), Arc::new(start(address.port())), sender);
         let idle: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(address).unwrap()).collect();
         let guessing = std::thread::spawn(move || {
             let guess = |n: usize| get(address, &format!("/callback?code=stolen&state=guess-{n}"));
@@ -331,7 +451,7 @@ mod tests {
         let listener = Listener::bind(None, "corp").unwrap();
         let address = listener.address();
         let (sender, answers) = channel();
-        listener.listen(expected(), sender);
+        listener.listen(expected(), Arc::new(start(address.port())), sender);
         let page = get(address, "/callback?error=%3Cscript%3E&error_description=%26%22%27&state=s1");
         assert!(page.contains("refused: &lt;script&gt;. &amp;&quot;&#39;</p>"), "{page}");
         assert!(

@@ -3,6 +3,7 @@
 
 use std::io::stdin;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use super::answer::{Answer, Expected, Wrong};
 use super::callback::{Listener, PATH, redirect_uri};
 use super::complaint::{self, lying, nobody_came, refused};
 use super::discovery::{Provider, exchange};
+use super::start::Start;
 use super::{Freshness, Proof};
 use crate::error::{Error, Result};
 use crate::http::Http;
@@ -87,20 +89,18 @@ pub(super) fn log_in(
         issuer_is_named: provider.names_itself(),
     };
     let (sender, answers) = channel();
+    let start = Arc::new(Start::new(address, &url, PATH));
     if let Some(listener) = listener {
-        listener.listen(expected.clone(), sender);
+        listener.listen(expected.clone(), Arc::clone(&start), sender);
     }
     let deadline = Instant::now() + PATIENCE;
     let name = escape(&issuer.name);
     let answer = match browser {
         Browser::Opened | Browser::ByHand => {
-            note(&format!(
-                "To log in at {name}, open this address in a browser on this machine:\n\n  {url}\n"
-            ));
-            if browser == Browser::Opened
-                && let Err(e) = webbrowser::open(url.as_str())
-            {
-                note(&format!("(no browser could be opened: {e})"));
+            if browser == Browser::ByHand || !opened(&start, &name) {
+                note(&format!(
+                    "To log in at {name}, open this address in a browser on this machine:\n\n  {url}\n"
+                ));
             }
             let _waiting = Waiting::for_(format!("waiting for your login at {name} in the browser"));
             let left = deadline.saturating_duration_since(Instant::now());
@@ -118,6 +118,14 @@ pub(super) fn log_in(
     let code = match answer {
         Some(Answer::Code(code)) => AuthorizationCode::new(code),
         Some(Answer::Refused { error, description }) => return Err(refused(issuer, &error, &description)),
+        Some(Answer::SomebodyElse) => {
+            return Err(Error::Local(
+                "somebody else opened the page of this login, or answered it from another browser: perhaps somebody on \
+                 this machine who wants you to work under their name; log in again, with --no-browser if you opened it \
+                 twice yourself"
+                    .into(),
+            ));
+        }
         None => return Err(nobody_came(issuer, PATIENCE.as_secs())),
     };
     let _waiting = Waiting::for_(format!("fetching the ID token from {name}"));
@@ -132,6 +140,26 @@ pub(super) fn log_in(
         .and_then(|proof| proof.with_nonce(nonce))
         .map(|proof| proof.with_refresh(issuer, refresh))
         .map_err(|why| lying(issuer, why))
+}
+
+/// Opens a browser at the page of ours, if one can be opened.
+fn opened(start: &Start, name: &str) -> bool {
+    start.offer();
+    match webbrowser::open(start.address()) {
+        Ok(()) => {
+            note(&format!(
+                "To log in at {name}, go on in the browser that opens; if none does, open this address in one, once:\n\n  \
+                 {}\n",
+                start.address()
+            ));
+            true
+        }
+        Err(e) => {
+            start.withdraw();
+            note(&format!("(no browser could be opened: {e})"));
+            false
+        }
+    }
 }
 
 /// The answer that is pasted, or that the browser brings after all because it is on this machine or a port is

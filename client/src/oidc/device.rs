@@ -50,7 +50,7 @@ fn log_in_waiting(
     sleep: impl Fn(Duration),
 ) -> Result<Proof> {
     let issuer = provider.issuer;
-    let client = provider.client().set_device_authorization_url(provider.device_endpoint()?);
+    let client = provider.device_client().set_device_authorization_url(provider.device_endpoint()?);
     let mut request = client.exchange_device_code().add_extra_param("nonce", nonce);
     // `openidconnect` adds openid by itself here as well.
     for scope in issuer.scopes.iter().filter(|s| s.as_str() != "openid") {

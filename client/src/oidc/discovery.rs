@@ -153,14 +153,26 @@ impl<'a> Provider<'a> {
         self.document.additional_metadata().authorization_response_iss_parameter_supported == Some(true)
     }
 
-    /// Our client there.
+    /// Our client there, for the browser.
     pub(super) fn client(&self) -> OidcClient {
+        self.client_named(&self.issuer.client_id, self.issuer.client_secret.as_ref())
+    }
+
+    /// Our client there, for the device grant: by it the CA knows how somebody logged in.
+    pub(super) fn device_client(&self) -> OidcClient {
+        match &self.issuer.device_client_id {
+            Some(id) => self.client_named(id, self.issuer.device_client_secret.as_ref()),
+            None => self.client(),
+        }
+    }
+
+    fn client_named(&self, id: &str, secret: Option<&String>) -> OidcClient {
         let client = Client::new(
-            ClientId::new(self.issuer.client_id.clone()),
+            ClientId::new(id.to_owned()),
             self.document.issuer().clone(),
             self.document.jwks().clone(),
         );
-        let client = match self.issuer.client_secret.clone() {
+        let client = match secret.cloned() {
             Some(secret) => client.set_client_secret(ClientSecret::new(secret)),
             None => client,
         };

@@ -10,6 +10,7 @@ mod complaint;
 mod device;
 mod discovery;
 mod response;
+mod start;
 mod workload;
 
 use std::ffi::OsString;
@@ -273,6 +274,8 @@ pub(crate) mod tests {
             url: format!("https://{name}.example.com"),
             client_id: "jit-ssh".into(),
             client_secret: None,
+            device_client_id: None,
+            device_client_secret: None,
             audience: None,
             kind: kind.into(),
             flows: vec![flow.into()],

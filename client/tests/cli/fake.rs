@@ -134,6 +134,12 @@ impl Fake {
 
     /// What a person does in the browser: goes to `url`, logs in, is sent back to the client.
     pub(crate) fn browse(&self, url: &str) {
+        let page = self.browse_with(url, "");
+        assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    }
+
+    /// The same with more headers on the way back; what the client says to it.
+    pub(crate) fn browse_with(&self, url: &str, headers: &str) -> String {
         let url = url::Url::parse(url).unwrap();
         let query: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
         assert_eq!(
@@ -153,10 +159,11 @@ impl Fake {
         let address = format!("127.0.0.1:{}", redirect.port().unwrap());
         let mut stream = TcpStream::connect(&address).unwrap();
         let target = &redirect[url::Position::BeforePath..];
-        write!(stream, "GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n").unwrap();
         let mut page = String::new();
         stream.read_to_string(&mut page).unwrap();
-        assert!(page.starts_with("HTTP/1.1 200") && !page.contains(&code), "{page}");
+        assert!(!page.contains(&code), "{page}");
+        page
     }
 
     fn serve(&self, mut stream: TcpStream) {
@@ -224,11 +231,18 @@ impl Fake {
                 }
                 (200, document.to_string())
             }
-            ("POST", "/op/device") => (200, state.device.clone().unwrap().to_string()),
+            ("POST", "/op/device") => {
+                let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
+                assert_eq!(form["client_id"], "jit-ssh-device");
+                (200, state.device.clone().unwrap().to_string())
+            }
             ("POST", "/op/token") => {
                 let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
                 if form["grant_type"] == "urn:ietf:params:oauth:grant-type:device_code" {
-                    assert_eq!((form["device_code"].as_str(), form["client_id"].as_str()), ("dc", "jit-ssh"));
+                    assert_eq!(
+                        (form["device_code"].as_str(), form["client_id"].as_str()),
+                        ("dc", "jit-ssh-device")
+                    );
                     let answer = state.polled.remove(0);
                     let status = if answer.get("error").is_some() { 400 } else { 200 };
                     return (status, answer.to_string());
@@ -310,6 +324,8 @@ impl Fake {
                 url: format!("{}/op", self.url),
                 client_id: "jit-ssh".into(),
                 client_secret: None,
+                device_client_id: state.device.is_some().then(|| "jit-ssh-device".into()),
+                device_client_secret: None,
                 audience: None,
                 kind: "user".into(),
                 flows: ["code", "device"]

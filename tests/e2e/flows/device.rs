@@ -13,10 +13,11 @@ use serde_json::Value;
 use super::{NONE, Place, whoami};
 use crate::login::{address, setup};
 
-/// The same setup for the client that may use the device grant, with these flows.
+/// The same setup with these flows, for this client and, where there is the device grant, the client for that.
 fn with_flows(mut setup: Setup, client: &str, flows: &[&str]) -> Setup {
     let issuer: &mut Issuer = &mut setup.issuers[0];
     issuer.client = client.to_owned();
+    issuer.device_client = flows.contains(&"device").then(|| "jit-ssh-device".to_owned());
     issuer.lines.push_str(&format!("\nflows = {flows:?}"));
     setup
 }
@@ -25,7 +26,7 @@ fn with_flows(mut setup: Setup, client: &str, flows: &[&str]) -> Setup {
 fn a_code_typed_in_elsewhere_ends_in_a_command_on_the_host() {
     let provider = NodeProvider::start().unwrap();
     let place = Place::new(|login, address| {
-        with_flows(setup(provider.issuer(), login, address), "jit-ssh-device", &["code", "device"])
+        with_flows(setup(provider.issuer(), login, address), "jit-ssh-public", &["code", "device"])
     });
     let alice = place.person();
     let account = place.account();
@@ -46,13 +47,21 @@ fn a_code_typed_in_elsewhere_ends_in_a_command_on_the_host() {
     let again = place.person();
     again.login(NONE, |url| browser::log_in(url, "alice")).unwrap().ok().unwrap();
     assert_eq!(whoami(&again)["subject"], whoami(&alice)["subject"]);
+
+    // What a token is, the provider says: its caller cannot make more of it.
+    for (flow, outcome) in
+        [(Flow::Code, "403 flow_not_allowed"), (Flow::Token, "403 flow_not_allowed"), (Flow::Device, "201")]
+    {
+        let token = token_of_a_device(&provider, "alice");
+        assert_eq!(present(&place.ca, &token, flow), outcome, "{flow}");
+    }
 }
 
 #[test]
 fn where_the_entry_has_no_device_grant_nobody_is_asked_and_the_ca_refuses() {
     let provider = NodeProvider::start().unwrap();
     let only_code =
-        with_flows(setup(provider.issuer(), "deploy", "127.0.0.1:1"), "jit-ssh-device", &["code"]);
+        with_flows(setup(provider.issuer(), "deploy", "127.0.0.1:1"), "jit-ssh-public", &["code"]);
     let ca = Ca::start(&only_code).unwrap();
     let alice = jit_ssh_tests::client::Person::new().unwrap();
     alice.setup(&ca).unwrap();
@@ -72,7 +81,7 @@ fn where_the_entry_has_no_device_grant_nobody_is_asked_and_the_ca_refuses() {
     for (flow, outcome) in [
         (Flow::Device, "403 flow_not_allowed"),
         (Flow::Token, "403 flow_not_allowed"),
-        (Flow::Code, "401 token_nonce_missing"),
+        (Flow::Code, "401 token_audience"),
     ] {
         assert_eq!(present(&ca, &token, flow), outcome, "{flow}");
     }
@@ -82,7 +91,7 @@ fn where_the_entry_has_no_device_grant_nobody_is_asked_and_the_ca_refuses() {
 }
 
 /// What comes of presenting a token with a key of one's own.
-fn present(ca: &Ca, token: &str, flow: Flow) -> String {
+pub(super) fn present(ca: &Ca, token: &str, flow: Flow) -> String {
     let id = ca.bundle().unwrap().ca_id;
     let session = Key::new().unwrap();
     let body = OpenSession {

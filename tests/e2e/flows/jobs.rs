@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 
+use jit_ssh_proto::Flow;
 use jit_ssh_tests::api::Issuer;
 use jit_ssh_tests::ca::{Ca, Data, Setup};
 use jit_ssh_tests::client::Person;
@@ -11,6 +12,7 @@ use jit_ssh_tests::process::{Process, until};
 use jit_ssh_tests::provider::NodeProvider;
 use serde_json::Value;
 
+use super::device::present;
 use super::{Place, whoami};
 use crate::login::setup;
 
@@ -27,11 +29,16 @@ when {
 
 /// A CA for the jobs of `provider`, beside people who come from the same place.
 fn place(provider: &NodeProvider) -> Place {
+    place_with(provider, "")
+}
+
+/// The same with more tables in `ca.toml`.
+fn place_with(provider: &NodeProvider, tables: &str) -> Place {
     let entry = |login: &str, address: &str| Setup {
         policy: POLICY.to_owned(),
         tables: format!(
             "[[issuer]]\nname = \"ci\"\nkind = \"workload\"\nurl = {:?}\naudience = \"{AUDIENCE}\"\nusername = \"sub\"\n\
-             tags = {{ ref = \"ref\", repository = \"repository\" }}\n",
+             tags = {{ ref = \"ref\", repository = \"repository\" }}\n{tables}",
             provider.issuer()
         ),
         issuers: Vec::new(),
@@ -89,11 +96,44 @@ fn a_job_runs_its_command_and_nothing_else_and_its_token_is_good_for_one_key() {
     assert_ne!(session(&next, &by_token)["id"], first);
     assert_eq!(run(&next, "echo deployed").ok().unwrap().out, "deployed\n");
 
+    // A job that logs out has used up its token, and hears so.
+    next.run(["logout"]).unwrap().ok().unwrap();
+    for _ in 0..2 {
+        let over = next.run(["login", "--token-env", "CI_TOKEN"]).unwrap().code(5).unwrap();
+        assert!(over.err.contains("jit-ssh logout has ended the session of this token"), "{}", over.err);
+        assert!(over.err.contains("have the platform give a new one"), "{}", over.err);
+    }
+
     // Nothing of a token is kept on the machine that used it.
     for path in walk(next.home()) {
         let text = fs::read(&path).unwrap();
         assert!(!String::from_utf8_lossy(&text).contains(&token), "{} has the token", path.display());
     }
+}
+
+/// The ledger keeps every event for ever: whoever holds one token cannot make it grow as fast as they make keys.
+#[test]
+fn refused_logins_are_all_answered_and_so_many_are_recorded() {
+    let provider = NodeProvider::start().unwrap();
+    let place = place_with(&provider, "[limits]\nrefused = 3\n");
+    let open = |job: &str| {
+        let token = provider.job_token(job, AUDIENCE).unwrap();
+        assert_eq!(present(&place.ca, &token, Flow::Token), "201", "{job}");
+        token
+    };
+    let refused = |token: &str, times: usize| {
+        for _ in 0..times {
+            assert_eq!(present(&place.ca, token, Flow::Token), "401 token_used");
+        }
+    };
+    refused(&open("deploy"), 12);
+    assert_eq!(place.events("session.refused").len(), 3);
+    // Another token of the same identity is no new allowance, and it still opens its session.
+    refused(&open("deploy"), 2);
+    assert_eq!(place.events("session.refused").len(), 3);
+    // Others have their own.
+    refused(&open("nightly"), 2);
+    assert_eq!(place.events("session.refused").len(), 5);
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {

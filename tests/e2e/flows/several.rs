@@ -15,6 +15,7 @@ fn of_several_providers_the_named_one_is_asked_then_the_last_and_none_takes_anot
     let mut setup = setup(corp.issuer(), "deploy", "127.0.0.1:1");
     let mut other = Issuer::new("partner", &partner.issuer(), &["dev"]);
     other.lines = "scopes = [\"openid\"]\nflows = [\"code\", \"device\"]".to_owned();
+    other.device_client = Some("jit-ssh-device".to_owned());
     setup.issuers.push(other);
     let ca = Ca::start(&setup).unwrap();
     let person = |arguments: &[&str]| {

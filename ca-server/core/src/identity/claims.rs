@@ -8,7 +8,7 @@ use jit_ssh_proto::{Code, Problem, Timestamp};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::{Claims, Flow, IssuerRules, tags};
+use super::{Claims, Flow, IdentityKind, IssuerRules, job, tags};
 
 /// The most values of `amr`, and the longest of them and of `acr`.
 const MAX_METHODS: usize = 32;
@@ -19,7 +19,7 @@ impl Claims {
     /// [`super::VerifiedIdentity::admit`]; shapes that no provider may send are refused here.
     ///
     /// # Errors
-    /// `token_subject` without a `sub`, `token_claims` for a claim of the wrong shape.
+    /// `token_subject` without a `sub`, `token_of_a_job` where people log in, `token_claims` for a claim of the wrong shape.
     pub fn from_payload(
         rules: &IssuerRules,
         flow: Flow,
@@ -35,6 +35,10 @@ impl Claims {
                 ));
             }
         };
+        match rules.kind {
+            IdentityKind::User => job::none_here(payload)?,
+            IdentityKind::Workload => {}
+        }
         if let Some(claim) = &rules.groups {
             groups_are_here(claim, payload)?;
         }

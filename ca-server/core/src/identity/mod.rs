@@ -3,6 +3,7 @@
 mod attributes;
 mod claims;
 mod derived;
+mod job;
 mod tags;
 #[cfg(test)]
 mod tests;

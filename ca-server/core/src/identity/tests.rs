@@ -321,3 +321,42 @@ fn invariant_4_kept_claims_never_take_on_another_meaning() {
     narrower.groups_map.clear();
     assert!(VerifiedIdentity::admit(&narrower, &old(&|_| {})).unwrap().groups().is_empty());
 }
+
+/// A platform whose jobs choose the audience of their tokens, and whose people log in by a flow without a nonce.
+#[test]
+fn invariant_4_a_job_is_no_person_in_any_flow() {
+    let job_marks = [
+        ("GitLab CI", json!({ "project_path": "acme/shop", "job_id": "302" })),
+        ("GitLab CI", json!({ "project_path": "acme/shop", "pipeline_id": 574 })),
+        ("GitHub Actions", json!({ "repository": "acme/shop", "run_id": "30433642" })),
+        ("Kubernetes", json!({ "kubernetes.io": { "namespace": "shop" } })),
+        ("Kubernetes", json!({ "kubernetes.io/serviceaccount/namespace": "shop" })),
+        ("Buildkite", json!({ "pipeline_slug": "deploy", "build_number": 7 })),
+        ("CircleCI", json!({ "oidc.circleci.com/project-id": "74" })),
+        ("Bitbucket Pipelines", json!({ "repositoryUuid": "{a}", "stepUuid": "{b}" })),
+        ("Terraform", json!({ "terraform_run_id": "run-1" })),
+        // Whatever it says, that it says it is enough.
+        ("GitHub Actions", json!({ "repository": null, "run_id": false })),
+    ];
+    let workload = IssuerRules { kind: IdentityKind::Workload, ..rules() };
+    for (platform, marks) in job_marks {
+        let Value::Object(mut payload) = marks else { panic!("an object") };
+        payload.insert("sub".into(), "1".into());
+        payload.insert("preferred_username".into(), "alice".into());
+        for flow in [Flow::Code, Flow::Device, Flow::Token] {
+            let refused = Claims::from_payload(&rules(), flow, &payload).unwrap_err();
+            assert_eq!(refused.code, Code::TokenOfAJob, "{platform} {flow}");
+            assert!(refused.detail.contains(platform), "{}", refused.detail);
+            assert!(refused.detail.contains("kind = \"workload\""), "{}", refused.detail);
+        }
+        assert!(Claims::from_payload(&workload, Flow::Token, &payload).is_ok(), "{platform}");
+    }
+    // A person's claims are none of these.
+    for person in [
+        json!({ "groups_direct": ["acme"], "project_path": "acme" }),
+        json!({ "repository": "acme/shop" }),
+        json!({ "job_id": "302", "run_id": "1" }),
+    ] {
+        assert!(admit(&rules(), person.clone()).is_ok(), "{person}");
+    }
+}

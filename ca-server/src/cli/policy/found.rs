@@ -63,7 +63,11 @@ impl Found {
                 let place = numbers.next().zip(numbers.next());
                 Self { place, shown: shown.clone(), ..Self::error("config", path, what) }
             }
-            ConfigError::Value { path, key, what } => Self::error("config", path, &format!("{key} {what}")),
+            ConfigError::Value { path, place, key, what } => {
+                let mut numbers = place.split(':').filter_map(|part| part.parse().ok());
+                let place = numbers.next().zip(numbers.next());
+                Self { place, ..Self::error("config", path, &format!("{key} {what}")) }
+            }
             ConfigError::Rules(what) => Self { file: None, ..Self::error("config", Path::new(""), what) },
         }
     }

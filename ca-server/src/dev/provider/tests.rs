@@ -303,6 +303,7 @@ async fn the_ca_takes_its_tokens() {
         },
         url,
         client_id: CLIENT_ID.to_owned(),
+        device_client: None,
         client_secret: None,
         audience: CLIENT_ID.to_owned(),
         flows: vec![Flow::Code],

@@ -1,6 +1,8 @@
 //! `jit-ssh-ca issuer check`: an entry held against what its provider says of itself, one finding for each thing that
 //! logins will need. Asks the provider as the server does, and nothing of anybody's.
 
+mod device;
+mod own_device;
 mod own_login;
 mod redirect;
 
@@ -10,14 +12,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
+pub use own_device::OwnDevice;
 pub use own_login::OwnLogin;
 
 use super::claims::LEEWAY;
-use super::fetch::{self, FetchError, Fetcher};
+use super::fetch::{FetchError, Fetcher};
 use super::key::{self, RingKey};
 use super::provider::Timing;
 use super::token::{self, Compact};
-use super::{IssuerConfig, Provider, json, unreadable};
+use super::{IssuerConfig, Provider, json, keys_file, unreadable};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +66,17 @@ struct Metadata {
     code_challenge_methods_supported: Option<Vec<String>>,
     scopes_supported: Option<Vec<String>>,
     claims_supported: Option<Vec<String>>,
+    subject_types_supported: Option<Vec<String>>,
     #[serde(default)]
     backchannel_logout_supported: bool,
+}
+
+impl Metadata {
+    /// OpenID Connect Core 1.0, 8.1.
+    fn has_pairwise_subjects_only(&self) -> bool {
+        let types = self.subject_types_supported.as_deref().unwrap_or_default();
+        !types.is_empty() && types.iter().all(|one| one == "pairwise")
+    }
 }
 
 /// Walks through an entry. `now` is this machine's clock.
@@ -75,7 +87,7 @@ pub async fn check(config: &IssuerConfig, now: Timestamp) -> Vec<Finding> {
     let (metadata, keys) = match (&config.jwks_file, config.rules.kind) {
         (Some(path), IdentityKind::Workload) => {
             findings.push(note("discovery", "is not asked: the keys come from `jwks_file`."));
-            (None, fetch::file(path).await)
+            (None, keys_file::fetch(path).await)
         }
         (file, _) => match fetcher.describe().await {
             Ok(described) => {
@@ -83,7 +95,7 @@ pub async fn check(config: &IssuerConfig, now: Timestamp) -> Vec<Finding> {
                     .push(good("discovery", format!("{} describes itself under its own name.", config.url)));
                 findings.push(clock(described.date.as_deref(), now));
                 let keys = match file {
-                    Some(path) => fetch::file(path).await,
+                    Some(path) => keys_file::fetch(path).await,
                     None => fetcher.keys(&described.jwks_uri).await,
                 };
                 (serde_json::from_slice::<Metadata>(&described.body).ok(), keys)
@@ -97,6 +109,10 @@ pub async fn check(config: &IssuerConfig, now: Timestamp) -> Vec<Finding> {
     // 2. Keys for the algorithms that the entry allows.
     match keys {
         Ok(keys) => findings.extend(key_findings(config, keys.keys())),
+        Err(FetchError::Invalid(why) | FetchError::Unreachable(why)) if config.jwks_file.is_some() => {
+            findings
+                .push(bad("keys", format!("{why}: correct `jwks_file`, or save the issuer's keys there.")));
+        }
         Err(error) => findings.push(bad("keys", failed(&error))),
     }
     // 3. What each flow needs.
@@ -106,9 +122,11 @@ pub async fn check(config: &IssuerConfig, now: Timestamp) -> Vec<Finding> {
         for flow in &config.flows {
             match flow {
                 Flow::Code => findings.extend(code(config, &metadata, &fetcher).await),
-                Flow::Device => findings.push(device(&metadata)),
-                Flow::Token => {}
+                Flow::Device | Flow::Token => {}
             }
+        }
+        if config.rules.kind == IdentityKind::User {
+            findings.extend(device::findings(config, &metadata, &fetcher).await);
         }
         if config.rules.kind == IdentityKind::User && !metadata.backchannel_logout_supported {
             findings.push(note(
@@ -142,6 +160,9 @@ fn entry(config: &IssuerConfig) -> Vec<Finding> {
             flows.join(", ")
         ),
     )];
+    if rules.groups.is_some() && rules.groups_map.is_empty() {
+        findings.push(note("entry", "`groups` is there without `groups_map`: nobody is in any group here."));
+    }
     if rules.kind == IdentityKind::User {
         if rules.allowed_domains.is_empty() && rules.groups.is_none() {
             findings.push(note("entry", "neither `allowed_domains` nor `groups` is there: whoever can log in at the provider gets a session."));
@@ -261,16 +282,6 @@ async fn code(config: &IssuerConfig, metadata: &Metadata, fetcher: &Fetcher) -> 
     }
     findings.push(redirect::probe(config, authorize, fetcher).await);
     findings
-}
-
-fn device(metadata: &Metadata) -> Finding {
-    match &metadata.device_authorization_endpoint {
-        Some(endpoint) => good("device", format!("{endpoint}.")),
-        None => bad(
-            "device",
-            "`flows` has device, and the provider has no device authorization endpoint: take it out.",
-        ),
-    }
 }
 
 /// A token of one's own: what it says, and what the entry makes of it.

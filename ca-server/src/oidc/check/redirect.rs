@@ -16,7 +16,7 @@ pub(super) fn request(config: &IssuerConfig, authorize: &Url, more: &[(&str, &st
     url.query_pairs_mut()
         .append_pair("response_type", "code")
         .append_pair("client_id", &config.client_id)
-        .append_pair("scope", &config.scopes.join(" "))
+        .append_pair("scope", &config.asked_scopes())
         .append_pair("code_challenge_method", "S256")
         .extend_pairs(more);
     url

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::maker::{CLIENT, Jwt, NONCE, NOW, TestKey, entry, now};
 use super::rows::{World, all};
 use super::server::Server;
-use crate::oidc::{IssuerConfig, Provider, issuer_of};
+use crate::oidc::{DeviceClient, IssuerConfig, Provider, issuer_of};
 
 #[tokio::test]
 async fn invariant_5_every_hostile_token_is_refused_with_its_own_code() {
@@ -179,6 +179,54 @@ async fn invariant_5_only_flows_without_a_nonce_do_without_and_only_where_the_en
         let verified = entry.verify(token, flow, NONCE, now()).await;
         assert_eq!(verified.err().map(|problem| problem.code), expected, "{flow} {token}");
     }
+}
+
+/// Whose token it is says how somebody logged in. A provider that echoes a nonce in the device grant lets whoever starts
+/// one have it carry the nonce of their own key: presented as a login by a browser it would be one without limits.
+#[tokio::test]
+async fn invariant_5_the_flow_is_what_the_token_says_and_not_the_caller() {
+    let w = World::new().await;
+    let device = DeviceClient { id: "jit-ssh-tv".to_owned(), secret: None };
+    let both =
+        IssuerConfig { flows: vec![Flow::Code, Flow::Device], device_client: Some(device), ..entry(&w.url) };
+    let shared = Provider::new(IssuerConfig { audience: "https://ca.example".to_owned(), ..both.clone() });
+    let both = Provider::new(both);
+    let of = |aud: serde_json::Value, azp: &str| {
+        let good = w.good().claim("aud", aud);
+        let good = if azp.is_empty() { good } else { good.claim("azp", json!(azp)) };
+        (good.clone().sign(&w.es256), good.no_claim("nonce").sign(&w.es256))
+    };
+    let (refused, azp) = (Some(Code::FlowNotAllowed), Some(Code::TokenAuthorizedParty));
+    let nonce = Some(Code::TokenNonceMissing);
+    for (provider, (bound, unbound), [code, device, code_unbound, device_unbound]) in [
+        (&both, of(json!(CLIENT), ""), [None, refused, nonce, refused]),
+        (&both, of(json!(CLIENT), CLIENT), [None, refused, nonce, refused]),
+        (&both, of(json!("jit-ssh-tv"), ""), [refused, None, refused, None]),
+        (&both, of(json!(["jit-ssh-tv"]), "jit-ssh-tv"), [refused, None, refused, None]),
+        // Of both, and of neither.
+        (&both, of(json!([CLIENT, "jit-ssh-tv"]), CLIENT), [refused; 4]),
+        (&both, of(json!([CLIENT, "jit-ssh-tv"]), "jit-ssh-tv"), [refused; 4]),
+        (&both, of(json!(CLIENT), "jit-ssh-tv"), [refused; 4]),
+        (&both, of(json!("other"), ""), [Some(Code::TokenAudience); 4]),
+        // An audience that both clients share says nothing; `azp` does.
+        (&shared, of(json!("https://ca.example"), ""), [azp; 4]),
+        (&shared, of(json!("https://ca.example"), CLIENT), [None, refused, nonce, refused]),
+        (&shared, of(json!("https://ca.example"), "jit-ssh-tv"), [refused, None, refused, None]),
+        (&shared, of(json!(["https://ca.example", CLIENT]), CLIENT), [None, refused, nonce, refused]),
+    ] {
+        for (flow, token, expected) in [
+            (Flow::Code, &bound, code),
+            (Flow::Device, &bound, device),
+            (Flow::Code, &unbound, code_unbound),
+            (Flow::Device, &unbound, device_unbound),
+        ] {
+            let verified = provider.verify(token, flow, NONCE, now()).await;
+            assert_eq!(verified.err().map(|problem| problem.code), expected, "{flow} {token}");
+        }
+    }
+    // A nonce that is there is the right one in this flow too.
+    let other = w.good().claim("aud", json!("jit-ssh-tv")).claim("nonce", json!("another")).sign(&w.es256);
+    assert_eq!(both.verify(&other, Flow::Device, NONCE, now()).await.unwrap_err().code, Code::TokenNonce);
 }
 
 /// The list of algorithms is the issuer's, not the provider's or the token's.

@@ -91,6 +91,8 @@ fn claims(w: &World) -> Vec<Row> {
         ("issued too long ago", with(w, "iat", json!(NOW - 121)), Code::TokenTooOld),
         ("issued in the future", with(w, "iat", json!(NOW + 61)), Code::TokenFromTheFuture),
         ("expired", with(w, "exp", json!(NOW - 60)), Code::TokenExpired),
+        ("no exp, as drafts had it", without(w, "exp"), Code::TokenClaims),
+        ("exp null", with(w, "exp", json!(null)), Code::TokenClaims),
         ("exp negative", with(w, "exp", json!(-1)), Code::TokenClaims),
         ("not valid yet", with(w, "nbf", json!(NOW + 61)), Code::TokenNotYetValid),
         ("a nonce", with(w, "nonce", json!(NONCE)), Code::TokenNonce),
@@ -176,7 +178,6 @@ async fn which_logout_tokens_are_taken() {
         ("typ JWT", headed(&w, "typ", json!("JWT")), true, false),
         ("typ in capitals", headed(&w, "typ", json!("LOGOUT+JWT")), true, false),
         ("no typ", good(&w).no_header("typ").sign(&w.es256), true, false),
-        ("no exp, as drafts had it", without(&w, "exp"), true, false),
         ("aud a list of one", with(&w, "aud", json!([CLIENT])), true, false),
         ("a session", good(&w).no_claim("sub").claim("sid", json!("s-1")).sign(&w.es256), false, true),
         ("a session of a person", with(&w, "sid", json!("s-1")), true, true),
@@ -204,9 +205,18 @@ async fn a_logout_token_is_known_by_its_issuer_and_jti() {
 #[tokio::test]
 async fn a_logout_token_is_for_the_client() {
     let w = World::new().await;
-    let provider = Provider::new(IssuerConfig { audience: "https://ca.example".to_owned(), ..entry(&w.url) });
-    for (aud, taken) in [(json!(CLIENT), true), (json!("https://ca.example"), true), (json!("other"), false)]
-    {
+    let device = crate::oidc::DeviceClient { id: "jit-ssh-tv".to_owned(), secret: None };
+    let provider = Provider::new(IssuerConfig {
+        audience: "https://ca.example".to_owned(),
+        device_client: Some(device),
+        ..entry(&w.url)
+    });
+    for (aud, taken) in [
+        (json!(CLIENT), true),
+        (json!("https://ca.example"), true),
+        (json!("jit-ssh-tv"), true),
+        (json!("other"), false),
+    ] {
         let verified = provider.verify_logout(&with(&w, "aud", aud.clone()), now()).await;
         assert_eq!(verified.is_ok(), taken, "{aud}");
     }

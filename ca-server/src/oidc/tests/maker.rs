@@ -210,6 +210,7 @@ pub(crate) fn entry(url: &str) -> IssuerConfig {
         },
         url: url.to_owned(),
         client_id: CLIENT.to_owned(),
+        device_client: None,
         client_secret: None,
         audience: CLIENT.to_owned(),
         flows: vec![Flow::Code],

@@ -306,7 +306,10 @@ async fn keys_from_a_file() {
     config.jwks_file = Some(path.clone());
     let token = Jwt::good(url, "ES256", "k").sign(&key);
     let missing = Provider::with_timing(config.clone(), quick());
-    assert_eq!(code(&missing, &token).await, Some(Code::ProviderInvalid));
+    let refused = missing.verify(&token, Flow::Code, NONCE, now()).await.unwrap_err();
+    assert_eq!(refused.code, Code::ProviderInvalid);
+    assert!(refused.detail.contains("no usable keys of the issuer corp since"), "{}", refused.detail);
+    assert!(refused.detail.contains("in the file"), "{}", refused.detail);
     std::fs::write(&path, json!({"keys": [key.jwk("k")]}).to_string()).unwrap();
     assert_eq!(code(&Provider::with_timing(config, quick()), &token).await, None);
 }

@@ -279,7 +279,7 @@ async fn a_refresh_token_is_given_back_where_the_provider_takes_it() {
     };
     let there = ("revocation_endpoint", json!(format!("{url}/revoke")));
     asked.server.says_discovery(document(&[]));
-    assert_eq!(public.give_back("t").await, Ok(false));
+    assert_eq!(public.give_back("t", Flow::Code).await, Ok(false));
     assert_eq!(asked.server.forms(), []);
     let form = "token=t%26x&token_type_hint=refresh_token";
     let basic = format!("Basic {}", data_encoding::BASE64.encode(b"jit-ssh:s%3Ae+cret"));
@@ -306,7 +306,7 @@ async fn a_refresh_token_is_given_back_where_the_provider_takes_it() {
         ),
     ] {
         asked.server.says_discovery(document(&more));
-        assert_eq!(provider.give_back("t&x").await, Ok(true));
+        assert_eq!(provider.give_back("t&x", Flow::Code).await, Ok(true));
         assert_eq!(asked.server.forms(), [("/revoke".to_owned(), authorization.to_owned(), sent)]);
     }
     // Trouble is said, and never more than that.
@@ -317,9 +317,9 @@ async fn a_refresh_token_is_given_back_where_the_provider_takes_it() {
         (Says::Hangs, "did not answer in time"),
     ] {
         asked.server.says_token(says);
-        let said = public.give_back("secret-token").await.unwrap_err();
+        let said = public.give_back("secret-token", Flow::Code).await.unwrap_err();
         assert!(said.contains(why) && !said.contains("secret-token"), "{said}");
     }
     asked.server.says_discovery(document(&[("revocation_endpoint", json!("http://192.0.2.1/revoke"))]));
-    assert!(public.give_back("t").await.unwrap_err().contains("plain http"));
+    assert!(public.give_back("t", Flow::Code).await.unwrap_err().contains("plain http"));
 }
