@@ -36,7 +36,9 @@ pub(super) enum Verdict<'a> {
     Failed(BTreeSet<PolicyId>),
     /// These forbid what another would have allowed.
     Forbidden(BTreeSet<PolicyId>),
-    NoAccess,
+    /// Nothing to be had. Policies that failed, about an account that the caller has no part in: the ledger names them,
+    /// and the caller is told what they are told of any other account.
+    NoAccess(BTreeSet<PolicyId>),
     /// The longest that would do.
     TooLong(Span),
     /// Only with the consent of others.
@@ -237,7 +239,12 @@ impl<'a> Question<'a> {
 
     /// Puts one question to Cedar. Any error in any policy is a no, also where Cedar alone would go on without it.
     fn ask(&self, account: &Account, action: Action, context: Context) -> Result<Offers<'a>, Verdict<'a>> {
-        let matched = self.matched(account, action, context)?;
+        let matched = match self.matched(account, action, context) {
+            Err(Verdict::Failed(ids)) if !ids.is_empty() && !self.has_part(account, action)? => {
+                return Err(Verdict::NoAccess(ids));
+            }
+            matched => matched?,
+        };
         let is_forbid = |id: &&&PolicyId| match self.rules.compiled.rules.get(**id) {
             Some(Rule::Permit(_)) => false,
             Some(Rule::Forbid(_)) | None => true,
@@ -247,7 +254,7 @@ impl<'a> Question<'a> {
             return Ok(self.offers(&matched));
         }
         // Somebody without any part in the host is told what they are told of every other: nothing.
-        Err(if self.has_part(account, action)? { Verdict::Forbidden(forbids) } else { Verdict::NoAccess })
+        Err(if self.has_part(account, action)? { Verdict::Forbidden(forbids) } else { nothing() })
     }
 
     /// Whether some permit is for this caller and for any login of the account's host, whatever its action and
@@ -301,7 +308,7 @@ impl<'a> Question<'a> {
                 // `refusal` has seen to these; were it wrong, the answer is still no.
                 Verdict::Failed(_)
                 | Verdict::Forbidden(_)
-                | Verdict::NoAccess
+                | Verdict::NoAccess(_)
                 | Verdict::TooLong(_)
                 | Verdict::NeedsApproval(..) => return Decision::Denied(refusal::no_access()),
             }
@@ -358,10 +365,10 @@ impl<'a> Supposed<'a> {
     /// What one account and one action come to, for that long.
     pub(super) fn pair(self, account: &'a Account, action: Action, asked: Option<Span>) -> Verdict<'a> {
         if self.rules.ended(self.identity, self.at).is_some() {
-            return Verdict::NoAccess;
+            return nothing();
         }
         match self.question(account) {
-            None => Verdict::NoAccess,
+            None => nothing(),
             Some(Err(untold)) => untold.into(),
             Some(Ok(question)) => question.pair(account, action, asked, &mut BTreeMap::new()),
         }
@@ -413,6 +420,11 @@ pub(super) fn judge(
     }
 }
 
+/// Nothing to be had, and nothing went wrong.
+fn nothing<'a>() -> Verdict<'a> {
+    Verdict::NoAccess(BTreeSet::new())
+}
+
 /// The cheapest offer that is long enough: no approval before approval, fewer approvals, longer time, policy id.
 fn choose<'a>(offers: Offers<'a>, asked: Option<Span>) -> Verdict<'a> {
     let cost = |(id, offer): &(&'a PolicyId, &'a Offer)| {
@@ -428,8 +440,6 @@ fn choose<'a>(offers: Offers<'a>, asked: Option<Span>) -> Verdict<'a> {
             }
         }
         // The cheapest of those that are too short: without approval, then the longest.
-        None => {
-            offers.into_iter().min_by_key(cost).map_or(Verdict::NoAccess, |(_, o)| Verdict::TooLong(o.ttl))
-        }
+        None => offers.into_iter().min_by_key(cost).map_or(nothing(), |(_, o)| Verdict::TooLong(o.ttl)),
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn of(verdicts: &[Judged<'_>], compiled: &Compiled) -> Option<Denial>
     let mut errors: Option<BTreeSet<PolicyId>> = None;
     let mut forbidden: Vec<(&Judged<'_>, &BTreeSet<PolicyId>)> = Vec::new();
     let (mut unknown, mut told) = (BTreeSet::new(), BTreeSet::new());
+    let mut hidden = BTreeSet::new();
     let mut longest: Option<Span> = None;
     let mut demands: BTreeMap<&Approvals, BTreeSet<&PolicyId>> = BTreeMap::new();
     for judged in verdicts {
@@ -41,8 +42,9 @@ pub(super) fn of(verdicts: &[Judged<'_>], compiled: &Compiled) -> Option<Denial>
                 told.insert(&judged.account);
                 forbidden.push((judged, ids));
             }
-            Verdict::NoAccess => {
+            Verdict::NoAccess(ids) => {
                 unknown.insert(&judged.account);
+                hidden.extend(ids.iter().map(ToString::to_string));
             }
             Verdict::TooLong(most) => longest = Some(longest.map_or(*most, |so_far| so_far.min(*most))),
             Verdict::NeedsApproval(terms, demand) => {
@@ -54,7 +56,9 @@ pub(super) fn of(verdicts: &[Judged<'_>], compiled: &Compiled) -> Option<Denial>
     // What one pair would be told must not say of another that it is there: a request for a host that one has a part in
     // and a guess is answered like one for two guesses.
     if !unknown.is_subset(&told) {
-        Some(no_access())
+        // What failed is in the ledger, whoever asked.
+        hidden.extend(errors.iter().flatten().map(ToString::to_string));
+        Some(Denial { policies: hidden.into_iter().collect(), ..no_access() })
     } else if let Some(ids) = errors {
         Some(failed(&ids))
     } else if !forbidden.is_empty() {

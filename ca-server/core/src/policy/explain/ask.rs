@@ -38,7 +38,7 @@ impl Standing {
             (Verdict::NeedsApproval(..), Some(terms)) => Self::Pending(terms),
             (Verdict::TooLong(most), _) => Self::TooLong(*most),
             (Verdict::Forbidden(ids), _) => Self::Denied(ids.clone()),
-            (Verdict::NoAccess, _) => Self::Denied(BTreeSet::new()),
+            (Verdict::NoAccess(_), _) => Self::Denied(BTreeSet::new()),
             (Verdict::Failed(_) | Verdict::Allowed(_) | Verdict::NeedsApproval(..), _) => Self::Failed,
         }
     }
@@ -183,7 +183,9 @@ pub(super) fn terms(verdict: &Verdict<'_>) -> Option<Terms> {
         Verdict::NeedsApproval(terms, demand) => {
             (terms, Vec::from([Approval { count: demand.count, group: demand.group.clone() }]))
         }
-        Verdict::Failed(_) | Verdict::Forbidden(_) | Verdict::NoAccess | Verdict::TooLong(_) => return None,
+        Verdict::Failed(_) | Verdict::Forbidden(_) | Verdict::NoAccess(_) | Verdict::TooLong(_) => {
+            return None;
+        }
     };
     let (duration, offer) = (terms.time, terms.offer);
     Some(Terms { duration, pin_source: offer.pin_source, verify: offer.verify, approvals })

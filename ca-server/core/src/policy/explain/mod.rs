@@ -69,7 +69,7 @@ pub(super) fn explain(supposed: Supposed<'_>, calendar: &dyn Calendar) -> Explai
     };
     // 2. Where somebody has no part in a host, and where a policy fails, there is nothing to be found.
     let unknown = |judged: &Judged<'_>| {
-        matches!(judged.verdict, Verdict::NoAccess) && supposed.parts(judged.account).is_none()
+        matches!(judged.verdict, Verdict::NoAccess(_)) && supposed.parts(judged.account).is_none()
     };
     if denial.code == Code::NoAccess && pairs.iter().any(unknown) {
         return denied(refusal::no_access());
@@ -130,7 +130,7 @@ fn given(pairs: &[Judged<'_>]) -> Vec<Pair> {
         let policy = match &judged.verdict {
             Verdict::Allowed(terms) => terms.id,
             Verdict::NeedsApproval(terms, _) => terms.id,
-            Verdict::Failed(_) | Verdict::Forbidden(_) | Verdict::NoAccess | Verdict::TooLong(_) => {
+            Verdict::Failed(_) | Verdict::Forbidden(_) | Verdict::NoAccess(_) | Verdict::TooLong(_) => {
                 return None;
             }
         };

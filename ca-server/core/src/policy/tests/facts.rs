@@ -278,6 +278,24 @@ fn invariant_10_an_error_in_any_policy_denies() {
 }
 
 #[test]
+fn an_error_about_a_host_that_one_has_no_part_in_is_told_to_the_ledger_alone() {
+    let rules = rules(
+        "@id(\"ok\") permit (principal in Group::\"sre\", action == Action::\"shell\", resource in HostGroup::\"web\");\n\
+         @id(\"bad\") forbid (principal, action, resource in HostGroup::\"web\") \
+         when { 9223372036854775807 + context.local.hour > 0 };",
+    );
+    let stranger = person("alice", &[]);
+    let there = denied(decide(&rules, &stranger, "shell deploy@web-1"));
+    let not_there = denied(decide(&rules, &stranger, "shell deploy@web-999"));
+    assert_eq!((there.code, &there.detail), (not_there.code, &not_there.detail));
+    assert_eq!(there.code, Code::NoAccess);
+    assert_eq!((there.policies, not_there.policies), (Vec::from(["bad".to_string()]), Vec::new()));
+    // Whoever has a part is told that something is wrong.
+    let member = denied(decide(&rules, &person("bob", &["sre"]), "shell deploy@web-1"));
+    assert_eq!(member.code, Code::PolicyError);
+}
+
+#[test]
 fn invariant_10_what_cannot_be_told_denies() {
     let rules = rules("permit (principal, action == Action::\"shell\", resource);");
     let mut at = circumstances();
