@@ -117,7 +117,7 @@ fn a_case_that_is_wrong_fails_whatever_it_expects() {
             "p.test.toml:11:1: the key \"whom\" is not known: did you mean \"who\"?",
         ),
         (good.replace("\"deny\"", "\"refuse\""), "unknown variant `refuse`"),
-        (good.replace("expect = \"deny\"", ""), "missing field `expect`"),
+        (good.replace("expect = \"deny\"", ""), "the key \"expect\" is missing"),
         (
             good.replace("\"sam\"", "{ name = \"x\", group = [\"sre\"] }"),
             "the key \"group\" is not known: did you mean \"groups\"?",
