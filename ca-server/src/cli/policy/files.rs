@@ -8,7 +8,7 @@ use jit_ssh_core::policy::{PolicySource, Rules, Surroundings};
 use sha2::{Digest, Sha256};
 
 use super::found::{Found, count};
-use crate::config::{ConfigError, Excerpt, Layout, file_name, read_all, read_some};
+use crate::config::{ConfigError, Excerpt, Layout, file_name, ignored, read_all, read_some};
 
 /// Where the files are.
 #[derive(Clone, Debug, clap::Args)]
@@ -126,6 +126,14 @@ impl Files {
         }
         let files = read_some(&self.policies, "cedar").map_err(|e| Box::new(Found::config(&e)))?;
         Ok(files.into_iter().map(|(path, text)| PolicySource { file: file_name(&path), text }).collect())
+    }
+
+    /// What is beside the files that are read, and is read by nobody.
+    pub(super) fn ignored(&self) -> Vec<PathBuf> {
+        let folders = [(Some(&self.policies), "cedar"), (self.inventory.as_ref(), "toml")];
+        let known = folders.into_iter().filter_map(|(folder, extension)| Some((folder?, extension)));
+        // What cannot be listed was refused when it was read.
+        known.flat_map(|(folder, extension)| ignored(folder, extension).unwrap_or_default()).collect()
     }
 
     /// The files of cases beside the policies, by name.

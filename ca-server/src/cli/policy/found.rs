@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use jit_ssh_core::inventory::{InventoryError, InventorySource};
-use jit_ssh_core::policy::{Finding, PolicyError, PolicySource, Severity};
+use jit_ssh_core::policy::{Finding, Lint, PolicyError, PolicySource, Severity};
 use serde_json::{Value, json};
 
 use crate::config::{ConfigError, shown};
@@ -35,6 +35,13 @@ pub(super) struct Found {
 }
 
 impl Level {
+    fn of(lint: Lint) -> Self {
+        match lint.severity() {
+            Severity::Warning => Self::Warning,
+            Severity::Note => Self::Note,
+        }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -93,19 +100,27 @@ impl Found {
             }
             None => (None, None, String::new()),
         };
-        let level = match finding.lint.severity() {
-            Severity::Warning => Level::Warning,
-            Severity::Note => Level::Note,
-        };
         let help = Some(finding.help.clone());
         Self {
-            level,
+            level: Level::of(finding.lint),
             code: finding.lint.as_str(),
             file,
             place,
             message: finding.message.clone(),
             help,
             shown,
+        }
+    }
+
+    /// A file that nobody reads.
+    pub(super) fn ignored(file: &Path) -> Self {
+        let help = "remove it, or let its name begin with a dot; policies are *.cedar, their cases *.test.toml, the \
+                    inventory *.toml";
+        let code = Lint::IgnoredFile.as_str();
+        Self {
+            level: Level::of(Lint::IgnoredFile),
+            help: Some(help.to_owned()),
+            ..Self::error(code, file, "this file is not read")
         }
     }
 

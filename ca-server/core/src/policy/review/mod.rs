@@ -75,6 +75,8 @@ pub enum Lint {
     TtlAboveMaximum,
     /// A guest whose time has passed.
     GuestEnded,
+    /// A file beside those that are read, which nobody reads. It is for whoever reads the folders to find.
+    IgnoredFile,
 }
 
 /// How much it matters.
@@ -88,7 +90,7 @@ pub enum Severity {
 
 impl Lint {
     /// Every sort.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::UnknownName,
         Self::UnmappedGroup,
         Self::UnmappedApprovers,
@@ -105,6 +107,7 @@ impl Lint {
         Self::MixedVerbs,
         Self::TtlAboveMaximum,
         Self::GuestEnded,
+        Self::IgnoredFile,
     ];
 
     /// The stable text.
@@ -127,6 +130,7 @@ impl Lint {
             Self::MixedVerbs => "mixed-verbs",
             Self::TtlAboveMaximum => "ttl-above-maximum",
             Self::GuestEnded => "guest-ended",
+            Self::IgnoredFile => "ignored-file",
         }
     }
 
@@ -145,7 +149,8 @@ impl Lint {
             | Self::OutOfRange
             | Self::SecondIdentity
             | Self::MixedVerbs
-            | Self::TtlAboveMaximum => Severity::Warning,
+            | Self::TtlAboveMaximum
+            | Self::IgnoredFile => Severity::Warning,
             Self::EmptyHostGroup | Self::LoginStyle | Self::WorthAShell | Self::GuestEnded => Severity::Note,
         }
     }
