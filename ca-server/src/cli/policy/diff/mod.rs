@@ -9,6 +9,8 @@ mod answers;
 mod circumstances;
 mod manner;
 mod people;
+#[cfg(test)]
+mod pruning;
 mod questions;
 mod setting;
 mod summary;
@@ -166,6 +168,7 @@ impl Comparison {
             (old, new) => Ok([old.ok(), new.ok()]),
         }
     }
+
     /// What policies of either set speak of.
     fn spoken<'a>(&self, [old, new]: [impl Iterator<Item = &'a str>; 2]) -> Mentioned {
         let mut all = Mentioned::default();

@@ -12,7 +12,7 @@ use super::people::Asker;
 use super::{Comparison, Side};
 
 /// What is asked for, besides who and where.
-const ACTIONS: [(&str, Mode, &[Modifier]); 8] = [
+pub(super) const ACTIONS: [(&str, Mode, &[Modifier]); 8] = [
     ("shell", Mode::Shell, &[]),
     ("shell+agent", Mode::Shell, &[Modifier::Agent]),
     ("shell+forward", Mode::Shell, &[Modifier::Forward]),
@@ -25,6 +25,7 @@ const ACTIONS: [(&str, Mode, &[Modifier]); 8] = [
 
 /// The most commands that are tried of one policy's.
 const COMMANDS: usize = 24;
+
 impl Comparison {
     /// Every action on every account, and every verb, as far as a change can concern it.
     pub(super) fn ask_for(

@@ -151,6 +151,7 @@ impl Mentioned {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use alloc::vec::Vec;
 
     use super::values::seconds;
