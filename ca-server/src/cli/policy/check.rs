@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 fn look_through(args: &Args, files: &Files, set: &Set) -> Vec<Found> {
     let today = local(SystemClock.now(), &set.excerpt.timezone).date;
     let findings = review(&set.sources, set.rules.inventory(), &set.surroundings(Some(&today)));
-    let findings = findings.iter().map(|one| (one.lint, Found::finding(&files.policies, one, &set.sources)));
+    let findings = findings.iter().map(|one| (one.lint, Found::finding(one, files, set)));
     let ignored = files.ignored().into_iter().map(|path| (Lint::IgnoredFile, Found::ignored(&path)));
     findings.chain(ignored).filter(|(lint, _)| !args.allow.contains(lint)).map(|(_, found)| found).collect()
 }

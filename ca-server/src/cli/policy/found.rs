@@ -7,6 +7,7 @@ use jit_ssh_core::inventory::{InventoryError, InventorySource};
 use jit_ssh_core::policy::{Finding, Lint, PolicyError, PolicySource, Severity};
 use serde_json::{Value, json};
 
+use super::files::{Files, Set};
 use crate::config::{ConfigError, shown};
 
 /// How much it matters.
@@ -92,10 +93,17 @@ impl Found {
         Self { place, shown, ..Self::error("policy", &folder.join(&error.file), &error.what) }
     }
 
-    pub(super) fn finding(folder: &Path, finding: &Finding, sources: &[PolicySource]) -> Self {
+    /// Something that `check` found, in a policy or in the inventory.
+    pub(super) fn finding(finding: &Finding, files: &Files, set: &Set) -> Self {
         let (file, place, shown) = match &finding.place {
             Some((file, line, column)) => {
-                let shown = shown_in(sources, file, *line, *column);
+                let inventory = set.inventory.iter().find(|source| source.file == *file);
+                let (folder, shown) = match (inventory, &files.inventory) {
+                    (Some(source), Some(folder)) => (folder, shown(&source.text, *line, *column)),
+                    (Some(_), None) | (None, _) => {
+                        (&files.policies, shown_in(&set.sources, file, *line, *column))
+                    }
+                };
                 (Some(folder.join(file)), Some((*line, *column)), shown)
             }
             None => (None, None, String::new()),

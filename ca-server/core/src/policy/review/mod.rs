@@ -5,6 +5,7 @@ mod actions;
 mod approvers;
 mod conditions;
 mod evaluate;
+mod guests;
 mod hosts;
 mod land;
 mod literals;
@@ -25,13 +26,15 @@ pub use self::mentioned::{Mentioned, mentioned};
 use self::read::Read;
 use super::PolicySource;
 use crate::identity::IssuerRules;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, InventorySource};
 
 /// What else policies depend on: what of `ca.toml` they are written against.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
     /// The identity providers; none if they are not known, and then nothing is said about them.
     pub issuers: Option<&'a [IssuerRules]>,
+    /// The files that the inventory was read from, for the places of what is found in them; none if nobody has them.
+    pub inventory: &'a [InventorySource],
     /// The longest grant (`limits.duration`).
     pub max_duration: Span,
     /// What an offer without `@ttl` gives (`limits.ttl`).
@@ -161,7 +164,7 @@ impl Lint {
 pub struct Finding {
     /// What sort it is.
     pub lint: Lint,
-    /// Where, if it is in a policy: file, line and column, these counted from 1.
+    /// Where, if it is in a policy or a guest's entry: file, line and column, these counted from 1.
     pub place: Option<(String, usize, usize)>,
     /// What was found.
     pub message: String,
@@ -182,7 +185,8 @@ pub fn review(sources: &[PolicySource], inventory: &Inventory, around: &Surround
     actions::review(&policies, inventory, &land, &mut findings);
     conditions::review(&policies, around, &mut findings);
     approvers::review(&policies, inventory, around, &mut findings);
-    hosts::review(inventory, &land, around, &mut findings);
+    hosts::review(inventory, &land, &mut findings);
+    guests::review(inventory, around, &mut findings);
     findings.sort_by(|a, b| {
         let key = |f: &Finding| (f.place.is_none(), f.place.clone(), f.lint, f.message.clone());
         key(a).cmp(&key(b))

@@ -7,7 +7,7 @@ use jit_ssh_proto::Name;
 use serde_json::{Value, json};
 
 use super::super::found::count;
-use super::circumstances::Setting;
+use super::setting::Setting;
 use super::time::Time;
 
 /// The most accounts that a line names.
