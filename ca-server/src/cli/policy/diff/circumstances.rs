@@ -182,7 +182,7 @@ mod tests {
         space.0.iter().map(|dim| dim.iter().map(Setting::told).collect::<Vec<_>>().join("; ")).collect()
     }
 
-    const BARE: [&str; 2] = ["2026-01-14T12:30", "without a reason"];
+    const BARE: [&str; 2] = ["2026-01-14T12:30", "whatever is typed"];
 
     #[test]
     fn only_what_is_looked_at_is_varied() {
@@ -220,7 +220,7 @@ mod tests {
         let text = "@break_glass permit (principal, action, resource) when { context.reason != \"\" && context.ticket like \"CHG-*\" };";
         assert_eq!(
             told(&space(text, None))[1],
-            "without a reason; with a reason and no ticket; with a ticket and no reason; with the ticket \"CHG-x\"; \
+            "without reason and ticket; with a reason and no ticket; with a ticket and no reason; with the ticket \"CHG-x\"; \
              under break-glass; with reason and ticket"
         );
     }

@@ -7,6 +7,7 @@ mod accounts;
 mod alterations;
 mod answers;
 mod circumstances;
+mod entries;
 mod manner;
 mod people;
 #[cfg(test)]
@@ -43,10 +44,11 @@ pub(in crate::cli) struct Args {
     /// A file with the [identity.NAME]s to ask for, in place of those of the cases beside the policies
     #[arg(long, value_name = "FILE")]
     identities: Option<PathBuf>,
-    /// Fail (1) if an answer differs, or if a policy changed and no question asked shows it
+    /// Fail (1) if an answer differs, if a policy changed and no question asked shows it, or if the entry of an issuer or a
+    /// guest changed
     #[arg(long)]
     exit_code: bool,
-    /// Print one JSON object a difference, and one a policy that is not the same
+    /// Print one JSON object a difference, one a policy that is not the same, and one a change of issuers and guests
     #[arg(long)]
     json: bool,
 }
@@ -68,6 +70,8 @@ struct Comparison {
     alike: bool,
     zones_differ: bool,
     altered: Vec<Altered>,
+    /// What changed in the entries of issuers and guests.
+    entries: Vec<entries::Alteration>,
     changes: BTreeMap<(Change, Extent), BTreeSet<String>>,
     seen: Seen,
     asked: u64,
@@ -132,7 +136,9 @@ impl Comparison {
             marked(&[Alteration::Removed, Alteration::Changed]),
             marked(&[Alteration::Added, Alteration::Changed]),
         );
+        let entries = entries::altered(&old, &new);
         Ok(Self {
+            entries,
             old: side(old_files, old, was),
             new: side(new_files, new, is),
             alike,
