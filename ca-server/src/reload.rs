@@ -69,6 +69,14 @@ fn stat(path: &Path) -> Result<Stat, String> {
     })
 }
 
+/// How two sets of another digest differ.
+fn in_words(changes: &[RulesChange]) -> String {
+    if changes.is_empty() {
+        return "only spaces and comments, or names of files".to_owned();
+    }
+    changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 /// Follows the files of a running CA.
 pub(crate) struct Reloader {
     layout: Layout,
@@ -171,7 +179,7 @@ impl Reloader {
             let compared = (Arc::clone(&rules), Arc::clone(&old));
             let changes =
                 spawn_blocking(move || compared.0.changes_since(&compared.1)).await.unwrap_or_default();
-            let summary: Vec<String> = changes.iter().map(ToString::to_string).collect();
+            let summary = in_words(&changes);
             if let Err(error) = record(&self.app.service, &rules, &old, changes).await {
                 let_go(rules);
                 // It is tried again: the files are not taken for loaded.
@@ -181,7 +189,7 @@ impl Reloader {
             }
             tracing::info!(
                 before = %old.digest(), digest = %rules.digest(), policies = rules.len(), hosts = rules.inventory().len(),
-                took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), changes = ?summary,
+                took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), changes = summary.as_str(),
                 "policies and inventory loaded"
             );
             self.app.service.signers.warn_of_missing(rules.inventory());

@@ -336,8 +336,52 @@ pub(crate) struct CompletionsArgs {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::process::Command as Shell;
+
     use clap::CommandFactory;
+    use jit_ssh_proto::{event::Asked, explanation};
+
+    use super::*;
+
+    /// What a shell makes of a line.
+    fn typed(line: &str) -> Vec<String> {
+        let script = format!("set -- {line}; printf '%s\\0' \"$@\"");
+        let out = Shell::new("sh").args(["-c", &script]).output().unwrap();
+        assert!(out.status.success(), "{line}: {out:?}");
+        let words = String::from_utf8(out.stdout).unwrap();
+        words.strip_suffix('\0').unwrap().split('\0').map(ToOwned::to_owned).collect()
+    }
+
+    /// Whoever types the command that an explanation prints asks for what was explained, whatever is in it.
+    #[test]
+    fn a_printed_command_can_be_typed() {
+        for text in
+            ["OPS-7", "it's OPS-7", "-x", "-", "--", "--json", "-'x' $HOME `id`", "a=b", "=x", "\\", "é …"]
+        {
+            for mode in [Mode::Shell, Mode::Exec] {
+                let asked = Asked {
+                    accounts: ["deploy@web-1".parse().unwrap(), "deploy@group/web".parse().unwrap()].into(),
+                    mode,
+                    modifiers: [Modifier::Agent].into(),
+                    command: (mode == Mode::Exec).then(|| text.parse().unwrap()),
+                    duration: Some(Span::from_seconds(900)),
+                    reason: text.parse().unwrap(),
+                    ticket: text.parse().unwrap(),
+                };
+                let line = explanation::command(&asked, false, false);
+                let cli = Cli::try_parse_from(typed(&line)).unwrap_or_else(|e| panic!("{line}: {e}"));
+                let Command::Login(login) = cli.command else { panic!("{line}") };
+                assert_eq!(login.accounts, asked.accounts, "{line}");
+                let AccessArgs { duration, reason, ticket, command, mode: _, with } = login.access;
+                assert_eq!(
+                    (duration, command, with),
+                    (asked.duration, asked.command, asked.modifiers),
+                    "{line}"
+                );
+                assert_eq!((reason, ticket), (Some(asked.reason), Some(asked.ticket)), "{line}");
+            }
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

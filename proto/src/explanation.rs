@@ -273,7 +273,7 @@ pub fn command(asked: &Asked, reason: bool, ticket: bool) -> String {
         line.push_str(&format!(" {account}"));
     }
     match (asked.mode, &asked.command) {
-        (Mode::Exec, Some(command)) => line.push_str(&format!(" --command {}", quoted(command.as_str()))),
+        (Mode::Exec, Some(command)) => line.push_str(&option("command", command.as_str())),
         (Mode::Shell, _) => {}
         (mode @ (Mode::Exec | Mode::Sftp | Mode::Forward | Mode::Jump), _) => {
             line.push_str(&format!(" --mode {mode}"));
@@ -290,10 +290,16 @@ pub fn command(asked: &Asked, reason: bool, ticket: bool) -> String {
         if wanted {
             line.push_str(&format!(" --{flag} '…'"));
         } else if !text.is_empty() {
-            line.push_str(&format!(" --{flag} {}", quoted(text.as_str())));
+            line.push_str(&option(flag, text.as_str()));
         }
     }
     line
+}
+
+/// An option with its value. What begins with a dash would be read as an option of its own: it is joined to its flag.
+fn option(flag: &str, value: &str) -> String {
+    let between = if value.starts_with('-') { '=' } else { ' ' };
+    format!(" --{flag}{between}{}", quoted(value))
 }
 
 /// One word for a POSIX shell.

@@ -1,19 +1,25 @@
 //! The folders that rules are read from, `policies/` and `inventory/`: which of their files count, and their texts.
 //!
 //! What a folder seems to lack may only be out of reach: a mount that is gone, a file system that did not come up, a
-//! name that a script got wrong. So a folder that is not there, one without any file of its kind, and files in a folder
-//! below, where nothing is read, are refused: nobody is locked out, and no forbid is forgotten, because of them.
+//! name that a script got wrong. So a folder that is not there, one without any file of its kind, files in a folder
+//! below, where nothing is read, and files of nearly the right name are refused: nobody is locked out, and no forbid is
+//! forgotten, because of them.
 
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs::{self, DirEntry, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use jit_ssh_core::position::closest;
 use jit_ssh_core::{inventory, policy};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::ConfigError;
 
-/// The files of a folder with this extension, by name. Names that begin with a dot do not count.
-fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, ConfigError> {
+/// Everything in a folder whose name does not begin with a dot, by name.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let entries = fs::read_dir(folder).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             unfit(
@@ -24,13 +30,26 @@ fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, ConfigError> {
             unreadable(folder, &error)
         }
     })?;
+    let hidden = |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with('.');
+    let visible = entries.filter(|entry| !entry.as_ref().is_ok_and(hidden));
+    let paths = visible.map(|entry| Ok(entry.map_err(|error| unreadable(folder, &error))?.path()));
+    let mut paths = paths.collect::<Result<Vec<_>, ConfigError>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// The files of a folder with this extension, by name. Names that begin with a dot do not count.
+fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, ConfigError> {
     let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
-            continue;
-        }
+    for path in entries(folder)? {
         let wanted = path.extension().is_some_and(|e| e == extension);
+        if is_nearly(&path, extension) {
+            let what = format!(
+                "it looks like a *.{extension} file, and by this name it is not read: let its name end in .{extension}, or \
+                 begin with a dot"
+            );
+            return Err(unfit(&path, &what));
+        }
         // Links are followed: those of a mounted configuration map lead to its files.
         match fs::metadata(&path) {
             Ok(found) if found.is_dir() => {
@@ -43,17 +62,34 @@ fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, ConfigError> {
                     ),
                 ));
             }
-            Ok(found) if wanted && found.is_file() => paths.push(path),
-            // A pipe or a device would be read for ever.
-            Ok(_) if wanted => {
-                return Err(unfit(&path, "it is no regular file: remove it or rename it"));
-            }
+            Ok(found) if wanted && !found.is_file() => return Err(no_file(&path)),
+            Ok(_) if wanted => paths.push(path),
             Err(error) if wanted => return Err(unreadable(&path, &error)),
             Ok(_) | Err(_) => {}
         }
     }
-    paths.sort();
     Ok(paths)
+}
+
+/// Whether a name seems to be meant to end in `.cedar`, say, and does not: in capitals, with a space after it, or
+/// misspelt. Copies that editors and scripts leave (`10.cedar~`, `10.cedar.bak`) are not meant.
+fn is_nearly(path: &Path, extension: &str) -> bool {
+    let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
+    let meant = name.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
+    let end = meant.rsplit_once('.').map(|(_, end)| end.trim().to_lowercase()).unwrap_or_default();
+    let near = end.chars().all(char::is_alphabetic) && closest(&end, [extension]).is_some();
+    near && path.extension().is_none_or(|e| e != extension)
+}
+
+/// What is in a folder of files with this extension and is none of them: nobody reads it. Not what is known to be for
+/// others: cases, the schema, and what explains the folder.
+pub(crate) fn ignored(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, ConfigError> {
+    let counts = |path: &PathBuf| {
+        let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
+        let beside = extension == "cedar" && (name.ends_with(".test.toml") || name == "schema.cedarschema");
+        beside || name.ends_with(&format!(".{extension}")) || name.starts_with("README")
+    };
+    Ok(entries(folder)?.into_iter().filter(|path| !counts(path)).collect())
 }
 
 /// The same, of which there must be one at least.
@@ -89,8 +125,15 @@ fn read(path: PathBuf, most: usize) -> Result<(PathBuf, String), ConfigError> {
     let too_large =
         |path: &Path| unfit(path, &format!("it has more than {most} bytes: split it into several files"));
     let most = u64::try_from(most).unwrap_or(u64::MAX);
-    let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let (size, file) = opened.map_err(|error| unreadable(&path, &error))?;
+    // What is opened may be something else than what was found: nobody waits for the other end of a pipe.
+    let at_once = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let opened = OpenOptions::new().read(true).custom_flags(at_once).open(&path);
+    let opened = opened.and_then(|file| Ok((file.metadata()?, file)));
+    let (found, file) = opened.map_err(|error| unreadable(&path, &error))?;
+    if !found.is_file() {
+        return Err(no_file(&path));
+    }
+    let size = found.len();
     if size > most {
         return Err(too_large(&path));
     }
@@ -107,7 +150,22 @@ fn read(path: PathBuf, most: usize) -> Result<(PathBuf, String), ConfigError> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
-    unfit(path, &format!("it cannot be read ({error}): let the user that the CA runs as read it"))
+    let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    match error.kind() {
+        io::ErrorKind::NotFound if is_link => {
+            unfit(path, "it is a link that leads nowhere: put back what it leads to, or remove it")
+        }
+        io::ErrorKind::NotFound => unfit(path, "it went away while it was read: put it back, or try again"),
+        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            unfit(path, "it is a link that leads back to itself: let it lead to a file, or remove it")
+        }
+        _ => unfit(path, &format!("it cannot be read ({error}): let the user that the CA runs as read it")),
+    }
+}
+
+/// A pipe or a device would be read for ever.
+fn no_file(path: &Path) -> ConfigError {
+    unfit(path, "it is no regular file: remove it or rename it")
 }
 
 fn unfit(path: &Path, what: &str) -> ConfigError {
@@ -116,6 +174,8 @@ fn unfit(path: &Path, what: &str) -> ConfigError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::fs::File;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -171,7 +231,78 @@ mod tests {
         refused_with("20.cedar", "is no regular file");
         fs::remove_file(folder.join("20.cedar")).unwrap();
         symlink("nowhere", folder.join("20.cedar")).unwrap();
-        refused_with("20.cedar", "cannot be read (No such file");
+        refused_with("20.cedar", "is a link that leads nowhere: put back what it leads to");
+        fs::remove_file(folder.join("20.cedar")).unwrap();
+        symlink("20.cedar", folder.join("20.cedar")).unwrap();
+        refused_with("20.cedar", "is a link that leads back to itself");
+        fs::remove_file(folder.join("20.cedar")).unwrap();
+        assert!(list_some(folder, "cedar").is_ok());
+    }
+
+    #[test]
+    fn files_of_nearly_the_right_name_are_refused_and_others_are_told() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path();
+        fs::write(folder.join("10.cedar"), "").unwrap();
+        fs::write(folder.join("hosts.toml"), "").unwrap();
+        for (extension, name) in [
+            ("cedar", "20.CEDAR"),
+            ("cedar", "20.Cedar"),
+            ("cedar", "20.cedar "),
+            ("cedar", "20.cedar."),
+            ("cedar", "20. cedar"),
+            ("cedar", "20.ceder"),
+            ("cedar", "20.cedr"),
+            ("cedar", "20.cedra"),
+            // A letter that only looks like one of them.
+            ("cedar", "20.\u{441}edar"),
+            ("toml", "more.TOML"),
+            ("toml", "more.tml"),
+            ("toml", "more.toml\n"),
+        ] {
+            let path = folder.join(name);
+            fs::write(&path, "").unwrap();
+            let said = list_some(folder, extension).unwrap_err().to_string();
+            let expected = format!("it looks like a *.{extension} file, and by this name it is not read");
+            assert!(said.contains(&expected), "{name:?}: {said}");
+            // What is meant to be a policy is none of an inventory's, and the other way round.
+            assert!(
+                list_some(folder, if extension == "toml" { "cedar" } else { "toml" }).is_ok(),
+                "{name:?}"
+            );
+            fs::remove_file(path).unwrap();
+        }
+        let told =
+            ["10.cedar.bak", "10.cedar~", "10.cedar-old", "notes.txt", "cedar", "more.yaml", "hosts.html"];
+        let quiet = ["README.md", "10.test.toml", "schema.cedarschema", ".10.CEDAR", ".#10.cedar"];
+        for name in told.iter().chain(&quiet) {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        symlink("nowhere", folder.join("link")).unwrap();
+        assert_eq!(list_some(folder, "cedar").unwrap(), [folder.join("10.cedar")]);
+        let names = |extension| -> BTreeSet<String> {
+            let paths = ignored(folder, extension).unwrap();
+            paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+        };
+        let also =
+            |more: &[&str]| told.iter().chain(more).map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        assert_eq!(names("cedar"), also(&["link", "hosts.toml"]));
+        assert_eq!(names("toml"), also(&["link", "10.cedar", "schema.cedarschema"]));
+    }
+
+    /// What was a file when it was looked for, and is none when it is opened.
+    #[test]
+    fn nobody_waits_for_the_other_end_of_a_pipe() {
+        let home = tempfile::tempdir().unwrap();
+        let pipe = home.path().join("10.cedar");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        for path in [pipe, "/dev/zero".into(), home.path().to_path_buf()] {
+            let said = read(path, 1000).unwrap_err().to_string();
+            assert!(said.contains("it is no regular file"), "{said}");
+        }
+        let gone = read(home.path().join("gone"), 1000).unwrap_err().to_string();
+        assert!(gone.contains("it went away while it was read"), "{gone}");
     }
 
     #[test]
@@ -195,8 +326,8 @@ mod tests {
             );
         }
         // Of what says that it is smaller than it is, such as what grows, no more either.
-        let endless = read(PathBuf::from("/dev/zero"), 1000).unwrap_err().to_string();
-        assert!(endless.contains("more than 1000 bytes"), "{endless}");
+        let longer = read(PathBuf::from("/proc/self/status"), 100).unwrap_err().to_string();
+        assert!(longer.contains("more than 100 bytes"), "{longer}");
         fs::write(&cedar, b"// \xff").unwrap();
         assert!(read_some(home.path(), "cedar").unwrap_err().to_string().contains("no UTF-8 text"));
     }

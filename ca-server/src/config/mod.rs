@@ -23,7 +23,7 @@ use url::Url;
 
 pub(crate) use caret::shown;
 pub use excerpt::Excerpt;
-pub(crate) use folder::{read_all, read_some};
+pub(crate) use folder::{ignored, read_all, read_some};
 pub use raw::RawConfig;
 pub use rules::load_rules;
 pub(crate) use rules::{file_name, rule_files};

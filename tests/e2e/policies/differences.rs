@@ -64,7 +64,28 @@ fn what_changes_is_told_in_a_line() {
         ),
         (
             BEFORE.replace("when { ", "when { context.local.weekday <= 5 && "),
-            &["allowed for 1h -> denied (no more by sre)\n    on Saturday"],
+            &["allowed for 1h -> denied (no more by sre)\n    on Saturday and Sunday\n"],
+        ),
+        (
+            BEFORE.replace("when { ", "when { context.local.weekday > 5 && context.reason != \"\" && "),
+            &["allowed for 1h -> denied (no more by sre)\n    without a reason"],
+        ),
+        (
+            BEFORE.replace("when { ", "when { context.local.hour < 9 && context.local.weekday <= 5 && "),
+            &[
+                "allowed for 1h -> denied (no more by sre)\n    Monday to Friday at 12:30; Saturday and Sunday at 03:30, 12:30",
+            ],
+        ),
+        // Only what is looked at is spoken of.
+        (
+            BEFORE.replace("when { ", "when { context.ticket != \"\" && "),
+            &["allowed for 1h -> denied (no more by sre)\n    without a ticket\n"],
+        ),
+        (
+            format!(
+                "{BEFORE}@id(\"calm\") forbid (principal in Group::\"sre\", action, resource is Account) when {{ context.ticket == \"\" }};"
+            ),
+            &["allowed for 1h -> denied (by calm)\n    without a ticket\n"],
         ),
         (
             format!(
@@ -245,6 +266,80 @@ fn what_no_question_shows_is_told_by_name() {
         assert!(one["policy"] == "new" || one["policy"] == "sre", "{said}");
         assert!(one["told"] == "no" || one["told"] == "unasked", "{said}");
     }
+}
+
+/// Who comes in, and in which groups, is for issuers and guests to say: no question asks for it, and it is told.
+#[test]
+fn changes_to_issuers_and_guests_are_told_one_by_one() {
+    const GUESTS: &str = "[[guest]]\nissuer = \"corp\"\nname = \"eve\"\nsponsor = \"corp/alice\"\nuntil = \"2026-12-31\"\ngroups = [\"dev\"]\n";
+    let domains = |list: &str| {
+        super::CONFIG
+            .replace("groups = \"groups\"", &format!("groups = \"groups\"\nallowed_domains = {list}"))
+    };
+    let config = domains("[\"example.com\", \"example.org\"]");
+    let same = || (config.clone(), GUESTS.to_owned());
+    let more = format!("{GUESTS}{}", GUESTS.replace("eve", "ned"));
+    for (config, guests, lines) in [
+        (
+            config.replace("\"dev\" = [\"dev\"]", "\"dev\" = [\"dev\", \"sre\"]"),
+            same().1,
+            "issuer corp: groups_map: added \"dev\" = sre\n",
+        ),
+        (
+            config.replace("\"leads\" = [\"leads\"]\n", ""),
+            same().1,
+            "issuer corp: groups_map: removed \"leads\" = leads\n",
+        ),
+        (domains("[\"example.com\"]"), same().1, "issuer corp: allowed_domains: removed example.org\n"),
+        (
+            domains("[]"),
+            same().1,
+            "issuer corp: allowed_domains: removed example.com\nissuer corp: allowed_domains: removed example.org\nissuer corp: allowed_domains: added any address\n",
+        ),
+        (
+            config.replace("preferred_username", "email"),
+            same().1,
+            "issuer corp: username: preferred_username -> email\n",
+        ),
+        (same().0, GUESTS.replace("2026", "2027"), "guest corp/eve: until: 2026-12-31 -> 2027-12-31\n"),
+        (same().0, GUESTS.replace("[\"dev\"]", "[\"dev\", \"sre\"]"), "guest corp/eve: groups: added sre\n"),
+        (
+            same().0,
+            more,
+            "guest corp/ned: sponsor: added corp/alice\nguest corp/ned: until: added 2026-12-31\nguest corp/ned: groups: added dev\n",
+        ),
+        (
+            same().0,
+            "# none\n".to_owned(),
+            "guest corp/eve: sponsor: removed corp/alice\nguest corp/eve: until: removed 2026-12-31\nguest corp/eve: groups: removed dev\n",
+        ),
+    ] {
+        let (old, new) = (Folder::new(BEFORE), Folder::new(BEFORE));
+        for (folder, config, guests) in [(&old, &same().0, GUESTS), (&new, &config, guests.as_str())] {
+            folder.write("ca.toml", config);
+            folder.write("inventory/guests.toml", guests);
+        }
+        let words = ["policy", "diff", old.path().to_str().unwrap(), new.path().to_str().unwrap()];
+        let said = run(&words).ok().unwrap().out;
+        let changes = match lines.lines().count() {
+            1 => "1 change to issuers and guests (".to_owned(),
+            several => format!("{several} changes to issuers and guests ("),
+        };
+        assert!(said.contains(lines) && said.contains(&changes), "{lines:?} is missing in\n{said}");
+        let failed = run(&[&words[..], &["--exit-code"]].concat());
+        assert!(failed.code == Some(1) && failed.err.contains(&changes), "{failed:?}");
+        let json = run(&[&words[..], &["--json"]].concat()).ok().unwrap().out;
+        let found: Vec<serde_json::Value> =
+            json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let found = found.iter().filter(|one| one["entry"].is_string()).count();
+        assert_eq!(found, lines.lines().count(), "{json}");
+    }
+    // Their order, and what a comment says, is none.
+    let (old, new) = (Folder::new(BEFORE), Folder::new(BEFORE));
+    old.write("ca.toml", &domains("[\"example.com\", \"example.org\"]"));
+    new.write("ca.toml", &domains("[\"example.org\", \"example.com\"] # both"));
+    let words = ["policy", "diff", old.path().to_str().unwrap(), new.path().to_str().unwrap(), "--exit-code"];
+    assert!(run(&words).ok().unwrap().out.starts_with("nothing changes ("));
 }
 
 /// A case says what nothing else would have asked.

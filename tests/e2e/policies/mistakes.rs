@@ -5,6 +5,33 @@ use std::fs;
 use super::Folder;
 use crate::stand::Site;
 
+/// A forbid must not vanish by the name of its file.
+#[test]
+fn files_that_are_not_read_are_refused_or_told() {
+    let folder = Folder::new("permit (principal in Group::\"sre\", action == Action::\"shell\", resource);");
+    folder.policy("check", &["--deny-warnings"]).ok().unwrap();
+    folder.write("policies/10.CEDAR", "forbid (principal, action, resource);");
+    for command in ["check", "test", "explain --who x --account a@b", "format"] {
+        let mut words = command.split(' ');
+        let said = folder.policy(words.next().unwrap(), &words.collect::<Vec<_>>());
+        let what = "10.CEDAR: error[config]: it looks like a *.cedar file, and by this name it is not read";
+        let what = if command == "format" { what.replace(" error[config]:", "") } else { what.to_owned() };
+        assert_eq!(said.code, Some(1), "{command}: {said:?}");
+        assert!(format!("{}{}", said.out, said.err).contains(&what), "{command}: {said:?}");
+    }
+    fs::remove_file(folder.path().join("policies/10.CEDAR")).unwrap();
+    for name in ["policies/10.cedar.bak", "policies/10.tests.toml", "inventory/hosts.csv"] {
+        folder.write(name, "");
+        let said = folder.policy("check", &["--deny-warnings"]);
+        let line =
+            format!("{name}: warning[ignored-file]: this file is not read\n    = remove it, or let its name");
+        assert!(said.code == Some(1) && said.out.contains(&line), "{name}: {said:?}");
+        folder.policy("check", &["--deny-warnings", "--allow", "ignored-file"]).ok().unwrap();
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    folder.policy("check", &["--deny-warnings"]).ok().unwrap();
+}
+
 #[test]
 fn each_mistake_is_shown_with_carets() {
     for (policies, expected) in [

@@ -31,6 +31,25 @@ pub(super) struct At {
     pub(super) offset: u32,
 }
 
+impl At {
+    /// The file, of those that were read.
+    pub(super) fn source(self, sources: &[InventorySource]) -> Option<&InventorySource> {
+        usize::try_from(self.file).ok().and_then(|file| sources.get(file))
+    }
+
+    /// Where a word of the entry stands in quotes, in bytes; where the entry starts, if it does not.
+    pub(super) fn word(self, text: &str, word: &str) -> usize {
+        let start = usize::try_from(self.offset).unwrap_or(usize::MAX);
+        let entry = text.get(start..).unwrap_or_default();
+        // Up to where the next one starts.
+        let end = entry.match_indices("\n[[").next().map_or(entry.len(), |(end, _)| end);
+        let entry = entry.get(..end).unwrap_or(entry);
+        let quoted =
+            ['"', '\''].iter().filter_map(|quote| entry.find(&format!("{quote}{word}{quote}"))).min();
+        start.saturating_add(quoted.unwrap_or_default())
+    }
+}
+
 /// What was found so far.
 pub(super) struct Faults<'a> {
     sources: &'a [InventorySource],
@@ -50,14 +69,7 @@ impl<'a> Faults<'a> {
             return;
         }
         let (file, text) = self.source(at);
-        let start = usize::try_from(at.offset).unwrap_or(usize::MAX);
-        let entry = text.get(start..).unwrap_or_default();
-        // Up to where the next one starts.
-        let end = entry.match_indices("\n[[").next().map_or(entry.len(), |(end, _)| end);
-        let entry = entry.get(..end).unwrap_or(entry);
-        let quoted =
-            ['"', '\''].iter().filter_map(|quote| entry.find(&format!("{quote}{word}{quote}"))).min();
-        self.at(file, text, start.saturating_add(quoted.unwrap_or_default()), what());
+        self.at(file, text, at.word(text, word), what());
     }
 
     /// Something is wrong at this place of a file.
@@ -74,8 +86,7 @@ impl<'a> Faults<'a> {
     }
 
     fn source(&self, at: At) -> (&'a str, &'a str) {
-        let source = usize::try_from(at.file).ok().and_then(|file| self.sources.get(file));
-        source.map(|source| (source.file.as_str(), source.text.as_str())).unwrap_or_default()
+        at.source(self.sources).map(|source| (source.file.as_str(), source.text.as_str())).unwrap_or_default()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -9,20 +9,33 @@ use core::fmt;
 
 use jit_ssh_proto::Name;
 
+use super::InventorySource;
 use super::entry::GuestEntry;
 use super::error::{At, Faults};
 use super::groups::once;
 use crate::identity::VerifiedIdentity;
+use crate::position::position;
 
-/// A `[[guest]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A `[[guest]]`. Where it stands is no part of what it says: it is the same in another place.
+#[derive(Clone, Debug)]
 pub struct Guest {
+    at: At,
     issuer: Name,
     person: Person,
     sponsor: Sponsor,
     until: String,
     groups: BTreeSet<Name>,
 }
+
+impl PartialEq for Guest {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { at: _, issuer, person, sponsor, until, groups } = self;
+        (issuer, person, sponsor, until, groups)
+            == (&other.issuer, &other.person, &other.sponsor, &other.until, &other.groups)
+    }
+}
+
+impl Eq for Guest {}
 
 /// Who answers for a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +64,14 @@ impl fmt::Display for Person {
 impl fmt::Display for Sponsor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.issuer, self.name)
+    }
+}
+
+impl Sponsor {
+    /// The alias of the issuer that they are known by.
+    #[must_use]
+    pub fn issuer(&self) -> &Name {
+        &self.issuer
     }
 }
 
@@ -83,6 +104,15 @@ impl Guest {
     #[must_use]
     pub fn groups(&self) -> &BTreeSet<Name> {
         &self.groups
+    }
+
+    /// Where a word of the entry stands in the files that it was read from: file, line and column. None if it was read
+    /// from others.
+    #[must_use]
+    pub fn place(&self, sources: &[InventorySource], word: &str) -> Option<(String, usize, usize)> {
+        let source = self.at.source(sources)?;
+        let (line, column) = position(&source.text, self.at.word(&source.text, word));
+        Some((source.file.clone(), line, column))
     }
 
     /// Whether their last day is over, where it is `today` (`2026-12-31`).
@@ -181,7 +211,7 @@ fn guest(entry: GuestEntry, at: At, faults: &mut Faults<'_>) -> Result<Guest, (S
     }
     once(&of, "groups", &groups, at, faults);
     let sponsor = Sponsor { issuer: sponsor_issuer, name: sponsor_name };
-    Ok(Guest { issuer, person, sponsor, until, groups: groups.into_iter().collect() })
+    Ok(Guest { at, issuer, person, sponsor, until, groups: groups.into_iter().collect() })
 }
 
 /// Whether this is a day of the calendar, `2026-12-31`.

@@ -4,7 +4,7 @@ use anyhow::bail;
 use jit_ssh_core::policy::{Lint, review};
 
 use super::super::print;
-use super::files::{Set, Where};
+use super::files::{Files, Set, Where};
 use super::found::{Found, Level, count};
 use crate::clock::{Clock, SystemClock, local};
 
@@ -33,7 +33,7 @@ fn lint(code: &str) -> Result<Lint, String> {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let files = args.at.files();
     let (found, policies) = match files.read() {
-        Ok(set) => (look_through(args, &files.policies, &set), set.rules.len()),
+        Ok(set) => (look_through(args, &files, &set), set.rules.len()),
         Err(errors) => (errors, 0),
     };
     for one in &found {
@@ -55,9 +55,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn look_through(args: &Args, folder: &std::path::Path, set: &Set) -> Vec<Found> {
+fn look_through(args: &Args, files: &Files, set: &Set) -> Vec<Found> {
     let today = local(SystemClock.now(), &set.excerpt.timezone).date;
     let findings = review(&set.sources, set.rules.inventory(), &set.surroundings(Some(&today)));
-    let kept = findings.iter().filter(|finding| !args.allow.contains(&finding.lint));
-    kept.map(|finding| Found::finding(folder, finding, &set.sources)).collect()
+    let findings = findings.iter().map(|one| (one.lint, Found::finding(one, files, set)));
+    let ignored = files.ignored().into_iter().map(|path| (Lint::IgnoredFile, Found::ignored(&path)));
+    findings.chain(ignored).filter(|(lint, _)| !args.allow.contains(lint)).map(|(_, found)| found).collect()
 }

@@ -8,7 +8,7 @@ use jit_ssh_core::policy::{PolicySource, Rules, Surroundings};
 use sha2::{Digest, Sha256};
 
 use super::found::{Found, count};
-use crate::config::{ConfigError, Excerpt, Layout, file_name, read_all, read_some};
+use crate::config::{ConfigError, Excerpt, Layout, file_name, ignored, read_all, read_some};
 
 /// Where the files are.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,13 +31,14 @@ pub(in crate::cli) struct Where {
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     pub(super) policies: PathBuf,
-    inventory: Option<PathBuf>,
+    pub(super) inventory: Option<PathBuf>,
     config: Option<PathBuf>,
 }
 
 /// Everything that was read.
 pub(super) struct Set {
     pub(super) sources: Vec<PolicySource>,
+    pub(super) inventory: Vec<InventorySource>,
     pub(super) rules: Rules,
     pub(super) excerpt: Excerpt,
 }
@@ -81,12 +82,12 @@ impl Files {
         };
         let excerpt = excerpt.map_err(|e| errors.push(Found::config(&e))).ok();
         let mut digest = Sha256::new();
-        let inventory = match self.inventory(&mut digest) {
-            Ok(inventory) => inventory,
+        let (inventory, hosts) = match self.inventory(&mut digest) {
+            Ok(found) => found,
             Err(found) => {
                 errors.extend(found);
                 // What is wrong with policies has little to do with it.
-                Inventory::default()
+                (Inventory::default(), Vec::new())
             }
         };
         let sources = match self.sources() {
@@ -98,7 +99,9 @@ impl Files {
         };
         let ttl = excerpt.as_ref().map_or(jit_ssh_proto::Span::from_seconds(1800), |e| e.limits.ttl);
         match (Rules::load(&sources, inventory, &digest.finalize().into(), ttl), excerpt) {
-            (Ok(rules), Some(excerpt)) if errors.is_empty() => Ok(Set { sources, rules, excerpt }),
+            (Ok(rules), Some(excerpt)) if errors.is_empty() => {
+                Ok(Set { sources, inventory: hosts, rules, excerpt })
+            }
             (Ok(_), _) => Err(errors),
             (Err(found), _) => {
                 errors.extend(found.iter().map(|error| Found::policy(&self.policies, error, &sources)));
@@ -107,15 +110,19 @@ impl Files {
         }
     }
 
-    fn inventory(&self, digest: &mut Sha256) -> Result<Inventory, Vec<Found>> {
-        let Some(folder) = &self.inventory else { return Ok(Inventory::default()) };
+    fn inventory(&self, digest: &mut Sha256) -> Result<(Inventory, Vec<InventorySource>), Vec<Found>> {
+        let Some(folder) = &self.inventory else { return Ok((Inventory::default(), Vec::new())) };
         let mut sources = Vec::new();
         for (path, text) in read_some(folder, "toml").map_err(|e| vec![Found::config(&e)])? {
             digest.update(text.as_bytes());
             sources.push(InventorySource { file: file_name(&path), text });
         }
-        Inventory::read(&sources)
-            .map_err(|errors| errors.iter().map(|error| Found::inventory(folder, error, &sources)).collect())
+        match Inventory::read(&sources) {
+            Ok(inventory) => Ok((inventory, sources)),
+            Err(errors) => {
+                Err(errors.iter().map(|error| Found::inventory(folder, error, &sources)).collect())
+            }
+        }
     }
 
     /// The policy files, by name.
@@ -126,6 +133,14 @@ impl Files {
         }
         let files = read_some(&self.policies, "cedar").map_err(|e| Box::new(Found::config(&e)))?;
         Ok(files.into_iter().map(|(path, text)| PolicySource { file: file_name(&path), text }).collect())
+    }
+
+    /// What is beside the files that are read, and is read by nobody.
+    pub(super) fn ignored(&self) -> Vec<PathBuf> {
+        let folders = [(Some(&self.policies), "cedar"), (self.inventory.as_ref(), "toml")];
+        let known = folders.into_iter().filter_map(|(folder, extension)| Some((folder?, extension)));
+        // What cannot be listed was refused when it was read.
+        known.flat_map(|(folder, extension)| ignored(folder, extension).unwrap_or_default()).collect()
     }
 
     /// The files of cases beside the policies, by name.
@@ -151,6 +166,7 @@ impl Set {
     pub(super) fn surroundings<'a>(&'a self, today: Option<&'a str>) -> Surroundings<'a> {
         Surroundings {
             issuers: self.excerpt.issuers.as_deref(),
+            inventory: &self.inventory,
             max_duration: self.excerpt.limits.duration,
             default_ttl: self.excerpt.limits.ttl,
             today,

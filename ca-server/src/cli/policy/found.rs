@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use jit_ssh_core::inventory::{InventoryError, InventorySource};
-use jit_ssh_core::policy::{Finding, PolicyError, PolicySource, Severity};
+use jit_ssh_core::policy::{Finding, Lint, PolicyError, PolicySource, Severity};
 use serde_json::{Value, json};
 
+use super::files::{Files, Set};
 use crate::config::{ConfigError, shown};
 
 /// How much it matters.
@@ -35,6 +36,13 @@ pub(super) struct Found {
 }
 
 impl Level {
+    fn of(lint: Lint) -> Self {
+        match lint.severity() {
+            Severity::Warning => Self::Warning,
+            Severity::Note => Self::Note,
+        }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -85,27 +93,42 @@ impl Found {
         Self { place, shown, ..Self::error("policy", &folder.join(&error.file), &error.what) }
     }
 
-    pub(super) fn finding(folder: &Path, finding: &Finding, sources: &[PolicySource]) -> Self {
+    /// Something that `check` found, in a policy or in the inventory.
+    pub(super) fn finding(finding: &Finding, files: &Files, set: &Set) -> Self {
         let (file, place, shown) = match &finding.place {
             Some((file, line, column)) => {
-                let shown = shown_in(sources, file, *line, *column);
+                let inventory = set.inventory.iter().find(|source| source.file == *file);
+                let (folder, shown) = match (inventory, &files.inventory) {
+                    (Some(source), Some(folder)) => (folder, shown(&source.text, *line, *column)),
+                    (Some(_), None) | (None, _) => {
+                        (&files.policies, shown_in(&set.sources, file, *line, *column))
+                    }
+                };
                 (Some(folder.join(file)), Some((*line, *column)), shown)
             }
             None => (None, None, String::new()),
         };
-        let level = match finding.lint.severity() {
-            Severity::Warning => Level::Warning,
-            Severity::Note => Level::Note,
-        };
         let help = Some(finding.help.clone());
         Self {
-            level,
+            level: Level::of(finding.lint),
             code: finding.lint.as_str(),
             file,
             place,
             message: finding.message.clone(),
             help,
             shown,
+        }
+    }
+
+    /// A file that nobody reads.
+    pub(super) fn ignored(file: &Path) -> Self {
+        let help = "remove it, or let its name begin with a dot; policies are *.cedar, their cases *.test.toml, the \
+                    inventory *.toml";
+        let code = Lint::IgnoredFile.as_str();
+        Self {
+            level: Level::of(Lint::IgnoredFile),
+            help: Some(help.to_owned()),
+            ..Self::error(code, file, "this file is not read")
         }
     }
 

@@ -1,18 +1,13 @@
-//! What is worth knowing about the inventory itself.
+//! What is worth knowing about the hosts of the inventory and their groups.
 
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::{Finding, Land, Lint, Surroundings};
+use super::{Finding, Land, Lint};
 use crate::inventory::{Inventory, PrincipalStyle};
 
-pub(super) fn review(
-    inventory: &Inventory,
-    land: &Land,
-    around: &Surroundings<'_>,
-    findings: &mut Vec<Finding>,
-) {
+pub(super) fn review(inventory: &Inventory, land: &Land, findings: &mut Vec<Finding>) {
     let mut found = |lint, message, help: &str| {
         findings.push(Finding { lint, place: None, message, help: help.to_string() });
     };
@@ -37,15 +32,5 @@ pub(super) fn review(
             message,
             "give each such host or group a key of its own, and make all others principals = \"host\"",
         );
-    }
-    for guest in around.today.into_iter().flat_map(|today| inventory.guests().filter(|g| g.ended(today))) {
-        let message = format!(
-            "{}/{} was a guest until {}: they get nothing",
-            guest.issuer(),
-            guest.person(),
-            guest.until()
-        );
-        let help = format!("remove the entry, or have {} give another day", guest.sponsor());
-        found(Lint::GuestEnded, message, &help);
     }
 }

@@ -5,6 +5,7 @@ mod actions;
 mod approvers;
 mod conditions;
 mod evaluate;
+mod guests;
 mod hosts;
 mod land;
 mod literals;
@@ -25,13 +26,15 @@ pub use self::mentioned::{Mentioned, mentioned};
 use self::read::Read;
 use super::PolicySource;
 use crate::identity::IssuerRules;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, InventorySource};
 
 /// What else policies depend on: what of `ca.toml` they are written against.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
     /// The identity providers; none if they are not known, and then nothing is said about them.
     pub issuers: Option<&'a [IssuerRules]>,
+    /// The files that the inventory was read from, for the places of what is found in them; none if nobody has them.
+    pub inventory: &'a [InventorySource],
     /// The longest grant (`limits.duration`).
     pub max_duration: Span,
     /// What an offer without `@ttl` gives (`limits.ttl`).
@@ -75,6 +78,8 @@ pub enum Lint {
     TtlAboveMaximum,
     /// A guest whose time has passed.
     GuestEnded,
+    /// A file beside those that are read, which nobody reads. It is for whoever reads the folders to find.
+    IgnoredFile,
 }
 
 /// How much it matters.
@@ -88,7 +93,7 @@ pub enum Severity {
 
 impl Lint {
     /// Every sort.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::UnknownName,
         Self::UnmappedGroup,
         Self::UnmappedApprovers,
@@ -105,6 +110,7 @@ impl Lint {
         Self::MixedVerbs,
         Self::TtlAboveMaximum,
         Self::GuestEnded,
+        Self::IgnoredFile,
     ];
 
     /// The stable text.
@@ -127,6 +133,7 @@ impl Lint {
             Self::MixedVerbs => "mixed-verbs",
             Self::TtlAboveMaximum => "ttl-above-maximum",
             Self::GuestEnded => "guest-ended",
+            Self::IgnoredFile => "ignored-file",
         }
     }
 
@@ -145,7 +152,8 @@ impl Lint {
             | Self::OutOfRange
             | Self::SecondIdentity
             | Self::MixedVerbs
-            | Self::TtlAboveMaximum => Severity::Warning,
+            | Self::TtlAboveMaximum
+            | Self::IgnoredFile => Severity::Warning,
             Self::EmptyHostGroup | Self::LoginStyle | Self::WorthAShell | Self::GuestEnded => Severity::Note,
         }
     }
@@ -156,7 +164,7 @@ impl Lint {
 pub struct Finding {
     /// What sort it is.
     pub lint: Lint,
-    /// Where, if it is in a policy: file, line and column, these counted from 1.
+    /// Where, if it is in a policy or a guest's entry: file, line and column, these counted from 1.
     pub place: Option<(String, usize, usize)>,
     /// What was found.
     pub message: String,
@@ -177,7 +185,8 @@ pub fn review(sources: &[PolicySource], inventory: &Inventory, around: &Surround
     actions::review(&policies, inventory, &land, &mut findings);
     conditions::review(&policies, around, &mut findings);
     approvers::review(&policies, inventory, around, &mut findings);
-    hosts::review(inventory, &land, around, &mut findings);
+    hosts::review(inventory, &land, &mut findings);
+    guests::review(inventory, around, &mut findings);
     findings.sort_by(|a, b| {
         let key = |f: &Finding| (f.place.is_none(), f.place.clone(), f.lint, f.message.clone());
         key(a).cmp(&key(b))

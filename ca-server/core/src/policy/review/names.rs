@@ -129,13 +129,8 @@ impl Known<'_> {
                     None => unknown("this names nobody", format!("write {kind}::\"ISSUER/NAME\"")),
                     Some((issuer, _)) if issuers.iter().any(|known| known.name.as_str() == issuer) => None,
                     Some((issuer, _)) => {
-                        let names = issuers.iter().map(|known| known.name.to_string());
                         let message = format!("no issuer is called {issuer:?}");
-                        let help = nearest(issuer, names).map_or_else(
-                            || "add an [[issuer]], or correct the name".into(),
-                            |name| format!("did you mean the issuer {name:?}?"),
-                        );
-                        Some((Lint::UnknownName, message, help))
+                        Some((Lint::UnknownName, message, issuer_help(issuer, issuers)))
                     }
                 }
             }
@@ -243,6 +238,14 @@ impl Known<'_> {
 
 fn is_host(inventory: &Inventory, name: &str) -> bool {
     name.parse().is_ok_and(|name| inventory.host(&name).is_some())
+}
+
+/// What to do about an alias that no issuer has.
+pub(super) fn issuer_help(alias: &str, issuers: &[IssuerRules]) -> String {
+    nearest(alias, issuers.iter().map(|known| known.name.to_string())).map_or_else(
+        || "add an [[issuer]], or correct the name".into(),
+        |name| format!("did you mean the issuer {name:?}?"),
+    )
 }
 
 fn suggestion(kind: &str, id: &str, names: impl Iterator<Item = String>, otherwise: &str) -> String {

@@ -47,7 +47,8 @@ fn issuers() -> Vec<IssuerRules> {
 
 fn found_with(policies: &str, inventory: &str, issuers: Option<&[IssuerRules]>) -> Vec<Finding> {
     let hosts = InventorySource { file: "hosts.toml".into(), text: inventory.into() };
-    let inventory = Inventory::read(&[hosts]).unwrap();
+    let files = [hosts];
+    let inventory = Inventory::read(&files).unwrap();
     let source = PolicySource { file: "p.cedar".into(), text: policies.into() };
     // Nothing here is an error: those are told first, and by others.
     crate::policy::Rules::load(
@@ -59,6 +60,7 @@ fn found_with(policies: &str, inventory: &str, issuers: Option<&[IssuerRules]>) 
     .unwrap_or_else(|e| panic!("{policies}\n{e:?}"));
     let around = Surroundings {
         issuers,
+        inventory: &files,
         max_duration: Span::from_seconds(8 * 3600),
         default_ttl: Span::from_seconds(1800),
         today: Some("2026-11-22"),
@@ -437,6 +439,60 @@ fn guests_are_people_too() {
         both[0].starts_with("1:1 second-identity: who has an identity at corp and one in leads at acme"),
         "{both:?}"
     );
+}
+
+#[test]
+fn guests_and_sponsors_are_of_issuers_that_there_are() {
+    let guest = |issuer: &str, sponsor: &str| {
+        format!(
+            "{INVENTORY}[[guest]]\nissuer = \"{issuer}\"\nname = \"gina\"\nsponsor = \"{sponsor}\"\nuntil = \"2026-12-31\"\n"
+        )
+    };
+    let text = "permit (principal, action == Action::\"shell\", resource);";
+    let line = INVENTORY.lines().count() + 1;
+    let (own, sponsors) = (line + 1, line + 3);
+    for (issuer, sponsor, expected) in [
+        ("corp", "corp/ann", Vec::new()),
+        (
+            "crop",
+            "corp/ann",
+            Vec::from([format!(
+                "hosts.toml:{own}:10 no issuer is called \"crop\": gina can never be a guest; did you mean the issuer \"corp\"?"
+            )]),
+        ),
+        (
+            "corp",
+            "nowhere/ann",
+            Vec::from([format!(
+                "hosts.toml:{sponsors}:11 no issuer is called \"nowhere\": nobody answers for the guest gina; add an [[issuer]], or correct the name"
+            )]),
+        ),
+        (
+            "acme",
+            "acme/ann",
+            Vec::from([
+                format!(
+                    "hosts.toml:{own}:10 no issuer is called \"acme\": gina can never be a guest; add an [[issuer]], or correct the name"
+                ),
+                format!(
+                    "hosts.toml:{sponsors}:11 no issuer is called \"acme\": nobody answers for the guest gina; add an [[issuer]], or correct the name"
+                ),
+            ]),
+        ),
+    ] {
+        let findings = found_with(text, &guest(issuer, sponsor), Some(&issuers()));
+        let told: Vec<String> = findings
+            .iter()
+            .map(|f| {
+                let (file, line, column) = f.place.clone().unwrap();
+                assert_eq!(f.lint, Lint::UnknownName, "{f:?}");
+                format!("{file}:{line}:{column} {}; {}", f.message, f.help)
+            })
+            .collect();
+        assert_eq!(told, expected, "{issuer} {sponsor}");
+        // Without ca.toml nothing is known of issuers.
+        assert_eq!(found_with(text, &guest(issuer, sponsor), None), [], "{issuer} {sponsor}");
+    }
 }
 
 #[test]

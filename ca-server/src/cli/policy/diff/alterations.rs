@@ -45,7 +45,13 @@ fn known(altered: &Altered, seen: &Seen) -> Known {
 
 /// How many no answer shows.
 pub(super) fn untold(all: &[Altered], seen: &Seen) -> usize {
-    all.iter().filter(|one| matches!(known(one, seen), Known::Untold | Known::Unasked)).count()
+    untold_of(all, seen).count()
+}
+
+/// The ids of those that no answer shows.
+pub(super) fn untold_of<'a>(all: &'a [Altered], seen: &Seen) -> impl Iterator<Item = &'a str> {
+    let is_untold = |one: &&Altered| matches!(known(one, seen), Known::Untold | Known::Unasked);
+    all.iter().filter(is_untold).map(|one| one.id.as_str())
 }
 
 /// What is to be said of one; nothing where the answers have said it.

@@ -18,11 +18,19 @@ const WEEK: [(&str, &str); 7] = [
 const WEDNESDAY: u8 = 3;
 const SATURDAY: u8 = 6;
 
+/// Days of the week from 1, hours or minutes that no policy tells apart, and the one that is asked for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Stretch {
+    first: u8,
+    last: u8,
+    asked: u8,
+}
+
 /// A time that is tried.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Time {
-    /// A day of the week from 1, hour and minute.
-    Weekly(u8, u8, u8),
+    /// Days of the week, hour and minute.
+    Weekly(Stretch, u8, u8),
     /// A day that policies name, at half past twelve.
     On(String),
     /// A moment that policies name, as RFC 3339 in UTC.
@@ -30,23 +38,23 @@ pub(super) enum Time {
 }
 
 impl Time {
-    fn day(&self) -> Option<(&'static str, &'static str)> {
+    fn days(&self) -> Option<Stretch> {
         match self {
-            Self::Weekly(day, ..) => WEEK.get(usize::from(*day).checked_sub(1)?).copied(),
+            Self::Weekly(days, ..) => Some(*days),
             Self::On(_) | Self::Moment(_) => None,
         }
     }
 
     /// Whether it is the time at which things are asked that nobody looks at the clock for.
     pub(super) fn is_usual(&self) -> bool {
-        *self == Self::Weekly(WEDNESDAY, 12, 30)
+        matches!(self, Self::Weekly(Stretch { asked: WEDNESDAY, .. }, 12, 30))
     }
 
     /// As a case says it; where two sets have zones of their own, for both the moment that it is in this one.
     pub(super) fn written(&self, zone: Option<&TimeZone>) -> String {
         let text = match self {
-            Self::Weekly(_, hour, minute) => {
-                let (_, date) = self.day().unwrap_or_default();
+            Self::Weekly(days, hour, minute) => {
+                let (_, date) = weekday(days.asked);
                 format!("{date}T{hour:02}:{minute:02}")
             }
             Self::On(date) => format!("{date}T12:30"),
@@ -63,25 +71,33 @@ impl Time {
             Self::Weekly(_, hour, minute) => Some(format!("{hour:02}:{minute:02}")),
             Self::On(_) | Self::Moment(_) => None,
         };
-        let of = |set: &BTreeSet<&Self>, day: &str| -> Vec<String> {
-            set.iter()
-                .filter(|t| t.day().is_some_and(|(name, _)| name == day))
-                .filter_map(|t| clock(t))
-                .collect()
+        let of = |set: &BTreeSet<&Self>, days: Stretch| -> Vec<String> {
+            set.iter().filter(|t| t.days() == Some(days)).filter_map(|t| clock(t)).collect()
         };
-        let days: Vec<&str> =
-            WEEK.iter().map(|(name, _)| *name).filter(|day| !of(tried, day).is_empty()).collect();
+        let days: BTreeSet<Stretch> = tried.iter().filter_map(|time| time.days()).collect();
         let clocks: BTreeSet<String> = tried.iter().filter_map(|time| clock(time)).collect();
-        let hours: Vec<Vec<String>> = days.iter().map(|day| of(times, day)).collect();
-        let mut parts = Vec::new();
-        match hours.first() {
-            Some(first) if !first.is_empty() && hours.iter().all(|hours| hours == first) => {
-                parts.push(format!("at {}", first.join(", ")));
+        // Neighbours at the same hours are told as one.
+        let mut stretches: Vec<(Stretch, Vec<String>)> = Vec::new();
+        for next in days {
+            let hours = of(times, next);
+            match stretches.last_mut() {
+                Some((days, same)) if *same == hours && days.last.saturating_add(1) == next.first => {
+                    days.last = next.last;
+                }
+                Some(_) | None => stretches.push((next, hours)),
             }
-            Some(_) | None => {
-                for (day, hours) in days.iter().zip(&hours).filter(|(_, hours)| !hours.is_empty()) {
-                    let at = format!(" at {}", hours.join(", "));
-                    parts.push(if clocks.len() > 1 { format!("{day}{at}") } else { format!("on {day}") });
+        }
+        let mut parts = Vec::new();
+        match stretches.as_slice() {
+            [(_, hours)] if !hours.is_empty() => parts.push(format!("at {}", hours.join(", "))),
+            several => {
+                for (days, hours) in several.iter().filter(|(_, hours)| !hours.is_empty()) {
+                    let (days, several) = (days.told(), days.last.saturating_sub(days.first) > 1);
+                    parts.push(match (clocks.len(), several) {
+                        (0 | 1, true) => format!("from {days}"),
+                        (0 | 1, false) => format!("on {days}"),
+                        (_, _) => format!("{days} at {}", hours.join(", ")),
+                    });
                 }
             }
         }
@@ -96,6 +112,24 @@ impl Time {
     }
 }
 
+impl Stretch {
+    /// `Monday`, `Saturday and Sunday`, `Monday to Friday`
+    fn told(self) -> String {
+        let ((first, _), (last, _)) = (weekday(self.first), weekday(self.last));
+        match self.last.saturating_sub(self.first) {
+            0 => first.to_owned(),
+            1 => format!("{first} and {last}"),
+            _ => format!("{first} to {last}"),
+        }
+    }
+}
+
+/// The name of a day from 1, and one of its dates.
+fn weekday(day: u8) -> (&'static str, &'static str) {
+    let found = usize::from(day).checked_sub(1).and_then(|at| WEEK.get(at));
+    found.copied().unwrap_or_default()
+}
+
 /// Telling times: one of each stretch of hours, minutes and days that policies tell apart, and the days and moments that
 /// they name. Where none looks at the clock, one.
 pub(super) fn times(spoken: &Mentioned, every_hour: bool) -> BTreeSet<Time> {
@@ -105,8 +139,9 @@ pub(super) fn times(spoken: &Mentioned, every_hour: bool) -> BTreeSet<Time> {
         of_each(&spoken.hours, 0..=23, &[12, 3])
     };
     let minutes = of_each(&spoken.minutes, 0..=59, &[30]);
-    let mut days = of_each(&spoken.weekdays, 1..=7, &[WEDNESDAY, SATURDAY]);
-    days.extend(every_hour.then_some(SATURDAY));
+    // Where hours are not those of the other set, the weekend may begin within them.
+    let edges = spoken.weekdays.iter().copied().chain(every_hour.then_some(SATURDAY)).collect();
+    let days = stretches(&edges, 1..=7, &[WEDNESDAY, SATURDAY]);
     let mut times = BTreeSet::new();
     for day in &days {
         for hour in &hours {
@@ -124,13 +159,20 @@ pub(super) fn times(spoken: &Mentioned, every_hour: bool) -> BTreeSet<Time> {
 
 /// One of each stretch: one of these if it is in it, or else its first.
 fn of_each(edges: &BTreeSet<u8>, all: std::ops::RangeInclusive<u8>, usual: &[u8]) -> BTreeSet<u8> {
-    let first = all.clone().filter(|value| value == all.start() || edges.contains(value));
+    stretches(edges, all, usual).into_iter().map(|stretch| stretch.asked).collect()
+}
+
+/// The stretches between edges, each with the one that is asked.
+fn stretches(edges: &BTreeSet<u8>, all: std::ops::RangeInclusive<u8>, usual: &[u8]) -> BTreeSet<Stretch> {
+    let firsts = all.clone().filter(|value| value == all.start() || edges.contains(value));
     let stretch = |first: u8| {
-        let rest = all.clone().filter(move |value| *value > first);
-        let end = rest.clone().find(|value| edges.contains(value)).unwrap_or(u8::MAX);
-        usual.iter().copied().find(|value| (first..end).contains(value)).unwrap_or(first)
+        let within =
+            all.clone().filter(move |value| *value > first).take_while(|value| !edges.contains(value));
+        let last = within.last().unwrap_or(first);
+        let asked = usual.iter().copied().find(|value| (first..=last).contains(value)).unwrap_or(first);
+        Stretch { first, last, asked }
     };
-    first.map(stretch).collect()
+    firsts.map(stretch).collect()
 }
 
 /// A `datetime` of Cedar's: a day, or a moment with `Z` or an offset like `+0100`.
@@ -181,16 +223,30 @@ mod tests {
 
     #[test]
     fn days_are_told_where_they_differ() {
-        let weekly = |times: &[(u8, u8)]| -> BTreeSet<Time> {
-            times.iter().map(|(day, hour)| Time::Weekly(*day, *hour, 30)).collect()
+        // From which day to which, and at which hour.
+        let weekly = |times: &[(u8, u8, u8)]| -> BTreeSet<Time> {
+            let time = |(first, last, hour): &(u8, u8, u8)| {
+                Time::Weekly(Stretch { first: *first, last: *last, asked: *first }, *hour, 30)
+            };
+            times.iter().map(time).collect()
         };
-        let hours = weekly(&[(3, 3), (3, 12), (6, 3), (6, 12)]);
-        let days = weekly(&[(3, 12), (6, 12), (7, 12)]);
+        let hours = weekly(&[(1, 5, 3), (1, 5, 12), (6, 7, 3), (6, 7, 12)]);
+        let days = weekly(&[(1, 5, 12), (6, 6, 12), (7, 7, 12)]);
+        let each = weekly(&[(1, 1, 3), (1, 1, 12), (2, 2, 3), (2, 2, 12), (3, 7, 3), (3, 7, 12)]);
         for (tried, times, expected) in [
-            (&hours, weekly(&[(3, 3), (6, 3)]), "at 03:30"),
-            (&hours, weekly(&[(6, 3), (6, 12)]), "Saturday at 03:30, 12:30"),
-            (&hours, weekly(&[(3, 3), (6, 12)]), "Wednesday at 03:30; Saturday at 12:30"),
-            (&days, weekly(&[(6, 12), (7, 12)]), "on Saturday; on Sunday"),
+            (&hours, weekly(&[(1, 5, 3), (6, 7, 3)]), "at 03:30"),
+            (&hours, weekly(&[(6, 7, 3), (6, 7, 12)]), "Saturday and Sunday at 03:30, 12:30"),
+            (&hours, weekly(&[(1, 5, 3)]), "Monday to Friday at 03:30"),
+            (
+                &hours,
+                weekly(&[(1, 5, 3), (6, 7, 12)]),
+                "Monday to Friday at 03:30; Saturday and Sunday at 12:30",
+            ),
+            (&days, weekly(&[(6, 6, 12), (7, 7, 12)]), "on Saturday and Sunday"),
+            (&days, weekly(&[(7, 7, 12)]), "on Sunday"),
+            (&days, weekly(&[(1, 5, 12)]), "from Monday to Friday"),
+            (&each, weekly(&[(2, 2, 3), (3, 7, 3)]), "Tuesday to Sunday at 03:30"),
+            (&each, weekly(&[(1, 1, 3), (3, 7, 3)]), "Monday at 03:30; Wednesday to Sunday at 03:30"),
         ] {
             assert_eq!(Time::told(&times.iter().collect(), &tried.iter().collect()), expected);
         }
@@ -199,6 +255,9 @@ mod tests {
     #[test]
     fn zones_of_their_own_are_asked_at_the_same_moment() {
         let paris = TimeZone::get("Europe/Paris").unwrap();
-        assert_eq!(Time::Weekly(3, 12, 30).written(Some(&paris)), "2026-01-14T11:30:00Z");
+        assert_eq!(
+            Time::Weekly(Stretch { first: 3, last: 3, asked: 3 }, 12, 30).written(Some(&paris)),
+            "2026-01-14T11:30:00Z"
+        );
     }
 }

@@ -7,7 +7,8 @@ use jit_ssh_proto::Name;
 use serde_json::{Value, json};
 
 use super::super::found::count;
-use super::circumstances::Setting;
+use super::manner::Manner;
+use super::setting::Setting;
 use super::time::Time;
 
 /// The most accounts that a line names.
@@ -86,10 +87,16 @@ fn clocks(settings: &BTreeSet<Setting>) -> BTreeSet<&Time> {
 
 /// How it has to be asked, unless it shows however one asks daily. That it shows under break-glass too is said.
 fn by_manner(shown: &BTreeSet<Setting>, tried: &BTreeSet<Setting>) -> Option<String> {
-    let is_glass = |setting: &&Setting| matches!(setting, Setting::Manner(manner) if manner.is_break_glass());
-    let daily = tried.iter().filter(|setting| !is_glass(setting)).all(|setting| shown.contains(setting));
-    let told: Vec<String> =
-        shown.iter().filter(|setting| !daily || is_glass(setting)).map(Setting::told).collect();
+    let split = |settings: &BTreeSet<Setting>| -> (BTreeSet<Manner>, BTreeSet<Manner>) {
+        let manner = |setting: &Setting| {
+            if let Setting::Manner(manner) = setting { Some(manner.clone()) } else { None }
+        };
+        settings.iter().filter_map(manner).partition(Manner::is_break_glass)
+    };
+    let ((glass, shown), (_, tried)) = (split(shown), split(tried));
+    let daily = shown == tried;
+    let plain = if daily { BTreeSet::new() } else { Manner::without_the_indifferent(&shown, &tried) };
+    let told: Vec<String> = plain.iter().chain(&glass).map(Manner::told).collect();
     let too = if daily && !told.is_empty() { " too" } else { "" };
     (!told.is_empty()).then(|| format!("{}{too}", told.join(", ")))
 }

@@ -1,15 +1,17 @@
 //! What policies speak of by name or number: what has to be tried to see what they say. Nothing here says what comes of
 //! it: that is for the decision.
 
+mod compared;
+mod looks;
+mod values;
+
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::format;
 use alloc::string::{String, ToString};
 
-use cedar_policy_core::ast::{BinaryOp, Expr, ExprKind, Literal, Pattern, PatternElem, Var};
-use jit_ssh_proto::{Command, Span};
+use cedar_policy_core::ast::Expr;
+use jit_ssh_proto::Span;
 
 use super::literals::literals;
-use super::names::{is_var, member};
 use super::read::{Read, Whom};
 use crate::identity::IdentityKind;
 use crate::policy::PolicySource;
@@ -102,15 +104,6 @@ fn of(policy: &Read<'_>) -> Mentioned {
     }
     found
 }
-
-/// What something is compared with.
-enum Value<'a> {
-    Number(i64),
-    Text(&'a str),
-    /// An extension function of a text: `duration`, `datetime`, `ip`.
-    Of(String, &'a str),
-}
-
 impl Mentioned {
     /// Takes in what another speaks of. What is said of one policy alone (whom it is for, whether it forbids) stays.
     pub fn extend(&mut self, other: &Self) {
@@ -154,237 +147,14 @@ impl Mentioned {
     pub fn looks_at(&self, what: &str) -> bool {
         self.looks.contains(what) || (what.starts_with("context.") && self.looks.contains("context"))
     }
-
-    fn look(&mut self, expr: &Expr) {
-        match expr.expr_kind() {
-            ExprKind::GetAttr { .. } => self.looks.extend(path(expr)),
-            ExprKind::HasAttr { expr, attr } => {
-                self.looks.extend(path(expr).map(|of| format!("{of}.{attr}")));
-            }
-            ExprKind::ExtHasAttr { expr, attrs } => {
-                let mut of = path(expr);
-                for attr in attrs.iter() {
-                    of = of.map(|of| format!("{of}.{attr}"));
-                    self.looks.extend(of.clone());
-                }
-            }
-            // Handed on whole.
-            ExprKind::Set(items) => self.whole(items.iter()),
-            ExprKind::Record(members) => self.whole(members.values()),
-            ExprKind::BinaryApp { op: BinaryOp::Eq, arg1, arg2 } => {
-                self.whole([arg1, arg2].map(AsRef::as_ref).into_iter())
-            }
-            ExprKind::If { then_expr, else_expr, .. } => {
-                self.whole([then_expr, else_expr].map(AsRef::as_ref).into_iter());
-            }
-            ExprKind::Lit(_)
-            | ExprKind::Var(_)
-            | ExprKind::Slot(_)
-            | ExprKind::Unknown(_)
-            | ExprKind::And { .. }
-            | ExprKind::Or { .. }
-            | ExprKind::UnaryApp { .. }
-            | ExprKind::BinaryApp { .. }
-            | ExprKind::ExtensionFunctionApp { .. }
-            | ExprKind::Like { .. }
-            | ExprKind::Is { .. } => {}
-        }
-    }
-
-    fn whole<'a>(&mut self, mut exprs: impl Iterator<Item = &'a Expr>) {
-        if exprs.any(|expr| is_var(expr, Var::Context)) {
-            self.looks.insert("context".to_string());
-        }
-    }
-
-    fn compare(&mut self, expr: &Expr) {
-        if let ExprKind::BinaryApp { op, arg1, arg2 } = expr.expr_kind() {
-            self.binary(*op, arg1, arg2);
-        } else if let ExprKind::Like { expr: of, pattern } = expr.expr_kind()
-            && let Some(of) = path(of)
-        {
-            self.take(&of, 1, &Value::Text(&sample(pattern)));
-        } else if let ExprKind::ExtensionFunctionApp { fn_name, args } = expr.expr_kind()
-            && fn_name.to_string() == "isInRange"
-            && let [of, range] = args.as_slice()
-            && let (Some(of), Some(range)) = (path(of), value(range))
-        {
-            self.take(&of, 1, &range);
-        }
-    }
-
-    fn binary(&mut self, op: BinaryOp, arg1: &Expr, arg2: &Expr) {
-        match op {
-            BinaryOp::Eq | BinaryOp::Less | BinaryOp::LessEq => {
-                for (one, other, swapped) in [(arg1, arg2, false), (arg2, arg1, true)] {
-                    if let (Some((of, factor)), Some(value)) = (measured(one), value(other)) {
-                        self.take(&of, factor, &value);
-                        if let Value::Number(number) = value {
-                            self.edges(&of, op, number, swapped);
-                        }
-                    }
-                    if let (Some(tag), Some(Value::Text(text))) = (tag(one), value(other)) {
-                        self.tags.entry(tag.to_string()).or_default().insert(text.to_string());
-                    }
-                    let own = path(other);
-                    self.own_login |= path(one).as_deref() == Some("resource.login")
-                        && matches!(own.as_deref(), Some("principal.login" | "principal.name"));
-                }
-            }
-            BinaryOp::Contains | BinaryOp::ContainsAll | BinaryOp::ContainsAny => {
-                // `[…].contains(subject)`, or `subject.contains(…)`.
-                for (one, other) in [(arg1, arg2), (arg2, arg1)] {
-                    let items =
-                        if let ExprKind::Set(items) = other.expr_kind() { items.as_slice() } else { &[] };
-                    let one_value = core::slice::from_ref(other).iter().chain(items);
-                    for value in one_value.filter_map(value) {
-                        if let Some((of, factor)) = measured(one) {
-                            self.take(&of, factor, &value);
-                            if let Value::Number(number) = &value {
-                                self.edges(&of, BinaryOp::Eq, *number, false);
-                            }
-                        }
-                        if let (Some(tag), Value::Text(text)) = (tag(one), &value) {
-                            self.tags.entry(tag.to_string()).or_default().insert((*text).to_string());
-                        }
-                    }
-                }
-            }
-            BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => {
-                let hour = |expr: &Expr| path(expr).as_deref() == Some("context.local.hour");
-                self.each_hour |= hour(arg1) || hour(arg2);
-            }
-            BinaryOp::In | BinaryOp::GetTag | BinaryOp::HasTag => {}
-        }
-        for expr in [arg1, arg2] {
-            self.host_names |= path(expr).as_deref() == Some("resource.host.name");
-        }
-    }
-
-    /// `subject OP number`, or the other way round: where what holds may be another than just before.
-    fn edges(&mut self, of: &str, op: BinaryOp, number: i64, swapped: bool) {
-        let (edges, last) = match of {
-            "context.local.hour" => (&mut self.hours, 23),
-            "context.local.minute" => (&mut self.minutes, 59),
-            "context.local.weekday" => (&mut self.weekdays, 7),
-            _ => return,
-        };
-        let next = number.saturating_add(1);
-        let found = match (op, swapped) {
-            (BinaryOp::Less, false) | (BinaryOp::LessEq, true) => [number, number],
-            (BinaryOp::Less, true) | (BinaryOp::LessEq, false) => [next, next],
-            _ => [number, next],
-        };
-        edges.extend(found.iter().filter_map(|edge| u8::try_from(*edge).ok()).filter(|edge| *edge <= last));
-    }
-
-    fn take(&mut self, of: &str, factor: u64, value: &Value<'_>) {
-        match (of, value) {
-            ("context.local.hour" | "context.local.minute" | "context.local.weekday", _) => {}
-            ("context.local.date", Value::Text(text)) => drop(self.dates.insert((*text).to_string())),
-            ("context.now", Value::Of(_, text)) => drop(self.instants.insert((*text).to_string())),
-            ("context.source_ip", Value::Of(_, text)) => drop(self.sources.insert((*text).to_string())),
-            ("context.command" | "context.raw_command" | "context.argv.program", Value::Text(text)) => {
-                // What nobody can ask for need not be tried.
-                self.commands.extend(text.parse::<Command>().is_ok().then(|| (*text).to_string()));
-            }
-            ("resource.host.name", Value::Text(_)) => self.host_names = true,
-            (_, Value::Text(text)) => {
-                self.texts.entry(of.to_string()).or_default().insert((*text).to_string());
-            }
-            (_, Value::Number(number)) => {
-                let seconds = u64::try_from(*number).ok().and_then(|n| n.checked_mul(factor));
-                self.lengths.entry(of.to_string()).or_default().extend(seconds);
-            }
-            (_, Value::Of(function, text)) if function == "duration" => {
-                self.lengths.entry(of.to_string()).or_default().extend(seconds(text));
-            }
-            (_, Value::Of(..)) => {}
-        }
-    }
-}
-
-/// `context.local.hour`, of a chain of attributes that begins with a variable.
-fn path(expr: &Expr) -> Option<String> {
-    if let ExprKind::Var(var) = expr.expr_kind() {
-        return Some(var.to_string());
-    }
-    let (of, name) = member(expr)?;
-    path(of).map(|of| format!("{of}.{name}"))
-}
-
-/// The same, or how many of a unit there are of it: then a number of them is so many seconds.
-fn measured(expr: &Expr) -> Option<(String, u64)> {
-    let ExprKind::ExtensionFunctionApp { fn_name, args } = expr.expr_kind() else {
-        return path(expr).map(|of| (of, 1));
-    };
-    let factor = match fn_name.to_string().as_str() {
-        "toSeconds" => 1,
-        "toMinutes" => 60,
-        "toHours" => 3600,
-        "toDays" => 86_400,
-        _ => return None,
-    };
-    args.first().and_then(path).map(|of| (of, factor))
-}
-
-/// `principal.getTag("ref")`
-fn tag(expr: &Expr) -> Option<&str> {
-    let ExprKind::BinaryApp { op: BinaryOp::GetTag, arg1, arg2 } = expr.expr_kind() else { return None };
-    text(arg2).filter(|_| is_var(arg1, Var::Principal))
-}
-
-fn text(expr: &Expr) -> Option<&str> {
-    if let ExprKind::Lit(Literal::String(text)) = expr.expr_kind() { Some(text) } else { None }
-}
-
-fn value(expr: &Expr) -> Option<Value<'_>> {
-    if let ExprKind::Lit(Literal::Long(number)) = expr.expr_kind() {
-        Some(Value::Number(*number))
-    } else if let ExprKind::ExtensionFunctionApp { fn_name, args } = expr.expr_kind()
-        && let [one] = args.as_slice()
-    {
-        text(one).map(|text| Value::Of(fn_name.to_string(), text))
-    } else {
-        text(expr).map(Value::Text)
-    }
-}
-
-/// A text that fits the pattern.
-fn sample(pattern: &Pattern) -> String {
-    let fits = |elem: &PatternElem| match elem {
-        PatternElem::Char(c) => *c,
-        PatternElem::Wildcard => 'x',
-    };
-    pattern.get_elems().iter().map(fits).collect()
-}
-
-/// The whole seconds of a `duration` as Cedar writes it: `1d2h3m4s5ms`.
-pub(super) fn seconds(text: &str) -> Option<u64> {
-    let (mut total, mut rest) = (0_u64, text);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (number, after) = rest.split_at_checked(digits)?;
-        let unit = after.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(after.len());
-        let (unit, after) = after.split_at_checked(unit)?;
-        let factor = match unit {
-            "d" => 86_400,
-            "h" => 3600,
-            "m" => 60,
-            "s" => 1,
-            "ms" => 0,
-            _ => return None,
-        };
-        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(factor)?)?;
-        rest = after;
-    }
-    Some(total)
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use alloc::vec::Vec;
 
+    use super::values::seconds;
     use super::*;
 
     fn one(text: &str) -> Mentioned {

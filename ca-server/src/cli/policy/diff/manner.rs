@@ -1,0 +1,163 @@
+//! What somebody types with a request, reason and ticket, and under break-glass: the ways that policies tell apart.
+
+use std::collections::BTreeSet;
+
+use jit_ssh_core::policy::Mentioned;
+
+use super::super::case::Case;
+
+/// What is typed where nothing says what.
+const REASON: &str = "OPS-1 a reason";
+const TICKET: &str = "OPS-1";
+
+/// What somebody types with a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Manner {
+    break_glass: bool,
+    reason: Typed,
+    ticket: Typed,
+}
+
+/// A reason or a ticket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Typed {
+    /// No policy looks at it, or it makes no difference: it is not spoken of.
+    #[default]
+    Unheeded,
+    /// None is given.
+    Not,
+    /// Any.
+    Any,
+    /// This one.
+    Text(String),
+}
+
+impl Typed {
+    fn text(&self, any: &str) -> Option<String> {
+        match self {
+            Self::Unheeded | Self::Not => None,
+            Self::Any => Some(any.to_owned()),
+            Self::Text(text) => Some(text.clone()),
+        }
+    }
+
+    /// `with a reason`; none where it is not spoken of.
+    fn told(&self, what: &str) -> Option<String> {
+        match self {
+            Self::Unheeded => None,
+            Self::Not => Some(format!("without a {what}")),
+            Self::Any => Some(format!("with a {what}")),
+            Self::Text(text) => Some(format!("with the {what} {text:?}")),
+        }
+    }
+}
+
+impl Manner {
+    /// Writes it into a case.
+    pub(super) fn apply(&self, case: &mut Case) {
+        case.break_glass = self.break_glass;
+        (case.reason, case.ticket) = (self.reason.text(REASON), self.ticket.text(TICKET));
+        if self.break_glass {
+            // Whoever breaks glass says why.
+            case.reason.get_or_insert_with(|| REASON.to_owned());
+            case.ticket.get_or_insert_with(|| TICKET.to_owned());
+        }
+    }
+
+    pub(super) fn is_break_glass(&self) -> bool {
+        self.break_glass
+    }
+
+    /// In words that name only what somebody looks at.
+    pub(super) fn told(&self) -> String {
+        if self.break_glass {
+            return "under break-glass".to_owned();
+        }
+        match (&self.reason, &self.ticket) {
+            (Typed::Not, Typed::Not) => "without reason and ticket".to_owned(),
+            (Typed::Any, Typed::Any) => "with reason and ticket".to_owned(),
+            (Typed::Any, Typed::Not) => "with a reason and no ticket".to_owned(),
+            (Typed::Not, Typed::Any) => "with a ticket and no reason".to_owned(),
+            // What is special is told; beside it the other is given.
+            (Typed::Text(_), Typed::Any) => self.reason.told("reason").unwrap_or_default(),
+            (Typed::Any, Typed::Text(_)) => self.ticket.told("ticket").unwrap_or_default(),
+            (Typed::Unheeded, Typed::Unheeded) => "whatever is typed".to_owned(),
+            (reason, ticket) => {
+                let both = [reason.told("reason"), ticket.told("ticket")];
+                both.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+            }
+        }
+    }
+
+    /// These of all that were tried, without what makes no difference among them: where it is so with a reason, ticket or
+    /// none, the ticket is not spoken of.
+    pub(super) fn without_the_indifferent(shown: &BTreeSet<Self>, tried: &BTreeSet<Self>) -> BTreeSet<Self> {
+        let less: [fn(&Self) -> Self; 2] = [
+            |manner| Self { ticket: Typed::Unheeded, ..manner.clone() },
+            |manner| Self { reason: Typed::Unheeded, ..manner.clone() },
+        ];
+        let projected = less.into_iter().map(|less| (less, shown.iter().map(less).collect::<BTreeSet<_>>()));
+        let same = |(less, found): &(fn(&Self) -> Self, BTreeSet<Self>)| {
+            tried.iter().filter(|manner| found.contains(&less(manner))).eq(shown.iter())
+        };
+        projected.into_iter().find(same).map_or_else(|| shown.clone(), |(_, found)| found)
+    }
+}
+
+/// Every manner that is tried; the first is the barest, the last what gets furthest.
+pub(super) fn manners(spoken: &Mentioned, texts: &dyn Fn(&str) -> Vec<String>) -> Vec<Manner> {
+    let (reason, ticket) = (spoken.looks_at("context.reason"), spoken.looks_at("context.ticket"));
+    let said = |of_reason: Typed, of_ticket: Typed| Manner {
+        break_glass: false,
+        reason: if reason { of_reason } else { Typed::Unheeded },
+        ticket: if ticket { of_ticket } else { Typed::Unheeded },
+    };
+    let mut manners = vec![said(Typed::Not, Typed::Not)];
+    if reason && ticket {
+        manners.extend([said(Typed::Any, Typed::Not), said(Typed::Not, Typed::Any)]);
+    }
+    let written = |of: &str| texts(of).into_iter().filter(|text| !text.is_empty()).map(Typed::Text);
+    manners.extend(written("context.reason").map(|text| said(text, Typed::Any)));
+    manners.extend(written("context.ticket").map(|text| said(Typed::Any, text)));
+    if spoken.break_glass || spoken.looks_at("context.break_glass") {
+        manners.push(Manner { break_glass: true, ..said(Typed::Any, Typed::Any) });
+    }
+    // The last is what gets furthest.
+    if reason || ticket {
+        manners.push(said(Typed::Any, Typed::Any));
+    }
+    manners
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_makes_a_difference_is_told() {
+        let manner = |reason: &Typed, ticket: &Typed| Manner {
+            break_glass: false,
+            reason: reason.clone(),
+            ticket: ticket.clone(),
+        };
+        let (off, not, any) = (Typed::Unheeded, Typed::Not, Typed::Any);
+        let text = Typed::Text("CHG-x".to_owned());
+        let both = [(&not, &not), (&any, &not), (&not, &any), (&any, &text), (&any, &any)];
+        for (tried, shown, expected) in [
+            (&[(&not, &off), (&any, &off)][..], &[(&not, &off)][..], "without a reason"),
+            (&[(&not, &off), (&any, &off)], &[(&any, &off)], "with a reason"),
+            (&[(&off, &not), (&off, &any)], &[(&off, &not)], "without a ticket"),
+            (&[(&off, &not), (&off, &text), (&off, &any)], &[(&off, &text)], "with the ticket \"CHG-x\""),
+            (&both, &[(&any, &not), (&any, &text), (&any, &any)], "with a reason"),
+            (&both, &[(&not, &not), (&any, &not)], "without a ticket"),
+            (&both, &[(&any, &not)], "with a reason and no ticket"),
+            (&both, &[(&not, &not)], "without reason and ticket"),
+            (&both, &[(&any, &text)], "with the ticket \"CHG-x\""),
+            (&both, &[(&any, &any)], "with reason and ticket"),
+        ] {
+            let of = |pairs: &[(&Typed, &Typed)]| pairs.iter().map(|(r, t)| manner(r, t)).collect();
+            let told = Manner::without_the_indifferent(&of(shown), &of(tried));
+            assert_eq!(told.iter().map(Manner::told).collect::<Vec<_>>().join(", "), expected);
+        }
+    }
+}
