@@ -55,7 +55,9 @@ pub async fn start(
 ) -> anyhow::Result<Started> {
     let config = Config::load(layout)?;
     let seen = Look::at(layout);
-    let rules = load_rules(layout, config.limits.ttl)?.limited(config.limits.places);
+    let rules = load_rules(layout, config.limits.ttl)?
+        .limited(config.limits.places)
+        .lasting_at_most(config.limits.duration);
     keep_schema(layout);
     let began = Instant::now();
     let keys = Keys::open(&layout.keys(), passphrase)?;
