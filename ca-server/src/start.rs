@@ -124,6 +124,7 @@ pub async fn start(
         logouts: Quota::new(REFUSED_LOGOUTS),
         proofs: crate::service::Proofs::default(),
         sealer: keys.sealer,
+        cursors: keys.cursors,
         timezone: config.timezone.clone(),
         bundle,
         sessions: SessionCache::default(),
