@@ -154,10 +154,12 @@ impl Reloader {
     /// Loads what `look` saw, records it and puts it in force; or says why not.
     async fn load(&mut self, look: Look) {
         let (layout, ttl) = (self.layout.clone(), self.default_ttl);
-        let (places, devices) = (self.app.service.limits.places, self.app.service.signers.devices());
+        let (limits, devices) = (&self.app.service.limits, self.app.service.signers.devices());
+        let (places, longest) = (limits.places, limits.duration);
         let began = Instant::now();
         let loaded = spawn_blocking(move || {
-            let rules = load_rules(&layout, ttl).map(|rules| rules.limited(places).signed_for(devices));
+            let rules = load_rules(&layout, ttl)
+                .map(|rules| rules.limited(places).lasting_at_most(longest).signed_for(devices));
             (rules, Look::at(&layout))
         });
         let (rules, after) = match loaded.await {

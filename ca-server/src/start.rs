@@ -55,7 +55,9 @@ pub async fn start(
 ) -> anyhow::Result<Started> {
     let config = Config::load(layout)?;
     let seen = Look::at(layout);
-    let rules = load_rules(layout, config.limits.ttl)?.limited(config.limits.places);
+    let rules = load_rules(layout, config.limits.ttl)?
+        .limited(config.limits.places)
+        .lasting_at_most(config.limits.duration);
     keep_schema(layout);
     let began = Instant::now();
     let keys = Keys::open(&layout.keys(), passphrase)?;
@@ -122,6 +124,7 @@ pub async fn start(
         logouts: Quota::new(REFUSED_LOGOUTS),
         proofs: crate::service::Proofs::default(),
         sealer: keys.sealer,
+        cursors: keys.cursors,
         timezone: config.timezone.clone(),
         bundle,
         sessions: SessionCache::default(),

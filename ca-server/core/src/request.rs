@@ -1,5 +1,6 @@
 //! A request for access: raw fields in, a value that can only be valid out.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -40,8 +41,8 @@ pub(crate) struct Otherwise {
     pub(crate) accounts: Option<Vec<Account>>,
     /// Another mode, never `exec`: that needs a command.
     pub(crate) mode: Option<Mode>,
-    /// A modifier less.
-    pub(crate) without: Option<Modifier>,
+    /// Without these modifiers.
+    pub(crate) without: BTreeSet<Modifier>,
     /// Another duration.
     pub(crate) duration: Option<Span>,
     /// Another reason.
@@ -135,9 +136,7 @@ impl AccessRequest {
                 request.modifiers = Modifiers::default();
             }
         }
-        if let Some(without) = without {
-            request.modifiers = request.modifiers.iter().filter(|modifier| *modifier != without).collect();
-        }
+        request.modifiers = request.modifiers.iter().filter(|modifier| !without.contains(modifier)).collect();
         request.duration = duration.or(request.duration);
         request.reason = reason.unwrap_or(request.reason);
         request.ticket = ticket.unwrap_or(request.ticket);

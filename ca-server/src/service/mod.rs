@@ -88,6 +88,8 @@ pub struct Service {
     pub proofs: Proofs,
     /// Encrypts refresh tokens.
     pub sealer: Sealer,
+    /// Encrypts cursors.
+    pub cursors: Sealer,
 }
 
 impl Service {

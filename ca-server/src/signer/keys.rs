@@ -9,6 +9,7 @@ use jit_ssh_core::authority::{Authority, CertKind, USER};
 use jit_ssh_proto::{BundleError, CaId, Name, SignedBundle, TrustBundle, UserKey};
 use ssh_key::{HashAlg, PrivateKey, PublicKey};
 
+use super::seal::Purpose;
 use super::{FileSigner, LedgerSigner, Passphrase, Sealer};
 
 /// The keys of every CA: who they are and what they are for (DESIGN 9).
@@ -70,6 +71,8 @@ pub struct Keys {
     pub ledger: LedgerSigner,
     /// Encrypts refresh tokens.
     pub sealer: Sealer,
+    /// Encrypts cursors.
+    pub cursors: Sealer,
     trust: PrivateKey,
 }
 
@@ -104,11 +107,13 @@ impl Keys {
         };
         let ca_id = ca_id(folder)?;
         let malformed = || KeyError::Malformed(folder.join("ledger"));
+        let sealer = |purpose| Sealer::derive(purpose, &ca_id, &ledger).ok_or_else(malformed);
         Ok(Self {
             ca_id,
             user: signer(USER, take(USER)?)?,
             host: authority(folder, "host", CertKind::Host, take("host")?.public_key())?,
-            sealer: Sealer::derive(&ca_id, &ledger).ok_or_else(malformed)?,
+            sealer: sealer(Purpose::RefreshTokens)?,
+            cursors: sealer(Purpose::Cursors)?,
             ledger: LedgerSigner::new(&ca_id, &ledger).ok_or_else(malformed)?,
             trust: take("trust")?,
             devices: devices

@@ -1,5 +1,6 @@
-//! Refresh tokens at rest: encrypted under a key that is derived from the ledger key and kept nowhere
-//! (docs/decisions/0030-refresh-tokens-at-rest.md). Whoever has the database alone can use none of them.
+//! What is kept or handed out encrypted, under keys that are derived from the ledger key and kept nowhere: refresh tokens
+//! at rest (docs/decisions/0030-refresh-tokens-at-rest.md), so that whoever has the database alone can use none of them,
+//! and cursors, which name accounts that those who hold them need not know of.
 
 use jit_ssh_proto::{CaId, SessionId};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -9,10 +10,25 @@ use zeroize::Zeroizing;
 
 use crate::entropy;
 
-/// What this key is for, and no other that may be derived from the same one.
-const LABEL: &[u8] = b"jit-ssh refresh tokens v1";
+/// What a key is for, and no other that is derived from the same one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// What a session's provider is asked with.
+    RefreshTokens,
+    /// Where a list goes on.
+    Cursors,
+}
 
-/// Encrypts and decrypts what a session's provider is asked with.
+impl Purpose {
+    fn label(self) -> &'static [u8] {
+        match self {
+            Self::RefreshTokens => b"jit-ssh refresh tokens v1",
+            Self::Cursors => b"jit-ssh cursors v1",
+        }
+    }
+}
+
+/// Encrypts and decrypts texts, each for one session.
 pub struct Sealer {
     key: LessSafeKey,
     ca: CaId,
@@ -26,14 +42,15 @@ impl std::fmt::Debug for Sealer {
 
 impl Sealer {
     /// By HKDF-SHA256 (RFC 5869) from the ledger key's seed, the CA's id as salt. None unless that key is Ed25519.
-    pub(super) fn derive(ca: &CaId, ledger: &PrivateKey) -> Option<Self> {
+    pub(super) fn derive(purpose: Purpose, ca: &CaId, ledger: &PrivateKey) -> Option<Self> {
         let seed = Zeroizing::new(ledger.key_data().ed25519()?.private.to_bytes());
         let pseudorandom = Salt::new(HKDF_SHA256, ca.as_bytes()).extract(seed.as_ref());
-        let expanded = pseudorandom.expand(&[LABEL], &CHACHA20_POLY1305).ok()?;
+        let label = [purpose.label()];
+        let expanded = pseudorandom.expand(&label, &CHACHA20_POLY1305).ok()?;
         Some(Self { key: LessSafeKey::new(UnboundKey::from(expanded)), ca: *ca })
     }
 
-    /// Encrypts a token for one session: a random nonce, then the ciphertext and its tag. None if it is too long for the
+    /// Encrypts a text for one session: a random nonce, then the ciphertext and its tag. None if it is too long for the
     /// cipher, which nothing is that came in a request.
     #[must_use]
     pub fn seal(&self, session: &SessionId, token: &str) -> Option<Vec<u8>> {
@@ -70,7 +87,7 @@ mod tests {
 
     fn sealer(ca: u8, seed: u8) -> Sealer {
         let key = PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]));
-        Sealer::derive(&CaId::from_bytes([ca; 32]), &key).unwrap()
+        Sealer::derive(Purpose::RefreshTokens, &CaId::from_bytes([ca; 32]), &key).unwrap()
     }
 
     #[test]
@@ -83,6 +100,9 @@ mod tests {
         assert!(ours.open(&SessionId::from_parts(1, 3), &sealed).is_none(), "another session");
         assert!(sealer(9, 2).open(&session, &sealed).is_none(), "another CA");
         assert!(sealer(1, 9).open(&session, &sealed).is_none(), "another key");
+        let key = PrivateKey::from(Ed25519Keypair::from_seed(&[2; 32]));
+        let cursors = Sealer::derive(Purpose::Cursors, &CaId::from_bytes([1; 32]), &key).unwrap();
+        assert!(cursors.open(&session, &sealed).is_none(), "another purpose");
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
@@ -99,6 +119,7 @@ mod tests {
             &mut rand::rngs::OsRng,
             ssh_key::Algorithm::Ecdsa { curve: ssh_key::EcdsaCurve::NistP256 },
         );
-        assert!(Sealer::derive(&CaId::from_bytes([1; 32]), &key.unwrap()).is_none());
+        let (purpose, ca) = (Purpose::RefreshTokens, CaId::from_bytes([1; 32]));
+        assert!(Sealer::derive(purpose, &ca, &key.unwrap()).is_none());
     }
 }

@@ -107,7 +107,11 @@ fn a_bad_value_is_told_with_its_key() {
     let folder = Folder::new("");
     folder.write("policies/p.test.toml", "[[case]]\nname = \"a\"\nwho = \"b\"\naccount = \"deploy@web-1\"\nexpect = \"deny\"\nbreak_glass = \"yes\"\n");
     let said = folder.policy("test", &[]);
-    assert!(said.err.contains("p.test.toml:6:15: break_glass is a text and has to be true or false"), "{}", said.err);
+    assert!(
+        said.err.contains("p.test.toml:6:15: break_glass is a text and has to be true or false"),
+        "{}",
+        said.err
+    );
 }
 
 #[test]

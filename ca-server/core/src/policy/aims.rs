@@ -16,7 +16,8 @@ enum Whom {
     Anyone,
     Kind(String),
     One(String),
-    Group(String),
+    /// Members of a group: all, or those of one kind.
+    Group(Option<String>, String),
 }
 
 /// Where a scope leads.
@@ -54,22 +55,24 @@ impl Aims {
             IdentityKind::Workload => "Workload",
         };
         let one = format!("{kind}::{}/{}", identity.issuer(), identity.name());
-        let groups = identity.groups().iter().map(|group| Whom::Group(group.to_string()));
+        let groups = identity
+            .groups()
+            .iter()
+            .flat_map(|group| [None, Some(kind.into())].map(|kind| Whom::Group(kind, group.to_string())));
         let is = [Whom::Anyone, Whom::Kind(kind.into()), Whom::One(one)];
         is.into_iter().chain(groups).filter_map(|whom| self.0.get(&whom)).flatten().collect()
     }
 }
 
 fn whom(permit: &Policy) -> Whom {
-    let one_or_group = |uid: &EntityUid| match uid.type_name().basename() {
-        "Group" => Whom::Group(uid.id().unescaped().into()),
+    let one_or_group = |kind: Option<String>, uid: &EntityUid| match uid.type_name().basename() {
+        "Group" => Whom::Group(kind, uid.id().unescaped().into()),
         kind => Whom::One(format!("{kind}::{}", uid.id().unescaped())),
     };
     match permit.principal_constraint() {
         PrincipalConstraint::Any => Whom::Anyone,
-        PrincipalConstraint::In(uid) | PrincipalConstraint::Eq(uid) | PrincipalConstraint::IsIn(_, uid) => {
-            one_or_group(&uid)
-        }
+        PrincipalConstraint::In(uid) | PrincipalConstraint::Eq(uid) => one_or_group(None, &uid),
+        PrincipalConstraint::IsIn(kind, uid) => one_or_group(Some(kind.basename().into()), &uid),
         PrincipalConstraint::Is(kind) => Whom::Kind(kind.basename().into()),
     }
 }

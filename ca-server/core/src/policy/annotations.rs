@@ -11,7 +11,7 @@ use crate::position::closest;
 /// What a permit demands and limits, and what it is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Offer {
-    /// `@ttl`, or the configured default.
+    /// `@ttl`, or the configured default: what it says, which the limit of the rules may shorten.
     pub(super) ttl: Span,
     /// `@approvals`
     pub(super) approvals: Option<Approvals>,

@@ -75,7 +75,7 @@ impl Rules {
         match self.compiled.rules.get(&PolicyId::new(id))? {
             Rule::Permit(offer) => {
                 let approvals = offer.approvals.as_ref()?;
-                Some(format!("{} of {} for {}", approvals.count, approvals.group, offer.ttl))
+                Some(format!("{} of {} for {}", approvals.count, approvals.group, self.given_for(offer.ttl)))
             }
             Rule::Forbid(_) => None,
         }

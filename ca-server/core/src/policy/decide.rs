@@ -162,7 +162,7 @@ impl<'a> Question<'a> {
             for action in self.request.actions() {
                 let asked = (&self.principal, &vocabulary.action(action)?, &vocabulary.account(account));
                 let (given, looks) = compiled.conditions.lengths(asked, &self.entities);
-                lengths.extend(given);
+                lengths.extend(given.into_iter().map(|says| self.rules.given_for(says)));
                 looked_at |= looks;
             }
         }
@@ -208,7 +208,7 @@ impl<'a> Question<'a> {
             },
         };
         match self.ask(account, action, context) {
-            Ok(offers) => choose(offers, asked),
+            Ok(offers) => choose(self.rules, offers, asked),
             Err(verdict) => verdict,
         }
     }
@@ -426,20 +426,23 @@ fn nothing<'a>() -> Verdict<'a> {
 }
 
 /// The cheapest offer that is long enough: no approval before approval, fewer approvals, longer time, policy id.
-fn choose<'a>(offers: Offers<'a>, asked: Option<Span>) -> Verdict<'a> {
+fn choose<'a>(rules: &Rules, offers: Offers<'a>, asked: Option<Span>) -> Verdict<'a> {
+    let time = |offer: &Offer| rules.given_for(offer.ttl);
     let cost = |(id, offer): &(&'a PolicyId, &'a Offer)| {
-        (offer.approvals.as_ref().map_or(0, |a| a.count), core::cmp::Reverse(offer.ttl), *id)
+        (offer.approvals.as_ref().map_or(0, |a| a.count), core::cmp::Reverse(time(offer)), *id)
     };
-    let long_enough = |offer: &Offer| asked.is_none_or(|asked| offer.ttl >= asked);
+    let long_enough = |offer: &Offer| asked.is_none_or(|asked| time(offer) >= asked);
     match offers.iter().filter(|(_, offer)| long_enough(offer)).copied().min_by_key(cost) {
         Some((id, offer)) => {
-            let terms = Terms { id, offer, time: asked.unwrap_or(offer.ttl) };
+            let terms = Terms { id, offer, time: asked.unwrap_or_else(|| time(offer)) };
             match &offer.approvals {
                 None => Verdict::Allowed(terms),
                 Some(approvals) => Verdict::NeedsApproval(terms, approvals),
             }
         }
         // The cheapest of those that are too short: without approval, then the longest.
-        None => offers.into_iter().min_by_key(cost).map_or(nothing(), |(_, o)| Verdict::TooLong(o.ttl)),
+        None => {
+            offers.into_iter().min_by_key(cost).map_or(nothing(), |(_, offer)| Verdict::TooLong(time(offer)))
+        }
     }
 }

@@ -80,6 +80,8 @@ pub struct Rules {
     functions: Functions,
     inventory: Inventory,
     default_ttl: Span,
+    /// Nothing is given for longer; without one, for as long as its offer says.
+    longest: Option<Span>,
     limits: PlaceLimits,
     /// The devices that something signs for; all of them if that is not known.
     signing: Option<BTreeSet<Name>>,
@@ -188,6 +190,7 @@ impl Rules {
             functions,
             inventory,
             default_ttl,
+            longest: None,
             limits: PlaceLimits::default(),
             signing: None,
             digest,
@@ -198,6 +201,17 @@ impl Rules {
     #[must_use]
     pub fn limited(self, limits: PlaceLimits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// The same, where nothing is given for longer than this, whatever its offer says (`limits.duration`).
+    #[must_use]
+    pub fn lasting_at_most(self, longest: Span) -> Self {
+        Self { longest: Some(longest), ..self }
+    }
+
+    /// How long an offer that says so gives: what it says, or the limit that stands above every policy.
+    fn given_for(&self, says: Span) -> Span {
+        self.longest.map_or(says, |longest| says.min(longest))
     }
 
     /// The same where, of the hosts and groups that match plain logins, nothing but these has a key that signs for it:
@@ -307,7 +321,7 @@ impl Rules {
         self.len() == 0
     }
 
-    /// What an offer without `@ttl` gives.
+    /// What an offer without `@ttl` says.
     #[must_use]
     pub fn default_ttl(&self) -> Span {
         self.default_ttl

@@ -100,6 +100,7 @@ impl Files {
         let ttl = excerpt.as_ref().map_or(jit_ssh_proto::Span::from_seconds(1800), |e| e.limits.ttl);
         match (Rules::load(&sources, inventory, &digest.finalize().into(), ttl), excerpt) {
             (Ok(rules), Some(excerpt)) if errors.is_empty() => {
+                let rules = rules.lasting_at_most(excerpt.limits.duration);
                 Ok(Set { sources, inventory: hosts, rules, excerpt })
             }
             (Ok(_), _) => Err(errors),

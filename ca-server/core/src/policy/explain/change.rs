@@ -1,5 +1,6 @@
 //! What a caller could do otherwise, and a request as it would be then.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use jit_ssh_proto::explanation::Window as Told;
@@ -45,7 +46,7 @@ pub(super) struct Change {
     pub(super) window: Option<Window>,
     pub(super) login: Option<Name>,
     pub(super) mode: Option<Mode>,
-    pub(super) without: Option<Modifier>,
+    pub(super) without: BTreeSet<Modifier>,
 }
 
 impl Change {
@@ -110,7 +111,7 @@ impl Change {
         request.supposing(Otherwise {
             accounts,
             mode: self.mode,
-            without: self.without,
+            without: self.without.clone(),
             duration: self.length,
             reason: text(Fact::Reason),
             ticket: text(Fact::Ticket),
@@ -133,7 +134,7 @@ impl Found {
         let Change { facts, length, window, login, mode, without } = &self.change;
         let approvals = self.terms.approvals.iter().map(|approval| u32::from(approval.count)).sum();
         let broken = self.change.has(Fact::BreakGlass);
-        let other = login.is_some() || mode.is_some() || without.is_some();
+        let other = login.is_some() || mode.is_some() || !without.is_empty();
         (
             approvals,
             broken,
@@ -151,7 +152,7 @@ impl Found {
         let mut with: Vec<Advice> = Vec::new();
         with.extend(login.map(|login| Advice::AsLogin { login }));
         with.extend(mode.map(|mode| Advice::InMode { mode }));
-        with.extend(without.map(|modifier| Advice::Without { modifier }));
+        with.extend(without.into_iter().map(|modifier| Advice::Without { modifier }));
         with.extend(facts.into_iter().map(Advice::from));
         with.extend(length.map(|duration| Advice::ForAtMost { duration }));
         with.extend(window.map(|window| {

@@ -64,21 +64,23 @@ pub(super) fn ways_out(asker: &mut Asker<'_>, asked: Whole, pairs: usize) -> Vec
     Vec::new()
 }
 
-/// What it takes of the caller to be given a pair now: nothing, or some of what they can add to a request.
+/// What it takes of the caller to be given a pair now: nothing, or some of what they can add to a request. What takes
+/// the approval of others only where nothing takes that of fewer.
 pub(super) fn taken_now(asker: &mut Asker<'_>, account: &Account, action: Action) -> Option<Found> {
     let standing = asker.pair(&Change::default(), account, action)?;
-    if let Some(terms) = standing.terms() {
-        return Some(Found { change: Change::default(), terms: terms.clone() });
+    let had = standing.terms().cloned();
+    let as_it_is = had.clone().map(|terms| Found { change: Change::default(), terms });
+    if matches!(standing, Standing::Allowed(_)) {
+        return as_it_is;
     }
     let whole = Whole { standing, account: account.clone(), action };
-    let mut search = Search::new(asker, &whole, Change::default(), None, 1)?;
+    let Some(mut search) = Search::new(asker, &whole, Change::default(), had, 1) else { return as_it_is };
     let facts = search.facts();
     let all = facts.iter().fold(Change::default(), |all, fact| all.with(*fact));
-    if facts.is_empty() {
-        return None;
+    if !facts.is_empty() {
+        search.together(&all, &facts);
     }
-    search.together(&all, &facts);
-    search.found.pop()
+    search.found.pop().or(as_it_is)
 }
 
 /// Whether terms are worth a change: any are where there were none, else those that ask fewer people.
@@ -179,7 +181,7 @@ impl<'s, 'a> Search<'s, 'a> {
         if !self.at_once() && self.looks.at("duration") && all != self.base {
             self.shorter(&all);
         }
-        self.without_the_modifier();
+        self.without_modifiers();
         if !self.at_once() {
             self.another_hour(&all, &facts);
         }
@@ -276,13 +278,17 @@ impl<'s, 'a> Search<'s, 'a> {
         found && better(terms, self.had.as_ref())
     }
 
-    /// The longest of the lengths below what was asked for.
+    /// The longest of the lengths below what was asked for. Who asked for none asked for each that an offer gives, and
+    /// so for nothing shorter that a policy sets the limit at.
     fn shorter(&mut self, base: &Change) {
-        let Some(asked) = base.length.or(self.asker.supposed.request.duration()) else { return };
+        let rules = self.asker.supposed.rules;
+        let longest = || self.offers.iter().map(|offer| rules.given_for(offer.ttl)).max();
+        let asked = base.length.or(self.asker.supposed.request.duration()).or_else(longest);
+        let Some(asked) = asked else { return };
         let mut lengths: Vec<Span> = match &self.standing {
             Standing::TooLong(most) => Vec::from([*most]),
             Standing::Pending(_) => {
-                self.offers.iter().filter(|o| o.approvals.is_none()).map(|o| o.ttl).collect()
+                self.offers.iter().filter(|o| o.approvals.is_none()).map(|o| rules.given_for(o.ttl)).collect()
             }
             Standing::Denied(_) | Standing::Allowed(_) | Standing::Failed => Vec::new(),
         };
@@ -297,18 +303,29 @@ impl<'s, 'a> Search<'s, 'a> {
         }
     }
 
-    /// A modifier is asked for on top of a mode, and can be left out.
-    fn without_the_modifier(&mut self) {
-        let modifiers = Modifier::ALL
+    /// Modifiers are asked for on top of a mode, and can be left out: all that are in the way.
+    fn without_modifiers(&mut self) {
+        let request = self.asker.supposed.request;
+        let mode = Action::from(request.mode());
+        let asked: Vec<Modifier> = Modifier::ALL
             .into_iter()
-            .filter(|m| self.asker.supposed.request.modifiers().iter().any(|n| n == *m));
-        let mode = Action::from(self.asker.supposed.request.mode());
-        let Some(modifier) =
-            modifiers.into_iter().find(|m| Action::from(*m) == self.action && self.action != mode)
-        else {
+            .filter(|modifier| request.modifiers().iter().any(|asked| asked == *modifier))
+            .filter(|modifier| !self.base.without.contains(modifier))
+            .collect();
+        if self.action == mode || !asked.iter().any(|modifier| Action::from(*modifier) == self.action) {
             return;
-        };
-        let change = Change { without: Some(modifier), ..self.base.clone() };
+        }
+        let mut change = self.base.clone();
+        for modifier in asked {
+            let action = Action::from(modifier);
+            let in_the_way = action == self.action || {
+                let Some(standing) = self.asker.pair(&self.base, &self.account, action) else { return };
+                !standing.terms().is_some_and(|terms| better(terms, self.had.as_ref()))
+            };
+            if in_the_way {
+                change.without.insert(modifier);
+            }
+        }
         // There is no such pair any more: what it comes to is decided on with the whole.
         if let Some(standing) = self.asker.pair(&change, &self.account, mode)
             && let Some(terms) = standing.terms()

@@ -390,3 +390,121 @@ fn questions_are_bounded_whatever_the_policies_are() {
         assert_eq!(explained.questions, QUESTIONS, "{what}");
     }
 }
+
+/// The limit stands above every policy: what is told, by whichever way, is what would be granted.
+#[test]
+fn nothing_is_said_to_last_longer_than_the_limit() {
+    const SHELL: &str = "permit (principal, action == Action::\"shell\", resource in HostGroup::\"web\")";
+    const TOO_LONG: &str =
+        "forbid (principal, action, resource is Account) when { context.duration > duration(\"8h\") };";
+    let limited = |policies: &str| rules(policies).lasting_at_most(Span::from_seconds(8 * 3600));
+    for (policies, what, expected, way) in [
+        (format!("@id(\"a\") @ttl(\"10h\") {SHELL};"), "shell deploy@web-1", "8h by a", "allowed"),
+        (format!("@id(\"a\") @ttl(\"7h\") {SHELL};"), "shell deploy@web-1", "7h by a", "allowed"),
+        // What is longer than the limit is all as long.
+        (
+            format!("@id(\"b\") @ttl(\"20h\") {SHELL}; @id(\"a\") @ttl(\"10h\") {SHELL};"),
+            "shell deploy@web-1",
+            "8h by a",
+            "allowed",
+        ),
+        // Policies are told of the length that is given, not of that which an offer would give.
+        (format!("@id(\"a\") @ttl(\"10h\") {SHELL}; {TOO_LONG}"), "shell deploy@web-1", "8h by a", "allowed"),
+        (
+            format!("@ttl(\"10h\") {SHELL};"),
+            "shell deploy@web-1 for 9h",
+            "duration_denied",
+            "denied: for at most 8h",
+        ),
+        (
+            format!("@ttl(\"10h\") @approvals(\"1 of leads\") {SHELL}; @ttl(\"9h\") {SHELL};"),
+            "shell deploy@web-1 for 9h",
+            "duration_denied",
+            "denied: for at most 8h",
+        ),
+    ] {
+        let rules = limited(&policies);
+        let alice = person("alice", &["sre"]);
+        assert_eq!(outcome(&decide(&rules, &alice, what)), expected, "{policies}");
+        let explained = explain(&rules, &alice, what, NOW);
+        assert_eq!(told(&explained), way, "{policies}");
+        let longest = Span::from_seconds(8 * 3600);
+        assert!(explained.told.terms.is_none_or(|terms| terms.duration <= longest), "{policies}");
+    }
+    let pending = limited(&format!("@id(\"a\") @ttl(\"10h\") @approvals(\"1 of leads\") {SHELL};"));
+    assert_eq!(pending.demand("a").as_deref(), Some("1 of leads for 8h"));
+}
+
+/// Who names no length is asked for with those that offers give; a policy may set its limit below all of them.
+#[test]
+fn a_shorter_time_is_advised_to_those_who_named_none() {
+    const SHELL: &str = "permit (principal, action == Action::\"shell\", resource in HostGroup::\"web\")";
+    let forbid =
+        "forbid (principal, action, resource is Account) when { context.duration > duration(\"1h\") };";
+    for (policies, what, code, expected) in [
+        (
+            format!("@ttl(\"2h\") {SHELL} when {{ context.duration <= duration(\"1h\") }};"),
+            "shell deploy@web-1",
+            Code::NoAccess,
+            "denied: for at most 1h",
+        ),
+        (
+            format!("@ttl(\"2h\") {SHELL}; {forbid}"),
+            "shell deploy@web-1",
+            Code::Forbidden,
+            "denied: for at most 1h",
+        ),
+        (
+            format!(
+                "@ttl(\"2h\") {SHELL} when {{ context.reason != \"\" && context.duration <= duration(\"1h\") }};"
+            ),
+            "shell deploy@web-1",
+            Code::NoAccess,
+            "denied: with a reason and for at most 1h",
+        ),
+        (
+            format!("@ttl(\"2h\") {SHELL}; {forbid}"),
+            "shell deploy@web-1,www@web-1",
+            Code::Forbidden,
+            "denied: for at most 1h",
+        ),
+        // Longer than any offer is no way out, whatever a policy compares with.
+        (
+            format!("@ttl(\"2h\") {SHELL} when {{ context.duration >= duration(\"3h\") }};"),
+            "shell deploy@web-1",
+            Code::NoAccess,
+            "denied",
+        ),
+    ] {
+        let explained = explain(&rules(&policies), &person("alice", &["sre"]), what, NOW);
+        assert_eq!((explained.told.code, told(&explained).as_str()), (Some(code), expected), "{policies}");
+    }
+}
+
+/// However many modifiers are in the way, all are named, and only those.
+#[test]
+fn modifiers_that_are_in_the_way_are_left_out_together() {
+    let permit = |actions: &str| {
+        format!(
+            "permit (principal, action in [{actions}], resource in HostGroup::\"web\") when {{ resource.login == \"root\" }};"
+        )
+    };
+    let shell = permit("Action::\"shell\"");
+    let agent = permit("Action::\"shell\", Action::\"agent\"");
+    for (policies, what, expected) in [
+        (&shell, "shell+agent+x11 root@web-1", "denied: without agent and without x11"),
+        (
+            &shell,
+            "shell+agent+forward+x11 root@web-1",
+            "denied: without agent, without forward and without x11",
+        ),
+        (&shell, "shell+x11 root@web-1", "denied: without x11"),
+        (&agent, "shell+agent+x11 root@web-1", "denied: without x11"),
+        (&agent, "shell+agent root@web-1", "allowed"),
+        // Where the mode itself is not given, leaving them out is no help alone.
+        (&shell, "shell+agent+x11 deploy@web-1", "denied: as root, without agent and without x11"),
+    ] {
+        let explained = explain(&rules(policies), &person("alice", &["sre"]), what, NOW);
+        assert_eq!(told(&explained), expected, "{what}");
+    }
+}

@@ -102,7 +102,7 @@ fn follow(request: &AccessRequest, near: &NearMiss, now: u64) -> Followed {
                 otherwise.accounts = Some(accounts);
             }
             Advice::InMode { mode } => otherwise.mode = Some(*mode),
-            Advice::Without { modifier } => otherwise.without = Some(*modifier),
+            Advice::Without { modifier } => otherwise.without = [*modifier].into(),
             Advice::WithApproval(_) => {}
             Advice::Unknown => panic!("{near:?}"),
         }

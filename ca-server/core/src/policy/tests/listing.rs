@@ -156,3 +156,47 @@ fn a_call_is_bounded_however_many_hosts_there_are() {
         Reachable { accounts: Vec::new(), next: None }
     );
 }
+
+/// What one has at once is not hidden behind what others would have to approve.
+#[test]
+fn what_can_be_had_now_comes_before_what_others_have_to_approve() {
+    let permit = |annotations: &str, when: &str| {
+        format!(
+            "{annotations} permit (principal, action == Action::\"shell\", resource == Account::\"root@web-1\") when {{ {when} }};"
+        )
+    };
+    let approved = permit("@ttl(\"2h\") @approvals(\"1 of leads\")", "true");
+    for (policies, expected) in [
+        (approved.clone(), "shell 2h with 1 approval of leads (approval_required)"),
+        (approved.clone() + &permit("@ttl(\"1h\")", "context.reason != \"\""), "shell 1h with a reason"),
+        (
+            approved.clone() + &permit("@ttl(\"1h\")", "context.reason != \"\" && context.ticket != \"\""),
+            "shell 1h with a reason with a ticket",
+        ),
+        // What helps with neither is not asked for.
+        (
+            approved.clone() + &permit("@ttl(\"1h\") @approvals(\"1 of leads\")", "context.reason != \"\""),
+            "shell 2h with 1 approval of leads (approval_required)",
+        ),
+    ] {
+        let rules = rules(&policies);
+        let listed = list(&rules, &person("alice", &[]), None, "", 100);
+        assert_eq!(lines(&listed.accounts), [format!("root@web-1: {expected}")], "{policies}");
+    }
+    let limited = rules(&permit("@ttl(\"10h\")", "true")).lasting_at_most(Span::from_seconds(8 * 3600));
+    let listed = list(&limited, &person("alice", &[]), None, "", 100);
+    assert_eq!(lines(&listed.accounts), ["root@web-1: shell 8h"]);
+}
+
+/// A group of one kind of caller leads nobody of another kind through its hosts.
+#[test]
+fn aims_keep_the_kind_of_a_scope() {
+    let rules = rules(
+        "permit (principal is Workload in Group::\"ops\", action == Action::\"shell\", resource in HostGroup::\"web\");
+         permit (principal in Group::\"ops\", action == Action::\"shell\", resource in Host::\"db-1\");",
+    );
+    let workload = identity(IdentityKind::Workload, "job", &["ops"], &json!({}));
+    for (who, aims) in [(person("alice", &["ops"]), 1), (workload, 2), (person("alice", &["dev"]), 0)] {
+        assert_eq!(rules.compiled.aims.from(&who).len(), aims);
+    }
+}

@@ -1,6 +1,7 @@
 //! Who may do what, where and when, under policies that use the whole vocabulary: identity × action × account × hour →
 //! decision, terms, policies. Change something, look at the difference, and let `UPDATE_EXPECT=1` write it.
 
+use super::explain::at;
 use super::offers::fido_key;
 use super::*;
 
@@ -62,15 +63,28 @@ const ACTIONS: [&str; 10] = [
     "glass shell {} because OPS-7",
 ];
 
-/// Day and hour: Monday morning, Monday night, Sunday.
-const TIMES: [(&str, u8, u8); 3] = [("Mon 10h", 1, 10), ("Mon 22h", 1, 22), ("Sun 10h", 7, 10)];
+/// Moments, by the clock of Paris: Monday morning, Monday night, Sunday; and the same two moments of the day in UTC, 06:30
+/// and 18:30, on the Friday before and the Monday after summer time ends there (2026-10-25).
+const TIMES: [(&str, u64); 7] = [
+    ("Mon 10h", NOW + 86_400),
+    ("Mon 22h", NOW + 86_400 + 12 * 3600),
+    ("Sun 10h", NOW),
+    ("Fri 08:30 summer", 1_792_737_000),
+    ("Mon 07:30 winter", 1_792_996_200),
+    ("Fri 20:30 summer", 1_792_780_200),
+    ("Mon 19:30 winter", 1_793_039_400),
+];
 
-fn answer(rules: &Rules, caller: &Caller, what: &str, (_, weekday, hour): (&str, u8, u8)) -> String {
+fn answer(rules: &Rules, caller: &Caller, what: &str, (_, now): (&str, u64)) -> String {
     let (glass, what) = what.strip_prefix("glass ").map_or((false, what), |rest| (true, rest));
-    let mut at = circumstances();
-    (at.local.weekday, at.local.hour) = (weekday, hour);
+    let at = at(now);
+    // Who logs in does so as long before as ever.
+    let who = match caller.who.auth_time() {
+        Some(_) => &caller.who.supposing_login(Timestamp::from_seconds(now - 300)),
+        None => &caller.who,
+    };
     let request = ask(what).under_break_glass(glass);
-    let decision = rules.decide(&caller.who, &request, &caller.key, &at);
+    let decision = rules.decide(who, &request, &caller.key, &at);
     match &decision {
         Decision::Denied(denial) if !denial.policies.is_empty() => {
             format!("{} by {}", denial.code, denial.policies.join(","))
@@ -100,7 +114,7 @@ fn table(rules: &Rules) -> String {
                         }
                         continue;
                     }
-                    for ((time, _, _), answer) in TIMES.iter().zip(&answers) {
+                    for ((time, _), answer) in TIMES.iter().zip(&answers) {
                         table += &format!("{account} | {action} | {time} | {answer}\n");
                         rows += 1;
                     }
@@ -117,6 +131,16 @@ fn table(rules: &Rules) -> String {
 #[test]
 fn the_golden_matrix() {
     expect_test::expect_file!["matrix/expected.txt"].assert_eq(&table(&set()));
+}
+
+#[test]
+fn the_times_of_the_matrix_are_what_they_are_called() {
+    for (called, now) in TIMES {
+        let local = at(now).local;
+        let day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"][usize::from(local.weekday) - 1];
+        let hour = format!("{day} {:02}", local.hour);
+        assert!(called.starts_with(&hour), "{called}: {hour}");
+    }
 }
 
 /// Every policy of the set decides something somewhere: a matrix that one of them has no part in shows nothing of it.

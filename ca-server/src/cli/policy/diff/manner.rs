@@ -71,7 +71,13 @@ impl Manner {
     /// In words that name only what somebody looks at.
     pub(super) fn told(&self) -> String {
         if self.break_glass {
-            return "under break-glass".to_owned();
+            let told = Self { break_glass: false, ..self.clone() };
+            return match (&self.reason, &self.ticket) {
+                (Typed::Any | Typed::Unheeded, Typed::Any | Typed::Unheeded) => {
+                    "under break-glass".to_owned()
+                }
+                _ => format!("under break-glass {}", told.told()),
+            };
         }
         match (&self.reason, &self.ticket) {
             (Typed::Not, Typed::Not) => "without reason and ticket".to_owned(),
@@ -120,7 +126,8 @@ pub(super) fn manners(spoken: &Mentioned, texts: &dyn Fn(&str) -> Vec<String>) -
     manners.extend(written("context.reason").map(|text| said(text, Typed::Any)));
     manners.extend(written("context.ticket").map(|text| said(Typed::Any, text)));
     if spoken.break_glass || spoken.looks_at("context.break_glass") {
-        manners.push(Manner { break_glass: true, ..said(Typed::Any, Typed::Any) });
+        let typed = manners.clone().into_iter().chain([said(Typed::Any, Typed::Any)]);
+        manners.extend(typed.map(|manner| Manner { break_glass: true, ..manner }));
     }
     // The last is what gets furthest.
     if reason || ticket {

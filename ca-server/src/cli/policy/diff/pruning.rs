@@ -156,9 +156,7 @@ impl Asked {
         let bare = Case {
             at: Some(self.at.to_owned()),
             reason: self.reason.then(|| "why".to_owned()),
-            // Under break-glass both sets are asked with one reason and one ticket only, not with those that conditions
-            // name: what of this is told is not for here.
-            ticket: self.ticket.then(|| if self.break_glass { "T-2" } else { "T-1" }.to_owned()),
+            ticket: self.ticket.then(|| "T-1".to_owned()),
             break_glass: self.break_glass,
             ..Case::of(Who::Named(String::new()))
         };
