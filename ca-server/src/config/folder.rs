@@ -151,15 +151,15 @@ fn read(path: PathBuf, most: usize) -> Result<(PathBuf, String), ConfigError> {
 
 fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
     let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
-    match error.kind() {
-        io::ErrorKind::NotFound if is_link => {
-            unfit(path, "it is a link that leads nowhere: put back what it leads to, or remove it")
-        }
-        io::ErrorKind::NotFound => unfit(path, "it went away while it was read: put it back, or try again"),
-        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-            unfit(path, "it is a link that leads back to itself: let it lead to a file, or remove it")
-        }
-        _ => unfit(path, &format!("it cannot be read ({error}): let the user that the CA runs as read it")),
+    let missing = error.kind() == io::ErrorKind::NotFound;
+    if missing && is_link {
+        unfit(path, "it is a link that leads nowhere: put back what it leads to, or remove it")
+    } else if missing {
+        unfit(path, "it went away while it was read: put it back, or try again")
+    } else if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) {
+        unfit(path, "it is a link that leads back to itself: let it lead to a file, or remove it")
+    } else {
+        unfit(path, &format!("it cannot be read ({error}): let the user that the CA runs as read it"))
     }
 }
 
