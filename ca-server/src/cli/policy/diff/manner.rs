@@ -58,7 +58,7 @@ impl Manner {
         case.break_glass = self.break_glass;
         (case.reason, case.ticket) = (self.reason.text(REASON), self.ticket.text(TICKET));
         if self.break_glass {
-            // Whoever breaks glass says why.
+            // Also where no policy looks at it.
             case.reason.get_or_insert_with(|| REASON.to_owned());
             case.ticket.get_or_insert_with(|| TICKET.to_owned());
         }
@@ -126,7 +126,9 @@ pub(super) fn manners(spoken: &Mentioned, texts: &dyn Fn(&str) -> Vec<String>) -
     manners.extend(written("context.reason").map(|text| said(text, Typed::Any)));
     manners.extend(written("context.ticket").map(|text| said(Typed::Any, text)));
     if spoken.break_glass || spoken.looks_at("context.break_glass") {
-        let typed = manners.clone().into_iter().chain([said(Typed::Any, Typed::Any)]);
+        // Whoever breaks glass says why: of what is typed then, only the words vary.
+        let why = |manner: &Manner| manner.reason != Typed::Not && manner.ticket != Typed::Not;
+        let typed = manners.clone().into_iter().filter(why).chain([said(Typed::Any, Typed::Any)]);
         manners.extend(typed.map(|manner| Manner { break_glass: true, ..manner }));
     }
     // The last is what gets furthest.
