@@ -7,13 +7,15 @@ use core::fmt;
 use core::str::FromStr;
 
 use data_encoding::{BASE64, BASE64_NOPAD};
+use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, PublicKey};
 
 /// A key of an allowed kind and strength, in canonical encoding: Ed25519, ECDSA P-256/384/521, their FIDO
-/// forms, RSA of at least 3072 bits. Never DSA, never a certificate in place of a key (DESIGN 4).
+/// forms, RSA of at least 3072 bits. Never DSA, never a certificate in place of a key (DESIGN 4), never an Ed25519 key of
+/// small order, for which anybody can sign (RFC 8032 does not rule these out).
 ///
 /// Cheap to clone, and its encodings are made once: a key is written into many places and never changes.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,6 +30,8 @@ struct Encoded {
     blob: Vec<u8>,
     /// The line of a `.pub` file, without a comment.
     line: String,
+    /// Where it is Ed25519: the point, decoded.
+    point: Option<VerifyingKey>,
 }
 
 /// Why a string is not a [`UserKey`].
@@ -47,6 +51,9 @@ pub enum KeyError {
     /// RSA of fewer than 3072 bits.
     #[error("is RSA of {0} bits: at least 3072 are needed, or use ed25519")]
     TooWeak(usize),
+    /// Ed25519 of small order.
+    #[error("is an Ed25519 key that everybody can sign for: make one with ssh-keygen -t ed25519")]
+    SmallOrder,
 }
 
 /// The longest accepted public key line, in bytes (RSA-16384 is below 3 KiB).
@@ -62,9 +69,13 @@ impl UserKey {
         reason = "KeyData is non-exhaustive; what is not listed is refused"
     )]
     pub fn new(key: &PublicKey) -> Result<Self, KeyError> {
+        let mut point = None;
         match key.key_data() {
-            KeyData::Ed25519(_) | KeyData::Ecdsa(_) => {}
-            KeyData::SkEd25519(sk) if sk.application().starts_with("ssh:") => {}
+            KeyData::Ed25519(key) => point = Some(decode(&key.0)?),
+            KeyData::Ecdsa(_) => {}
+            KeyData::SkEd25519(sk) if sk.application().starts_with("ssh:") => {
+                decode(&sk.public_key().0)?;
+            }
             KeyData::SkEcdsaSha2NistP256(sk) if sk.application().starts_with("ssh:") => {}
             KeyData::Rsa(rsa) => {
                 let modulus = rsa.n.as_positive_bytes().ok_or(KeyError::Malformed)?;
@@ -88,7 +99,13 @@ impl UserKey {
         let key = PublicKey::from(key.key_data().clone());
         let blob = key.to_bytes().map_err(|_| KeyError::Malformed)?;
         let line = alloc::format!("{} {}", key.algorithm().as_str(), BASE64.encode(&blob));
-        Ok(Self(Arc::new(Encoded { key, blob, line })))
+        Ok(Self(Arc::new(Encoded { key, blob, line, point })))
+    }
+
+    /// The point of an Ed25519 key; none of other kinds, FIDO's among them.
+    #[must_use]
+    pub fn ed25519(&self) -> Option<&VerifyingKey> {
+        self.0.point.as_ref()
     }
 
     /// The key, without a comment.
@@ -126,6 +143,12 @@ impl UserKey {
     pub fn algorithm(&self) -> Algorithm {
         self.0.key.algorithm()
     }
+}
+
+/// The point that an Ed25519 key is (RFC 8032, 5.1.3), of large order.
+fn decode(key: &[u8; 32]) -> Result<VerifyingKey, KeyError> {
+    let point = VerifyingKey::from_bytes(key).map_err(|_| KeyError::Malformed)?;
+    if point.is_weak() { Err(KeyError::SmallOrder) } else { Ok(point) }
 }
 
 impl FromStr for UserKey {
@@ -195,7 +218,14 @@ impl fmt::Display for UserKey {
 mod tests {
     use alloc::string::ToString;
 
+    use data_encoding::HEXLOWER;
+    use signature::Verifier;
+    use ssh_key::public::{Ed25519PublicKey, SkEd25519};
+
     use super::*;
+
+    /// The base point (RFC 8032, 5.1): its y is 4/5.
+    const BASE: &str = "5866666666666666666666666666666666666666666666666666666666666666";
 
     /// One of each kind, from ssh-keygen.
     const LINES: [&str; 3] = [
@@ -216,5 +246,45 @@ mod tests {
             assert_eq!(key.fingerprint(), fingerprint.to_string());
             assert_eq!(serde_json::from_value::<UserKey>(line.into()).unwrap(), key);
         }
+    }
+
+    /// Every point of small order (RFC 7748, 7; RFC 8032, 5.1.3), two of them in encodings that are not canonical too.
+    const SMALL: [&str; 10] = [
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ];
+
+    #[test]
+    fn a_key_that_everybody_can_sign_for_is_refused() {
+        for point in SMALL {
+            let key = Ed25519PublicKey(HEXLOWER.decode(point.as_bytes()).unwrap().try_into().unwrap());
+            let plain = KeyData::from(key);
+            assert_eq!(UserKey::new(&plain.into()).unwrap_err(), KeyError::SmallOrder, "{point}");
+            let fido = KeyData::from(SkEd25519::new(key, "ssh:"));
+            assert_eq!(UserKey::new(&fido.into()).unwrap_err(), KeyError::SmallOrder, "{point}");
+        }
+        // What they are refused for: with the first, a multiple of the base point and its number sign anything.
+        let weak =
+            VerifyingKey::from_bytes(&HEXLOWER.decode(SMALL[0].as_bytes()).unwrap().try_into().unwrap());
+        let mut forged = [0; 64];
+        forged[..32].copy_from_slice(&HEXLOWER.decode(BASE.as_bytes()).unwrap());
+        forged[32] = 1;
+        for message in ["one", "another"] {
+            weak.as_ref().unwrap().verify(message.as_bytes(), &forged.into()).unwrap();
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_point_are_no_key() {
+        let key = KeyData::from(Ed25519PublicKey([2; 32]));
+        assert_eq!(UserKey::new(&key.into()).unwrap_err(), KeyError::Malformed);
     }
 }

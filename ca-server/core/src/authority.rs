@@ -1,6 +1,5 @@
 //! Authorities: a CA key and the one kind of certificate it may sign (invariant 8).
 
-use ed25519_dalek::VerifyingKey;
 use jit_ssh_proto::{Name, UserKey};
 use ssh_key::Signature;
 
@@ -44,16 +43,13 @@ pub struct Authority {
     name: Name,
     kind: CertKind,
     key: UserKey,
-    /// An Ed25519 key's point, decoded once: ssh-key would decode it for each signature.
-    point: Option<VerifyingKey>,
 }
 
 impl Authority {
     /// An authority of one kind.
     #[must_use]
     pub fn new(name: Name, kind: CertKind, key: UserKey) -> Self {
-        let point = key.key_data().ed25519().and_then(|key| VerifyingKey::from_bytes(&key.0).ok());
-        Self { name, kind, key, point }
+        Self { name, kind, key }
     }
 
     /// `user`, `host` or `user-NAME`.
@@ -88,6 +84,6 @@ impl Authority {
 
     /// The claim that this is the authority's signature over these bytes.
     pub(crate) fn claim(&self, bytes: &[u8], signature: &Signature) -> Claim {
-        Claim::with_point(self.key.clone(), self.point, bytes.to_vec(), signature.clone())
+        Claim::new(self.key.clone(), bytes.to_vec(), signature.clone())
     }
 }

@@ -27,18 +27,7 @@ impl Claim {
     /// That `signature` is `key`'s over `message`.
     #[must_use]
     pub fn new(key: UserKey, message: Vec<u8>, signature: Signature) -> Self {
-        let point = key.key_data().ed25519().and_then(|key| VerifyingKey::from_bytes(&key.0).ok());
-        Self::with_point(key, point, message, signature)
-    }
-
-    /// The same with the key's point, decoded before.
-    pub(crate) fn with_point(
-        key: UserKey,
-        point: Option<VerifyingKey>,
-        message: Vec<u8>,
-        signature: Signature,
-    ) -> Self {
-        let ed25519 = point.zip(ed25519_dalek::Signature::try_from(&signature).ok());
+        let ed25519 = key.ed25519().copied().zip(ed25519_dalek::Signature::try_from(&signature).ok());
         Self { key, message, signature, ed25519 }
     }
 

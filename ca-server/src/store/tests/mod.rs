@@ -57,7 +57,8 @@ use jit_ssh_proto::wire::AccessRequestBody;
 use jit_ssh_proto::{CaId, Code, Mode, RequestId, SessionId, Span, Timestamp, UserKey};
 use jit_ssh_test_postgres::Postgres;
 use ssh_key::PublicKey;
-use ssh_key::public::{Ed25519PublicKey, KeyData};
+use ssh_key::private::Ed25519Keypair;
+use ssh_key::public::KeyData;
 
 use super::engine::{Conn, Value};
 use super::*;
@@ -128,7 +129,7 @@ fn request_id(n: u64) -> RequestId {
 }
 
 fn user_key(n: u8) -> UserKey {
-    UserKey::new(&PublicKey::from(KeyData::Ed25519(Ed25519PublicKey([n; 32])))).unwrap()
+    UserKey::new(&PublicKey::from(KeyData::Ed25519(Ed25519Keypair::from_seed(&[n; 32]).public))).unwrap()
 }
 
 fn call(id: &str) -> CallId {

@@ -1,10 +1,8 @@
-//! The certified key is one of the allowed kinds and strengths, canonical, and never itself a certificate.
-
-use core::str::FromStr;
+//! The certified key is the one that was asked for, in its canonical encoding. So it is of an allowed kind and strength,
+//! which is what a [`UserKey`](jit_ssh_proto::UserKey) says, and never itself a certificate.
 
 use alloc::string::{String, ToString};
 
-use jit_ssh_proto::UserKey;
 use ssh_key::PublicKey;
 
 use super::{Lint, Subject, demand};
@@ -16,12 +14,8 @@ pub(super) const LINT: Lint = Lint {
 };
 
 fn check(subject: &Subject<'_>) -> Result<(), String> {
-    let blob = &subject.decoded.key;
+    let (blob, asked) = (&subject.decoded.key, subject.issuance.key);
     let key = PublicKey::from_bytes(blob).map_err(|_| "the key cannot be read".to_string())?;
-    let key = UserKey::new(&key).map_err(|e| alloc::format!("the key {e}"))?;
-    demand(key.blob() == *blob, || "the key is not in its canonical encoding".into())?;
-    demand(key == *subject.issuance.key, || "the key is not the one to be certified".into())?;
-    // The line form is parsed by its own rules: both must agree that this is a plain key.
-    let line = UserKey::from_str(&key.to_string()).map_err(|e| alloc::format!("the key {e}"))?;
-    demand(line == key, || "the key reads differently as a line".into())
+    demand(key.key_data() == asked.key_data(), || "the key is not the one to be certified".into())?;
+    demand(blob == asked.blob(), || "the key is not in its canonical encoding".into())
 }

@@ -33,8 +33,11 @@ fn check(subject: &Subject<'_>) -> Result<(), String> {
     demand(verify == usize::from(subject.statement.verify_required), || {
         alloc::format!("verify-required stands {verify} times")
     })?;
-    let key = PublicKey::from_bytes(&subject.decoded.key).ok().and_then(|key| UserKey::new(&key).ok());
-    demand(verify == 0 || key.is_some_and(|key| key.is_fido()), || {
+    let fido = || {
+        let key = PublicKey::from_bytes(&subject.decoded.key).ok().and_then(|key| UserKey::new(&key).ok());
+        key.is_some_and(|key| key.is_fido())
+    };
+    demand(verify == 0 || fido(), || {
         "verify-required is ignored by sshd on a key that is not a FIDO key".into()
     })?;
     let ours = [FORCE_COMMAND, SOURCE_ADDRESS, VERIFY_REQUIRED];
