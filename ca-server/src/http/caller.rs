@@ -8,7 +8,7 @@ use jit_ssh_proto::Problem;
 
 use super::App;
 use super::incoming::Incoming;
-use crate::service::{self, LiveSession, SignedCall, VerifiedLogout};
+use crate::service::{self, Ask, LiveSession, SignedCall, VerifiedLogout};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,24 @@ impl Caller for SignedSession {
     async fn admit(app: &App, incoming: &Incoming) -> Result<Self, Problem> {
         let (session, call) = app.service.signed_session(bearer(incoming), &incoming.call()).await?;
         Ok(Self { session, call })
+    }
+}
+
+/// See [`CallerKind::SignedSession`], for a call that asks for access: whoever makes it holds the key that is to be
+/// certified, too.
+pub(super) struct AskingSession {
+    pub(super) session: LiveSession,
+    pub(super) call: SignedCall,
+    pub(super) ask: Ask,
+}
+
+impl Caller for AskingSession {
+    const KIND: CallerKind = CallerKind::SignedSession;
+
+    async fn admit(app: &App, incoming: &Incoming) -> Result<Self, Problem> {
+        let (bearer, call) = (bearer(incoming), incoming.call());
+        let (session, call, ask) = app.service.asking_session(bearer, &call, incoming.json()).await?;
+        Ok(Self { session, call, ask })
     }
 }
 

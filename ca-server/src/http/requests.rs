@@ -8,20 +8,15 @@ use jit_ssh_proto::Problem;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued, Page, RequestInfo};
 
 use super::App;
-use super::caller::{Session, SignedSession};
+use super::caller::{AskingSession, Session};
 use super::incoming::Incoming;
 use super::problem::json;
 
 /// Asks for access; allowed at once, it answers with the certificate.
 #[utoipa::path(post, path = "/v1/requests", request_body = AccessRequestBody,
     responses((status = 201, body = Issued), (status = "4XX", body = Problem), (status = "5XX", body = Problem)))]
-pub(super) async fn create(
-    app: Arc<App>,
-    caller: SignedSession,
-    incoming: Incoming,
-) -> Result<Response, Problem> {
-    let body: AccessRequestBody = incoming.json()?;
-    let issued = app.service.request_access(&caller.session, caller.call, &body).await?;
+pub(super) async fn create(app: Arc<App>, caller: AskingSession, _: Incoming) -> Result<Response, Problem> {
+    let issued = app.service.request_access(&caller.session, caller.call, caller.ask).await?;
     Ok(json(StatusCode::CREATED, &issued))
 }
 

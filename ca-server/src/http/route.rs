@@ -9,7 +9,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use jit_ssh_proto::Problem;
 
-use super::caller::{Anyone, Auditor, Caller, CallerKind, NewSession, Provider, Session, SignedSession};
+use super::caller::{
+    Anyone, AskingSession, Auditor, Caller, CallerKind, NewSession, Provider, Session, SignedSession,
+};
 use super::incoming::Incoming;
 use super::problem::respond;
 use super::{App, accounts, events, explain, health, log, logout, openapi, requests, sessions, trust};
@@ -49,7 +51,7 @@ pub(super) fn routes() -> Vec<Route> {
         route::<NewSession, _, _>(POST, "/v1/sessions", sessions::open),
         route::<Session, _, _>(GET, "/v1/sessions/current", sessions::current),
         route::<SignedSession, _, _>(DELETE, "/v1/sessions/current", sessions::end),
-        route::<SignedSession, _, _>(POST, "/v1/requests", requests::create),
+        route::<AskingSession, _, _>(POST, "/v1/requests", requests::create),
         route::<Session, _, _>(GET, "/v1/requests", requests::list),
         route::<Session, _, _>(GET, "/v1/requests/{id}", requests::show),
         route::<Session, _, _>(POST, "/v1/explain", explain::explain),

@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use jit_ssh_core::proof::Claim;
 use jit_ssh_proto::{
-    Code, MAX_CLOCK_SKEW_SECONDS, Problem, RequestSignature, SessionId, SignedRequest, Span, UserKey,
+    Code, MAX_CLOCK_SKEW_SECONDS, Problem, RequestSignature, SessionId, SignedRequest, Span, SshSigError,
+    UserKey,
 };
 
 use super::Service;
+use super::issue::{Ask, OpenedAsk, not_possessed};
 use crate::store::{CallId, Coming};
 
 /// What came in, free of HTTP types.
@@ -35,17 +37,31 @@ pub struct SignedCall {
     pub(super) coming: Coming,
 }
 
+/// A call that says who signed it, and when, just now.
+pub(super) struct OpenedCall {
+    call: SignedCall,
+    claim: Claim,
+}
+
+impl OpenedCall {
+    /// Its id, which is not yet anybody's.
+    pub(super) fn id(&self) -> &str {
+        &self.call.id.id
+    }
+}
+
 impl Service {
-    /// Checks that `key` signed this call, for this CA and session, within the last minute.
+    /// Checks everything of a call but the arithmetic: that it says to be signed by `key`, for this CA and session,
+    /// within the last minute.
     ///
     /// # Errors
     /// `signature_missing`, `signature_malformed`, `signature_stale`, `signature_invalid`.
-    pub(super) async fn verify_call(
+    pub(super) fn open_call(
         &self,
         call: &Call<'_>,
         session: Option<&SessionId>,
         key: &UserKey,
-    ) -> Result<SignedCall, Problem> {
+    ) -> Result<OpenedCall, Problem> {
         let header = call.signature.ok_or_else(|| {
             Problem::new(Code::SignatureMissing, "This call must carry a Jit-Ssh-Signature header made with the session key: use a current jit-ssh.")
         })?;
@@ -70,15 +86,41 @@ impl Service {
         let signed =
             SignedRequest { ca: &self.ca_id, method: call.method, path: call.path, session, body: call.body };
         let coming = self.store.announce();
-        let invalid = || {
-            Problem::new(
-                Code::SignatureInvalid,
-                "The call's signature is not by the session key over this call: log in again with `jit-ssh login`.",
-            )
-        };
         let (message, by_key) = signed.open(key.public_key(), &signature).map_err(|_| invalid())?;
-        self.proofs.prove(Claim::new(key.clone(), message, by_key)).await.ok_or_else(invalid)?;
+        let claim = Claim::new(key.clone(), message, by_key);
         let id = CallId { id: signature.id().to_owned(), signed: signature.time() };
-        Ok(SignedCall { id, source: call.source, coming })
+        Ok(OpenedCall { call: SignedCall { id, source: call.source, coming }, claim })
     }
+
+    /// Proves a call, and with it that its caller holds the key that it asks a certificate for. Nothing of what is
+    /// asked is told of to a caller whose own signature does not hold.
+    ///
+    /// # Errors
+    /// `signature_invalid`; then what is wrong with what was asked, or `possession_invalid`.
+    pub(super) async fn prove_call(
+        &self,
+        opened: OpenedCall,
+        asked: Option<Result<OpenedAsk, Problem>>,
+    ) -> Result<(SignedCall, Option<Ask>), Problem> {
+        let OpenedCall { call, claim } = opened;
+        let (ask, possession) = match asked {
+            None => (None, None),
+            Some(Ok(OpenedAsk { ask, possession })) => (Some(Ok(ask)), Some(possession)),
+            Some(Err(problem)) => (Some(Err(problem)), None),
+        };
+        let proven = self.proofs.prove([Some(claim), possession]).await;
+        let [Some(_), possession] = proven else { return Err(invalid()) };
+        let ask = ask.transpose()?;
+        if ask.is_some() && possession.is_none() {
+            return Err(not_possessed(&SshSigError::Invalid.to_string()));
+        }
+        Ok((call, ask))
+    }
+}
+
+fn invalid() -> Problem {
+    Problem::new(
+        Code::SignatureInvalid,
+        "The call's signature is not by the session key over this call: log in again with `jit-ssh login`.",
+    )
 }

@@ -19,8 +19,7 @@ use jit_ssh_core::proof::Claim;
 use jit_ssh_core::request::AccessRequest;
 use jit_ssh_proto::wire::{AccessRequestBody, Issued};
 use jit_ssh_proto::{
-    Code, GrantId, KeyError, Namespace, Problem, RequestId, SshSigError, Timestamp, UserKey, open,
-    possession_message,
+    Code, GrantId, KeyError, Namespace, Problem, RequestId, Timestamp, UserKey, open, possession_message,
 };
 
 use super::{Service, Who, refusal};
@@ -30,9 +29,16 @@ use crate::signer::Signer;
 use crate::store::{CallId, Change, Coming, DecideRequest, Decided, IssueCertificate, OpenSession, Outcome};
 
 /// A request whose fields are valid and whose key the caller holds: what steps 1 and 2 leave.
-pub(super) struct Ask {
+#[derive(Debug)]
+pub struct Ask {
     request: AccessRequest,
     key: UserKey,
+}
+
+/// The same while it is not yet proven that the caller holds the key.
+pub(super) struct OpenedAsk {
+    pub(super) ask: Ask,
+    pub(super) possession: Claim,
 }
 
 /// What uses up the call's id in the transaction: the request itself, or the session that the same call opens.
@@ -50,23 +56,17 @@ pub(super) struct Answer {
 }
 
 impl Service {
-    /// Steps 1 and 2.
-    pub(super) async fn ask(
+    /// Steps 1 and 2, but for the arithmetic, which [`Service::prove_call`] does.
+    pub(super) fn open_ask(
         &self,
         body: &AccessRequestBody,
         session_key: &UserKey,
         call_id: &str,
-    ) -> Result<Ask, Problem> {
+    ) -> Result<OpenedAsk, Problem> {
         // 1. parse
         let request = AccessRequest::parse(body, &self.limits.request())?;
         let key = parse_key("key", &body.key)?;
         // 2. possession
-        let invalid = |why: &str| {
-            Problem::new(
-                Code::PossessionInvalid,
-                format!("proof {why}: sign it with the key that is to be certified."),
-            )
-        };
         if key.key_data() == session_key.key_data() {
             return Err(Problem::new(
                 Code::PossessionInvalid,
@@ -75,13 +75,12 @@ impl Service {
         }
         let proof = BASE64URL_NOPAD
             .decode(body.proof.as_bytes())
-            .map_err(|_| invalid("is not unpadded base64url"))?;
+            .map_err(|_| not_possessed("is not unpadded base64url"))?;
         let message = possession_message(&self.ca_id, session_key, call_id, &key);
         let (signed, signature) = open(key.public_key(), Namespace::Possession, &message, &proof)
-            .map_err(|e| invalid(&e.to_string()))?;
-        let proven = self.proofs.prove(Claim::new(key.clone(), signed, signature)).await;
-        proven.ok_or_else(|| invalid(&SshSigError::Invalid.to_string()))?;
-        Ok(Ask { request, key })
+            .map_err(|e| not_possessed(&e.to_string()))?;
+        let possession = Claim::new(key.clone(), signed, signature);
+        Ok(OpenedAsk { ask: Ask { request, key }, possession })
     }
 
     /// Steps 3 to 7.
@@ -208,7 +207,7 @@ impl Service {
         let signature = signer.sign(&prepared).await.map_err(|e| refusal::signer(&e))?;
         crash::point("after-sign");
         // 6. verify
-        let proven = self.proofs.prove(prepared.claim(&signature)).await;
+        let [proven] = self.proofs.prove([Some(prepared.claim(&signature))]).await;
         let proven = proven.ok_or_else(|| refusal::bad_signature(&CertError::Signature))?;
         let certificate = prepared.finish(&proven).map_err(|e| refusal::bad_signature(&e))?;
         // 7. reply
@@ -238,6 +237,14 @@ impl Service {
     }
 }
 
+/// What is wrong with the proof that the caller holds the key.
+pub(super) fn not_possessed(why: &str) -> Problem {
+    Problem::new(
+        Code::PossessionInvalid,
+        format!("proof {why}: sign it with the key that is to be certified."),
+    )
+}
+
 /// Parses a public key of the call; each way to be wrong has its code.
 pub(super) fn parse_key(field: &str, line: &str) -> Result<UserKey, Problem> {
     line.parse::<UserKey>().map_err(|e| {
@@ -245,7 +252,7 @@ pub(super) fn parse_key(field: &str, line: &str) -> Result<UserKey, Problem> {
             KeyError::Malformed => Code::KeyMalformed,
             KeyError::Certificate => Code::KeyIsCertificate,
             KeyError::Algorithm => Code::KeyAlgorithm,
-            KeyError::TooWeak(_) => Code::KeyTooWeak,
+            KeyError::TooWeak(_) | KeyError::SmallOrder => Code::KeyTooWeak,
         };
         Problem::new(code, format!("{field} {e}."))
     })

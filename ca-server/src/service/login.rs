@@ -31,12 +31,10 @@ impl Service {
         let salt: Salt = body.salt.parse().map_err(|e| {
             Problem::new(Code::FieldInvalid, format!("salt {e}: send 32 random bytes in unpadded base64url."))
         })?;
-        let signed = self.verify_call(call, None, &key).await?;
+        let opened = self.open_call(call, None, &key)?;
         // 2. the first request, if there is one: refused before the token is used
-        let ask = match &body.request {
-            Some(request) => Some(self.ask(request, &key, &signed.id.id).await?),
-            None => None,
-        };
+        let asked = body.request.as_ref().map(|request| self.open_ask(request, &key, opened.id()));
+        let (signed, ask) = self.prove_call(opened, asked).await?;
         // 3. the token: its issuer's, for us, for this key, once
         let provider = self.provider(&body.id_token, body.flow)?;
         let nonce = oidc_nonce(&self.ca_id, &salt, &key);

@@ -32,6 +32,7 @@ pub use accounts::AccountQuery;
 pub use call::{Call, SignedCall};
 pub use events::{Auditor, EventQuery, Export};
 pub(crate) use held::Held;
+pub use issue::Ask;
 pub use latest::Latest;
 pub use ledger::Cosigned;
 pub(crate) use logout::REFUSED_LOGOUTS;

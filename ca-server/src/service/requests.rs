@@ -1,9 +1,9 @@
 //! Requests of a live session: making one, and reading one's own.
 
-use jit_ssh_proto::wire::{AccessRequestBody, Issued, Page, RequestInfo};
+use jit_ssh_proto::wire::{Issued, Page, RequestInfo};
 use jit_ssh_proto::{Code, Problem, RequestId};
 
-use super::issue::Opening;
+use super::issue::{Ask, Opening};
 use super::{LiveSession, Service, SignedCall, refusal};
 
 /// The most items of a page.
@@ -13,14 +13,13 @@ impl Service {
     /// Asks for access and, if it is allowed at once, issues the certificate.
     ///
     /// # Errors
-    /// What is wrong with the request, or why it is denied.
+    /// Why it is denied.
     pub async fn request_access(
         &self,
         live: &LiveSession,
         call: SignedCall,
-        body: &AccessRequestBody,
+        ask: Ask,
     ) -> Result<Issued, Problem> {
-        let ask = self.ask(body, live.key(), &call.id.id).await?;
         let who = live.who(&call);
         self.issue(call.coming, who, ask, Opening::Call(call.id)).await?.issued
     }

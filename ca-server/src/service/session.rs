@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use jit_ssh_core::identity::VerifiedIdentity;
-use jit_ssh_proto::wire::SessionInfo;
+use jit_ssh_proto::wire::{AccessRequestBody, SessionInfo};
 use jit_ssh_proto::{Code, Problem, SessionId, Timestamp};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use super::issue::Ask;
 use super::{Call, Service, SignedCall, Who, actor};
 use crate::entropy;
 use crate::store::{Change, EndSession, StoredSession, Whose};
@@ -115,17 +116,39 @@ impl Service {
         bearer: Option<&str>,
         call: &Call<'_>,
     ) -> Result<(LiveSession, SignedCall), Problem> {
-        let (_, token_hash) = bearer_parts(bearer)?;
-        let live = match self.sessions.get(&token_hash) {
-            Some(stored) => self.admit(stored, token_hash)?,
-            None => {
-                let live = self.session(bearer).await?;
-                self.sessions.put(token_hash, Arc::clone(&live.stored));
-                live
-            }
-        };
-        let signed = self.verify_call(call, Some(&live.stored.id), &live.stored.key).await?;
+        let live = self.session_lately(bearer).await?;
+        let opened = self.open_call(call, Some(&live.stored.id), &live.stored.key)?;
+        let (signed, _) = self.prove_call(opened, None).await?;
         Ok((live, signed))
+    }
+
+    /// The same for a call that asks for access, with what it asks for: the keys of both are proven together.
+    ///
+    /// # Errors
+    /// As [`Service::signed_session`], then the error that `body` is, then what is wrong with the request.
+    pub async fn asking_session(
+        &self,
+        bearer: Option<&str>,
+        call: &Call<'_>,
+        body: Result<AccessRequestBody, Problem>,
+    ) -> Result<(LiveSession, SignedCall, Ask), Problem> {
+        let live = self.session_lately(bearer).await?;
+        let opened = self.open_call(call, Some(&live.stored.id), &live.stored.key)?;
+        let asked = body.and_then(|body| self.open_ask(&body, &live.stored.key, opened.id()));
+        let (signed, ask) = self.prove_call(opened, Some(asked)).await?;
+        let ask = ask.ok_or_else(|| super::refusal::internal("a call that asks for nothing"))?;
+        Ok((live, signed, ask))
+    }
+
+    /// The live session of a bearer token, as it was some seconds ago at most.
+    async fn session_lately(&self, bearer: Option<&str>) -> Result<LiveSession, Problem> {
+        let (_, token_hash) = bearer_parts(bearer)?;
+        if let Some(stored) = self.sessions.get(&token_hash) {
+            return self.admit(stored, token_hash);
+        }
+        let live = self.session(bearer).await?;
+        self.sessions.put(token_hash, Arc::clone(&live.stored));
+        Ok(live)
     }
 
     fn admit(&self, stored: Arc<StoredSession>, token_hash: [u8; 32]) -> Result<LiveSession, Problem> {
