@@ -12,8 +12,11 @@ use super::tree::TreeHead;
 const META: &str = "SELECT value FROM meta WHERE name = $1";
 
 /// The files, in order; schema N is what the first N of them make.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_identities.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_identities.sql"),
+    include_str!("migrations/0003_parts.sql"),
+];
 
 /// The row of `meta` that says where the ledger went, in a database that it was moved out of.
 pub(super) const MOVED: &str = "moved";

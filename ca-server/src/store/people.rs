@@ -1,21 +1,27 @@
 //! Reads about who there is, for operators: names, whose they are, who may not log in, which sessions live.
 
+use std::collections::HashMap;
+
 use jit_ssh_core::identity::Claims;
 use jit_ssh_proto::{Flow, Name, SessionId, Timestamp};
 
 use super::engine::{EngineError, Row, first};
+use super::parts::parts_of_sessions;
 use super::{Store, StoreError};
 
-const NAMES: &str = "SELECT i.name, i.issuer, i.sub, i.leaf, d.reason, d.time, \
-    (SELECT COUNT(*) FROM sessions s \
-    WHERE s.issuer = i.issuer AND s.sub = i.sub AND s.ended IS NULL AND s.expires > $2) \
+const NAMES: &str = "SELECT i.name, i.issuer, i.sub, i.leaf, d.reason, d.time \
     FROM identities i LEFT JOIN disabled d ON d.id = i.issuer || '/' || i.sub \
     WHERE i.name > $1 ORDER BY i.name LIMIT 500";
 const NAMED: &str = "SELECT issuer, sub FROM identities WHERE name = $1";
 const NAMELESS: &str = "SELECT d.id, d.reason, d.time FROM disabled d \
     WHERE NOT EXISTS (SELECT 1 FROM identities i WHERE d.id = i.issuer || '/' || i.sub) ORDER BY d.id";
-const LIVE: &str = "SELECT id, opened, expires, claims FROM sessions \
-    WHERE issuer = $1 AND sub = $2 AND ended IS NULL AND expires > $3 ORDER BY leaf";
+const LIVE: &str = concat!(
+    parts_of_sessions!(),
+    "SELECT id, opened, expires, claims FROM parts CROSS JOIN sessions \
+    WHERE leaf / 1024 = part AND issuer = $1 AND sub = $2 AND ended IS NULL AND expires > $3 ORDER BY leaf"
+);
+const COUNTS: &str = "SELECT issuer, sub, COUNT(*) FROM sessions \
+    WHERE ended IS NULL AND expires > $1 GROUP BY issuer, sub";
 const ISSUERS: &str = "SELECT name, url FROM issuers ORDER BY name";
 
 /// A login or name, and whose it is.
@@ -54,21 +60,25 @@ impl Store {
     /// # Errors
     /// When the store does not answer.
     pub async fn names(&self, now: Timestamp) -> Result<Vec<KnownName>, StoreError> {
+        let count = |row: &Row| Ok(((row.text(0)?.to_owned(), row.text(1)?.to_owned()), row.number(2)?));
+        let counts = self.read(move |conn| conn.select(COUNTS, &[now.into()])?.iter().map(count).collect());
+        let counts: HashMap<_, _> = counts.await?;
         let mut all: Vec<KnownName> = Vec::new();
         loop {
             let after = all.last().map_or_else(String::new, |last| last.name.clone());
-            let page = self.read(move |conn| {
-                conn.select(NAMES, &[after.into(), now.into()])?
-                    .iter()
-                    .map(known)
-                    .collect::<Result<Vec<_>, _>>()
-            });
-            let page = page.await?;
+            let page =
+                self.read(move |conn| conn.select(NAMES, &[after.into()])?.iter().map(known).collect());
+            let page: Vec<KnownName> = page.await?;
             if page.is_empty() {
-                return Ok(all);
+                break;
             }
             all.extend(page);
         }
+        for name in &mut all {
+            let identity = (name.issuer.clone(), name.sub.clone());
+            name.sessions = counts.get(&identity).copied().unwrap_or_default();
+        }
+        Ok(all)
     }
 
     /// Issuer and subject of the identity that has a name.
@@ -128,7 +138,7 @@ fn known(row: &Row) -> Result<KnownName, EngineError> {
         sub: row.text(2)?.to_owned(),
         leaf: row.number(3)?,
         disabled,
-        sessions: row.number(6)?,
+        sessions: 0,
     })
 }
 

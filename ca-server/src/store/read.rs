@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use jit_ssh_proto::event::Asked;
-use jit_ssh_proto::wire::{RequestInfo, RequestState};
-use jit_ssh_proto::{Code, Name, RequestId, SessionId, Timestamp};
+use jit_ssh_proto::{SessionId, Timestamp};
 use subtle::ConstantTimeEq;
 
 use super::engine::{Conn, EngineError, Row, Trouble, Value, first};
 use super::migrate::{Moved, moved};
+use super::parts::parts_of_sessions;
 use super::tree::{NodeHash, StoredTree, TreeHead, last_leaf, read_entries};
 use super::{Content, DueSession, Store, StoreError, StoredEvent, StoredSession, Whose};
 
@@ -22,21 +21,18 @@ const DUE: &str = "SELECT r.session, r.token, s.issuer, s.claims \
 const HELD: &str = "SELECT r.session, r.token, s.issuer, s.claims \
     FROM revalidations r JOIN sessions s ON s.id = r.session \
     WHERE s.ended IS NULL";
-const REQUEST: &str =
-    "SELECT id, time, asked, refused, grant_id FROM requests WHERE issuer = $1 AND sub = $2 AND id = $3";
-const REQUESTS: &str = "SELECT id, time, asked, refused, grant_id \
-    FROM requests \
-    WHERE issuer = $1 AND sub = $2 AND id < $3 \
-    ORDER BY id DESC LIMIT $4";
+const HELD_OF: &str = concat!(
+    parts_of_sessions!(),
+    "SELECT r.session, r.token, s.issuer, s.claims \
+    FROM parts CROSS JOIN sessions s CROSS JOIN revalidations r \
+    WHERE s.leaf / 1024 = part AND r.session = s.id AND s.ended IS NULL"
+);
 const EVENTS: &str = "SELECT leaf, body, salt, hash FROM events WHERE leaf >= $1 ORDER BY leaf LIMIT $2";
 
 const LEAVES: &str = "SELECT hash FROM events WHERE leaf >= $1 AND leaf < $2 ORDER BY leaf";
 
 /// How often the ledger's end is looked at where other processes may append too.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// After every request id: 'r' is followed by 's'.
-const AFTER_ALL_REQUESTS: &str = "s";
 
 impl Store {
     /// The session that a bearer token names, live or not, if the token has this SHA-256.
@@ -70,50 +66,20 @@ impl Store {
     /// # Errors
     /// When the store does not answer.
     pub async fn refresh_tokens(&self, whose: Whose) -> Result<Vec<DueSession>, StoreError> {
-        let (of, args): (_, Vec<Value>) = match whose {
-            Whose::Session(id) => ("s.id = $1", vec![id.to_string().into()]),
+        let (held, of, args): (_, _, Vec<Value>) = match whose {
+            Whose::Session(id) => (HELD, "s.id = $1", vec![id.to_string().into()]),
             Whose::Identity(issuer, sub) => {
-                ("s.issuer = $1 AND s.sub = $2", vec![issuer.to_string().into(), sub.into()])
+                (HELD_OF, "s.issuer = $1 AND s.sub = $2", vec![issuer.to_string().into(), sub.into()])
             }
             Whose::ProvidersSession(issuer, sid) => (
+                HELD_OF,
                 "s.issuer = $1 AND s.sid = $2 AND s.sid IS NOT NULL",
                 vec![issuer.to_string().into(), sid.into()],
             ),
-            Whose::Issuer(issuer) => ("s.issuer = $1", vec![issuer.to_string().into()]),
+            Whose::Issuer(issuer) => (HELD, "s.issuer = $1", vec![issuer.to_string().into()]),
         };
-        let text = format!("{HELD} AND {of}");
+        let text = format!("{held} AND {of}");
         self.read(move |conn| conn.select(&text, &args)?.iter().map(due).collect()).await
-    }
-
-    /// A request of this session's identity.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn request(
-        &self,
-        issuer: &Name,
-        sub: &str,
-        id: &RequestId,
-    ) -> Result<Option<RequestInfo>, StoreError> {
-        let args = [issuer.to_string().into(), sub.to_owned().into(), id.to_string().into()];
-        self.read(move |conn| first(conn, REQUEST, &args)?.map(|row| request(&row)).transpose()).await
-    }
-
-    /// Requests of this identity, newest first, at most `limit`, older than `before` if given.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn requests(
-        &self,
-        issuer: &Name,
-        sub: &str,
-        before: Option<&RequestId>,
-        limit: u32,
-    ) -> Result<Vec<RequestInfo>, StoreError> {
-        let before = before.map_or_else(|| AFTER_ALL_REQUESTS.to_owned(), ToString::to_string);
-        let args =
-            [issuer.to_string().into(), sub.to_owned().into(), before.into(), Value::from(u64::from(limit))];
-        self.read(move |conn| conn.select(REQUESTS, &args)?.iter().map(request).collect()).await
     }
 
     /// Events from index `from`, at most `limit`, in order.
@@ -305,23 +271,6 @@ fn due(row: &Row) -> Result<DueSession, EngineError> {
     })
 }
 
-fn request(row: &Row) -> Result<RequestInfo, EngineError> {
-    let asked: Asked = serde_json::from_str(row.text(2)?).map_err(|e| EngineError::row(2, &e.to_string()))?;
-    let refused = row.maybe_text(3)?.map(code_of).transpose()?;
-    Ok(RequestInfo {
-        id: row.text(0)?.to_owned(),
-        state: if refused.is_some() { RequestState::Denied } else { RequestState::Granted },
-        time: row.time(1)?,
-        accounts: asked.accounts.iter().map(ToString::to_string).collect(),
-        mode: asked.mode,
-        modifiers: asked.modifiers,
-        reason: asked.reason.to_string(),
-        ticket: asked.ticket.to_string(),
-        refused,
-        grant: row.maybe_text(4)?.map(str::to_owned),
-    })
-}
-
 pub(super) fn event(row: &Row) -> Result<StoredEvent, EngineError> {
     let body = row.maybe_bytes(1)?.map(<[u8]>::to_vec);
     let content = match body {
@@ -329,9 +278,4 @@ pub(super) fn event(row: &Row) -> Result<StoredEvent, EngineError> {
         None => None,
     };
     Ok(StoredEvent { index: row.number(0)?, content, leaf: row.hash(3)? })
-}
-
-fn code_of(text: &str) -> Result<Code, EngineError> {
-    let code = Code::ALL.iter().copied().find(|code| code.as_str() == text);
-    code.ok_or_else(|| EngineError::row(3, &format!("is the unknown code {text:?}")))
 }

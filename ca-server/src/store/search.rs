@@ -1,22 +1,23 @@
 //! Searching the ledger. One call looks at a bounded number of leaves, finds what it finds, and says where the next one
 //! goes on; so a search for what is rare is many short reads and never a long one.
 //!
-//! Names, serials and rare kinds have indexes; times are found by halving, because the ledger's time never goes back;
-//! everything else is looked for leaf by leaf.
+//! Serials and rare kinds have indexes, names one in parts; times are found by halving, because the ledger's time never
+//! goes back; everything else is looked for leaf by leaf.
 
 use jit_ssh_proto::event::LogFilter;
 use jit_ssh_proto::{Span, Timestamp};
 
 use super::engine::{Conn, EngineError, Value, first};
+use super::parts::{PART, Reach, parts_of_leaves};
 use super::read::{event, size};
 use super::{Store, StoreError, StoredEvent};
 
-/// What one call may cost: a leaf that is passed by costs 1, one that is read and parsed [`READ`] …
+/// What one call may cost: a leaf that is passed by costs 1, a part of an index or a leaf that is read and parsed [`READ`].
 const COST: u64 = 65_536;
 const READ: u64 = 16;
 
 /// How many rows are read at a time.
-const CHUNK: u64 = 256;
+const CHUNK: usize = 256;
 
 /// How many leaves a query without an index goes through at a time.
 const STRETCH: u64 = 4096;
@@ -63,18 +64,28 @@ impl Store {
     }
 }
 
-/// The part of a filter that columns answer: a condition, its arguments from `$3` on, and whether an index finds it.
-/// Where one does, it is the only condition: another could make a query pass by any number of rows.
-#[derive(Default)]
+/// How rows are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// By an index over all leaves.
+    Index,
+    /// By an index in parts.
+    Parts,
+    /// By passing all.
+    Leaf,
+}
+
+/// The part of a filter that columns answer: a condition, its arguments from `$3` on, and how it is found. Where an index
+/// does, it is the only condition: another could make a query pass by any number of rows.
 struct Columns {
     text: String,
     args: Vec<Value>,
-    indexed: bool,
+    by: By,
 }
 
 impl Columns {
     fn of(filter: &LogFilter) -> Self {
-        let mut columns = Self { indexed: true, ..Self::default() };
+        let mut columns = Self { text: String::new(), args: Vec::new(), by: By::Index };
         let rare = filter.kind.as_ref().filter(|kind| !COMMON.contains(&kind.as_str()));
         if let Some(serial) = filter.serial {
             columns.equal("serial", serial.into());
@@ -84,9 +95,10 @@ impl Columns {
             let common = COMMON.map(|kind| format!("'{kind}'")).join(", ");
             columns.text.push_str(&format!(" AND kind NOT IN ({common})"));
         } else if let Some(user) = &filter.user {
+            columns.by = By::Parts;
             columns.equal("name", user.to_string().into());
         } else {
-            columns.indexed = false;
+            columns.by = By::Leaf;
             let wanted = [
                 ("kind", filter.kind.as_ref().map(ToString::to_string)),
                 ("request", filter.request.as_ref().map(ToString::to_string)),
@@ -111,8 +123,12 @@ impl Columns {
     /// The query for rows between `$1` and before `$2`.
     fn query(&self, newest_first: bool) -> String {
         let order = if newest_first { "DESC" } else { "ASC" };
+        let (parts, of, within) = match self.by {
+            By::Parts => (parts_of_leaves!(), "parts CROSS JOIN events", " AND leaf / 1024 = part"),
+            By::Index | By::Leaf => ("", "events", ""),
+        };
         format!(
-            "SELECT leaf, body, salt, hash FROM events WHERE leaf >= $1 AND leaf < $2{} ORDER BY leaf {order} LIMIT {CHUNK}",
+            "{parts}SELECT leaf, body, salt, hash FROM {of} WHERE leaf >= $1 AND leaf < $2{within}{} ORDER BY leaf {order} LIMIT {CHUNK}",
             self.text
         )
     }
@@ -134,15 +150,17 @@ fn look(conn: &mut dyn Conn, search: &Search) -> Result<Found, EngineError> {
     let size = size(conn)?;
     let (mut low, mut high) = bounds(conn, filter, size)?;
     let columns = Columns::of(filter);
-    let (mut events, mut left) = (Vec::new(), COST);
+    let (mut events, mut left, mut reach) = (Vec::new(), COST, Reach::new());
     while low < high && left > 0 && events.len() < search.limit {
-        let stretch = match (columns.indexed, search.newest_first) {
-            (true, _) => (low, high),
-            (false, false) => (low, high.min(low.saturating_add(STRETCH))),
-            (false, true) => (low.max(high.saturating_sub(STRETCH)), high),
+        let stretch = match (columns.by, search.newest_first) {
+            (By::Index, _) => (low, high),
+            (By::Parts, newest_first) => reach.of((low, high), newest_first),
+            (By::Leaf, false) => (low, high.min(low.saturating_add(STRETCH))),
+            (By::Leaf, true) => (low.max(high.saturating_sub(STRETCH)), high),
         };
         let rows = columns.rows(conn, stretch, search.newest_first)?;
-        let (before, whole) = ((low, high), u64::try_from(rows.len()).is_ok_and(|read| read < CHUNK));
+        let (before, whole) = ((low, high), rows.len() < CHUNK);
+        reach.adapt(rows.len(), CHUNK);
         left = left.saturating_sub(READ.saturating_mul(u64::try_from(rows.len()).unwrap_or(u64::MAX)));
         for row in rows {
             if events.len() >= search.limit {
@@ -160,10 +178,12 @@ fn look(conn: &mut dyn Conn, search: &Search) -> Result<Found, EngineError> {
         if whole && events.len() < search.limit {
             if search.newest_first { high = stretch.0 } else { low = stretch.1 }
         }
-        if !columns.indexed {
-            let passed = (low.saturating_sub(before.0)).saturating_add(before.1.saturating_sub(high));
-            left = left.saturating_sub(passed.max(1));
-        }
+        let passed = (low.saturating_sub(before.0)).saturating_add(before.1.saturating_sub(high));
+        left = left.saturating_sub(match columns.by {
+            By::Index => 0,
+            By::Parts => passed.div_ceil(PART).saturating_mul(READ),
+            By::Leaf => passed.max(1),
+        });
     }
     let next = if search.newest_first { (low < high).then_some(high) } else { low.checked_sub(1) };
     Ok(Found { events, next, more: low < high, size })
@@ -190,7 +210,7 @@ fn bounds(conn: &mut dyn Conn, filter: &LogFilter, size: u64) -> Result<(u64, u6
 }
 
 /// The first leaf of that time or later; the size if there is none.
-fn first_since(conn: &mut dyn Conn, time: Timestamp, size: u64) -> Result<u64, EngineError> {
+pub(super) fn first_since(conn: &mut dyn Conn, time: Timestamp, size: u64) -> Result<u64, EngineError> {
     let (mut low, mut high) = (0, size);
     while low < high {
         let middle = low.midpoint(high);

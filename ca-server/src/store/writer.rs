@@ -207,6 +207,11 @@ impl Writer {
                 }
             }
         }
+        if let Some(open) = &mut self.open
+            && let Err(error) = open.conn.tidy()
+        {
+            tracing::warn!(%error, store = %self.place.shown(), "the database's log cannot be brought back into it");
+        }
     }
 
     /// One transaction. An error means that nothing of it was kept; only when the flush of the commit itself fails, or

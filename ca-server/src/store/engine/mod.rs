@@ -220,6 +220,9 @@ pub(super) trait Conn: Send {
     /// Makes all since `begin` durable.
     fn commit(&mut self) -> Result<(), EngineError>;
 
+    /// What was put off until nobody waits for it: called when those who waited for a commit are answered.
+    fn tidy(&mut self) -> Result<(), EngineError>;
+
     /// Takes back all since `begin`.
     fn rollback(&mut self) -> Result<(), EngineError>;
 

@@ -162,6 +162,11 @@ impl Conn for PostgresConn {
         self.plain("COMMIT")
     }
 
+    fn tidy(&mut self) -> Result<(), EngineError> {
+        // A server does that by itself.
+        Ok(())
+    }
+
     fn rollback(&mut self) -> Result<(), EngineError> {
         self.plain("ROLLBACK")
     }

@@ -1,8 +1,11 @@
 //! SQLite through its own library, on the thread of whoever uses it.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::ffi::c_int;
 use std::path::Path;
 
+use rusqlite::hooks::Wal;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql, ffi};
 
@@ -11,14 +14,27 @@ use super::{Conn, EngineError, Insert, Lookup, Row, Trouble, Value, schema_words
 /// How many statements stay prepared.
 const PREPARED: usize = 64;
 
-/// What the writer's connection is told. FULL flushes the log at every commit; a checkpoint every 16 MB, so that a
-/// page which grows over many commits goes back to the database once; the limit gives back what one long reader made
-/// the log grow by.
+/// What the writer's connection is told. FULL flushes the log at every commit; the limit gives back what one long reader
+/// made the log grow by.
 const WRITER: &str = "PRAGMA synchronous = FULL; \
     PRAGMA foreign_keys = ON; \
-    PRAGMA wal_autocheckpoint = 4000; \
     PRAGMA journal_size_limit = 67108864; \
     PRAGMA cache_size = -8000";
+
+/// After so many pages the log is brought back into the database, when nobody waits: seldom enough that a page which
+/// grows over many commits goes back once, and often enough that who comes meanwhile does not wait for long.
+const TIDY: u32 = 700;
+
+/// After so many, whoever waits: many rows in one go, which nobody tidies after.
+const LONG: u32 = 16_000;
+
+/// Called after each commit with the pages that the log has.
+fn committed(log: &Wal, pages: c_int) -> rusqlite::Result<()> {
+    let pages = u32::try_from(pages).unwrap_or_default();
+    LOG.set(pages);
+    // What cannot be brought back now stays in the log, which is as good, until the next time.
+    if pages >= LONG { log.checkpoint().or(Ok(())) } else { Ok(()) }
+}
 
 /// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +43,19 @@ pub(in crate::store) enum Access {
     Read,
 }
 
-/// A connection to a file, and the texts that were made for it.
-pub(in crate::store) struct SqliteConn(Connection, Texts);
+thread_local! {
+    /// How many pages the log had after this thread's last commit.
+    static LOG: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A connection to a file.
+pub(in crate::store) struct SqliteConn {
+    conn: Connection,
+    /// The texts that were made for it.
+    texts: Texts,
+    /// How many pages the log had when it was last brought back into the database; 0 since it began anew.
+    tidied: u32,
+}
 
 /// From the text of a look-up, or a table and where its columns are named, to what is prepared for it.
 type Texts = HashMap<(&'static str, usize), String>;
@@ -54,12 +81,17 @@ impl SqliteConn {
                 return Err(EngineError::new(Trouble::CannotOpen, why));
             }
             conn.execute_batch(WRITER).map_err(error)?;
+            conn.wal_hook(Some(committed));
         }
-        Ok(Self(conn, Texts::new()))
+        Ok(Self { conn, texts: Texts::new(), tidied: 0 })
     }
 
     fn run(&mut self, text: &str) -> Result<(), EngineError> {
-        self.0.prepare_cached(text).and_then(|mut statement| statement.execute([])).map(drop).map_err(error)
+        self.conn
+            .prepare_cached(text)
+            .and_then(|mut statement| statement.execute([]))
+            .map(drop)
+            .map_err(error)
     }
 }
 
@@ -89,6 +121,18 @@ impl Conn for SqliteConn {
         self.run("COMMIT")
     }
 
+    fn tidy(&mut self) -> Result<(), EngineError> {
+        let pages = LOG.get();
+        if pages < self.tidied {
+            self.tidied = 0;
+        }
+        if pages.saturating_sub(self.tidied) >= TIDY {
+            self.tidied = pages;
+            self.select("PRAGMA wal_checkpoint(PASSIVE)", &[])?;
+        }
+        Ok(())
+    }
+
     fn rollback(&mut self) -> Result<(), EngineError> {
         self.run("ROLLBACK")
     }
@@ -99,9 +143,11 @@ impl Conn for SqliteConn {
 
     fn look_up(&mut self, lookup: &'static Lookup, keys: Vec<Value>) -> Result<Vec<Row>, EngineError> {
         let mut found = Vec::with_capacity(keys.len());
-        let text =
-            self.1.entry((lookup.text, 0)).or_insert_with(|| numbered(&lookup.text.replace("{}", "= $1")));
-        let mut statement = self.0.prepare_cached(text).map_err(error)?;
+        let text = self
+            .texts
+            .entry((lookup.text, 0))
+            .or_insert_with(|| numbered(&lookup.text.replace("{}", "= $1")));
+        let mut statement = self.conn.prepare_cached(text).map_err(error)?;
         for key in &keys {
             let mut rows = statement.query([key]).map_err(error)?;
             while let Some(row) = rows.next().map_err(error)? {
@@ -113,8 +159,8 @@ impl Conn for SqliteConn {
 
     fn insert(&mut self, insert: &'static Insert, cells: Vec<Value>) -> Result<(), EngineError> {
         let key = (insert.table, insert.columns.as_ptr().addr());
-        let text = self.1.entry(key).or_insert_with(|| one_row(insert));
-        let mut statement = self.0.prepare_cached(text).map_err(error)?;
+        let text = self.texts.entry(key).or_insert_with(|| one_row(insert));
+        let mut statement = self.conn.prepare_cached(text).map_err(error)?;
         for row in cells.chunks(insert.columns.len().max(1)) {
             statement.execute(rusqlite::params_from_iter(row)).map_err(error)?;
         }
@@ -122,13 +168,13 @@ impl Conn for SqliteConn {
     }
 
     fn execute(&mut self, text: &str, args: &[Value]) -> Result<u64, EngineError> {
-        let mut statement = self.0.prepare_cached(&numbered(text)).map_err(error)?;
+        let mut statement = self.conn.prepare_cached(&numbered(text)).map_err(error)?;
         let changed = statement.execute(rusqlite::params_from_iter(args)).map_err(error)?;
         Ok(u64::try_from(changed).unwrap_or(u64::MAX))
     }
 
     fn select(&mut self, text: &str, args: &[Value]) -> Result<Vec<Row>, EngineError> {
-        let mut statement = self.0.prepare_cached(&numbered(text)).map_err(error)?;
+        let mut statement = self.conn.prepare_cached(&numbered(text)).map_err(error)?;
         let mut rows = statement.query(rusqlite::params_from_iter(args)).map_err(error)?;
         let mut found = Vec::new();
         while let Some(row) = rows.next().map_err(error)? {
@@ -144,7 +190,7 @@ impl Conn for SqliteConn {
             ("{bytes}", "BLOB"),
             ("{by_key}", "WITHOUT ROWID"),
         ];
-        self.0.execute_batch(&schema_words(text, words)).map_err(error)
+        self.conn.execute_batch(&schema_words(text, words)).map_err(error)
     }
 
     fn forget_deleted(&mut self) -> Result<(), EngineError> {
@@ -158,7 +204,7 @@ impl Conn for SqliteConn {
 
     fn close(self: Box<Self>) {
         // Everything acknowledged is durable; closing only tidies up.
-        let _closed = self.0.close();
+        let _closed = self.conn.close();
     }
 }
 

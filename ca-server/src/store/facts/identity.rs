@@ -6,6 +6,7 @@ use jit_ssh_proto::Timestamp;
 
 use super::super::change::Change;
 use super::super::engine::{Conn, EngineError, Kind, Lookup, Value};
+use super::super::parts::parts_of_sessions;
 use super::{Facts, SessionFact};
 
 /// What a provider is asked about a session with, as far as preconditions go.
@@ -88,12 +89,18 @@ impl WantedIdentities {
     }
 }
 
-const LIVE_BY_SUB: &str = "SELECT id, issuer, sub, opened, expires, ended, leaf, replay, session_key, sid \
-    FROM sessions \
-    WHERE issuer = $1 AND sub = $2 AND ended IS NULL";
-const LIVE_BY_SID: &str = "SELECT id, issuer, sub, opened, expires, ended, leaf, replay, session_key, sid \
-    FROM sessions \
-    WHERE issuer = $1 AND sid = $2 AND sid IS NOT NULL AND ended IS NULL";
+const LIVE_BY_SUB: &str = concat!(
+    parts_of_sessions!(),
+    "SELECT id, issuer, sub, opened, expires, ended, leaf, replay, session_key, sid \
+    FROM parts CROSS JOIN sessions \
+    WHERE leaf / 1024 = part AND issuer = $1 AND sub = $2 AND ended IS NULL"
+);
+const LIVE_BY_SID: &str = concat!(
+    parts_of_sessions!(),
+    "SELECT id, issuer, sub, opened, expires, ended, leaf, replay, session_key, sid \
+    FROM parts CROSS JOIN sessions \
+    WHERE leaf / 1024 = part AND issuer = $1 AND sid = $2 AND sid IS NOT NULL AND ended IS NULL"
+);
 const LIVE_BY_ISSUER: &str = "SELECT id, issuer, sub, opened, expires, ended, leaf, replay, session_key, sid \
     FROM sessions \
     WHERE issuer = $1 AND ended IS NULL";
