@@ -320,10 +320,12 @@ impl Store {
         let closed = || StoreError::Unavailable(format!("{} was closed", self.shared.place.shown()));
         let (reply, answer) = oneshot::channel();
         writer.send(job(reply)).await.map_err(|_| closed())?;
-        drop(coming);
-        if writer.max_capacity().saturating_sub(writer.capacity()) >= gather::ENOUGH {
+        // The last one who said so wakes the writer; whoever did not, and one more than it waits for, do so here.
+        let waiting = writer.max_capacity().saturating_sub(writer.capacity());
+        if coming.is_none() || waiting >= gather::ENOUGH {
             self.shared.gather.wake();
         }
+        drop(coming);
         answer.await.map_err(|_| closed())
     }
 }

@@ -45,11 +45,8 @@ pub(super) struct SerialRow {
 }
 
 impl Row for SerialRow {
-    const INSERT: Insert = Insert {
-        table: "serials",
-        columns: &[("authority", Text), ("next", Int)],
-        after: " ON CONFLICT (authority) DO UPDATE SET next = excluded.next",
-    };
+    const INSERT: Insert =
+        Insert { table: "serials", columns: &[("authority", Text), ("next", Int)], after: "" };
 
     fn cells(self, cells: &mut Vec<Value>) {
         cells.extend([self.authority.into(), self.next.into()]);
@@ -354,8 +351,13 @@ impl Rows {
         add(conn, self.certificates)?;
         add(conn, self.events)?;
         add(conn, self.tiles)?;
-        let serials = self.serials.into_iter().map(|(authority, next)| SerialRow { authority, next });
-        add(conn, serials.collect())?;
+        for (authority, next) in self.serials {
+            // An upsert would make SQLite open a table in memory for each.
+            let args = [next.into(), authority.clone().into()];
+            if conn.execute("UPDATE serials SET next = $1 WHERE authority = $2", &args)? == 0 {
+                add(conn, vec![SerialRow { authority, next }])?;
+            }
+        }
         if !self.erasures.is_empty() {
             conn.forget_deleted()?;
         }

@@ -13,7 +13,7 @@ use super::batch::Batch;
 use super::change::{Change, Outcome, Refusal};
 use super::engine::{Conn, EngineError, Trouble, Value};
 use super::facts::{Facts, Head, Wanted, floor};
-use super::gather::{ENOUGH, Gather};
+use super::gather::{Expected, Gather};
 use super::place::{FileId, Place};
 use super::prune::Pruning;
 use super::seen::SeenFile;
@@ -27,6 +27,10 @@ pub(super) const WAITING: usize = 1024;
 
 /// How many changes share one transaction at most: bounds what a failed flush takes with it, and its memory.
 const BATCH: usize = 256;
+
+/// After so many calls the database is put in order. Seldom enough that fewer than one in a hundred of single callers
+/// meets it, and that a page which grows over many commits is moved once; often enough that it does not take long.
+const TIDY: usize = 256;
 
 /// How far this machine's clock may be off the database's: with more, two processes would not agree on what has ended.
 const CLOCK_DRIFT_MS: u64 = 5000;
@@ -59,6 +63,8 @@ pub(super) struct Writer {
     checkpoint: SeenFile,
     clock: Option<Arc<dyn Clock>>,
     keep: Span,
+    /// How many calls were answered since the database was put in order.
+    untidy: usize,
     /// None after a failed transaction: the next one starts on a new connection with the head read again.
     open: Option<Open>,
 }
@@ -80,7 +86,7 @@ impl Writer {
         let file = place.file()?;
         let checkpoint = SeenFile::open(&options.seen)?;
         let (ca, clock, keep) = (options.ca, options.clock.clone(), options.keep);
-        let mut writer = Self { place, ca, seen, lock, file, checkpoint, clock, keep, open: None };
+        let mut writer = Self { place, ca, seen, lock, file, checkpoint, clock, keep, untidy: 0, open: None };
         writer.resume(conn)?;
         Ok(writer)
     }
@@ -141,9 +147,10 @@ impl Writer {
 
     fn run(mut self, mut jobs: mpsc::Receiver<Job>, gather: &Gather) {
         let mut closing = None;
+        let mut expected = Expected::default();
         while closing.is_none() {
             let Some(first) = jobs.blocking_recv() else { break };
-            gather.wait(|| jobs.len() >= ENOUGH);
+            gather.wait(|| jobs.len().saturating_add(1), expected);
             let mut calls = Vec::new();
             let mut size = 0_usize;
             let mut next = Some(first);
@@ -168,6 +175,7 @@ impl Writer {
                 }
             }
             if !calls.is_empty() {
+                expected.came(calls.len());
                 self.batch(calls);
             }
         }
@@ -187,8 +195,9 @@ impl Writer {
     }
 
     fn batch(&mut self, calls: Vec<Call>) {
-        let mut replies = Vec::with_capacity(calls.len());
-        let mut work = Vec::with_capacity(calls.len());
+        let answered = calls.len();
+        let mut replies = Vec::with_capacity(answered);
+        let mut work = Vec::with_capacity(answered);
         for call in calls {
             replies.push(call.reply);
             work.push((call.now, call.changes));
@@ -207,9 +216,15 @@ impl Writer {
                 }
             }
         }
-        if let Some(open) = &mut self.open
-            && let Err(error) = open.conn.tidy()
-        {
+        self.tidy(answered);
+    }
+
+    /// What was put off is done every so many calls: whoever comes meanwhile waits.
+    fn tidy(&mut self, answered: usize) {
+        self.untidy = self.untidy.saturating_add(answered);
+        let Some(open) = self.open.as_mut().filter(|_| self.untidy >= TIDY) else { return };
+        self.untidy = 0;
+        if let Err(error) = open.conn.tidy() {
             tracing::warn!(%error, store = %self.place.shown(), "the database's log cannot be brought back into it");
         }
     }

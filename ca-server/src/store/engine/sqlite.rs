@@ -1,11 +1,8 @@
 //! SQLite through its own library, on the thread of whoever uses it.
 
-use std::cell::Cell;
 use std::collections::HashMap;
-use std::ffi::c_int;
 use std::path::Path;
 
-use rusqlite::hooks::Wal;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql, ffi};
 
@@ -14,27 +11,14 @@ use super::{Conn, EngineError, Insert, Lookup, Row, Trouble, Value, schema_words
 /// How many statements stay prepared.
 const PREPARED: usize = 64;
 
-/// What the writer's connection is told. FULL flushes the log at every commit; the limit gives back what one long reader
-/// made the log grow by.
+/// What the writer's connection is told. FULL flushes the log at every commit. The log is brought back into the database
+/// by [`Conn::tidy`], when nobody waits; by a commit only after 64 MB, of rows that are written in one go. The limit gives
+/// back what one long reader made the log grow by.
 const WRITER: &str = "PRAGMA synchronous = FULL; \
     PRAGMA foreign_keys = ON; \
+    PRAGMA wal_autocheckpoint = 16000; \
     PRAGMA journal_size_limit = 67108864; \
     PRAGMA cache_size = -8000";
-
-/// After so many pages the log is brought back into the database, when nobody waits: seldom enough that a page which
-/// grows over many commits goes back once, and often enough that who comes meanwhile does not wait for long.
-const TIDY: u32 = 700;
-
-/// After so many, whoever waits: many rows in one go, which nobody tidies after.
-const LONG: u32 = 16_000;
-
-/// Called after each commit with the pages that the log has.
-fn committed(log: &Wal, pages: c_int) -> rusqlite::Result<()> {
-    let pages = u32::try_from(pages).unwrap_or_default();
-    LOG.set(pages);
-    // What cannot be brought back now stays in the log, which is as good, until the next time.
-    if pages >= LONG { log.checkpoint().or(Ok(())) } else { Ok(()) }
-}
 
 /// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,18 +27,11 @@ pub(in crate::store) enum Access {
     Read,
 }
 
-thread_local! {
-    /// How many pages the log had after this thread's last commit.
-    static LOG: Cell<u32> = const { Cell::new(0) };
-}
-
 /// A connection to a file.
 pub(in crate::store) struct SqliteConn {
     conn: Connection,
     /// The texts that were made for it.
     texts: Texts,
-    /// How many pages the log had when it was last brought back into the database; 0 since it began anew.
-    tidied: u32,
 }
 
 /// From the text of a look-up, or a table and where its columns are named, to what is prepared for it.
@@ -81,9 +58,8 @@ impl SqliteConn {
                 return Err(EngineError::new(Trouble::CannotOpen, why));
             }
             conn.execute_batch(WRITER).map_err(error)?;
-            conn.wal_hook(Some(committed));
         }
-        Ok(Self { conn, texts: Texts::new(), tidied: 0 })
+        Ok(Self { conn, texts: Texts::new() })
     }
 
     fn run(&mut self, text: &str) -> Result<(), EngineError> {
@@ -122,15 +98,8 @@ impl Conn for SqliteConn {
     }
 
     fn tidy(&mut self) -> Result<(), EngineError> {
-        let pages = LOG.get();
-        if pages < self.tidied {
-            self.tidied = 0;
-        }
-        if pages.saturating_sub(self.tidied) >= TIDY {
-            self.tidied = pages;
-            self.select("PRAGMA wal_checkpoint(PASSIVE)", &[])?;
-        }
-        Ok(())
+        // As far as no reader is in the way. What cannot be brought back now stays in the log, which is as good.
+        self.select("PRAGMA wal_checkpoint(PASSIVE)", &[]).map(drop)
     }
 
     fn rollback(&mut self) -> Result<(), EngineError> {
