@@ -8,6 +8,8 @@ use jit_ssh_proto::event::{Event, What};
 
 mod identity;
 
+#[cfg(test)]
+pub(super) use identity::{LIVE_BY_SID, LIVE_BY_SUB};
 pub(super) use identity::{RevalidationFact, identity_key};
 
 use identity::WantedIdentities;

@@ -320,12 +320,12 @@ impl Store {
         let closed = || StoreError::Unavailable(format!("{} was closed", self.shared.place.shown()));
         let (reply, answer) = oneshot::channel();
         writer.send(job(reply)).await.map_err(|_| closed())?;
-        // The last one who said so wakes the writer; whoever did not, and one more than it waits for, do so here.
-        let waiting = writer.max_capacity().saturating_sub(writer.capacity());
-        if coming.is_none() || waiting >= gather::ENOUGH {
-            self.shared.gather.wake();
+        // The writer has taken one out of its queue already.
+        let there = writer.max_capacity().saturating_sub(writer.capacity()).saturating_add(1);
+        match coming {
+            Some(coming) => coming.arrived(there),
+            None => self.shared.gather.wake(),
         }
-        drop(coming);
         answer.await.map_err(|_| closed())
     }
 }

@@ -15,7 +15,7 @@ const NAMES: &str = "SELECT i.name, i.issuer, i.sub, i.leaf, d.reason, d.time \
 const NAMED: &str = "SELECT issuer, sub FROM identities WHERE name = $1";
 const NAMELESS: &str = "SELECT d.id, d.reason, d.time FROM disabled d \
     WHERE NOT EXISTS (SELECT 1 FROM identities i WHERE d.id = i.issuer || '/' || i.sub) ORDER BY d.id";
-const LIVE: &str = concat!(
+pub(super) const LIVE: &str = concat!(
     parts_of_sessions!(),
     "SELECT id, opened, expires, claims FROM parts CROSS JOIN sessions \
     WHERE leaf / 1024 = part AND issuer = $1 AND sub = $2 AND ended IS NULL AND expires > $3 ORDER BY leaf"

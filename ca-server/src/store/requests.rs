@@ -12,7 +12,7 @@ use super::{Store, StoreError};
 
 const REQUEST: &str =
     "SELECT id, time, asked, refused, grant_id FROM requests WHERE issuer = $1 AND sub = $2 AND id = $3";
-const REQUESTS: &str = concat!(
+pub(super) const REQUESTS: &str = concat!(
     parts_of_leaves!(),
     "SELECT id, time, asked, refused, grant_id, leaf \
     FROM parts CROSS JOIN requests \
@@ -20,7 +20,7 @@ const REQUESTS: &str = concat!(
     ORDER BY leaf DESC LIMIT $5"
 );
 const REQUEST_AT: &str = "SELECT leaf FROM requests WHERE id = $1";
-const OLDEST_PART: &str = "SELECT leaf / 1024 FROM requests ORDER BY leaf / 1024 LIMIT 1";
+pub(super) const OLDEST_PART: &str = "SELECT leaf / 1024 FROM requests ORDER BY leaf / 1024 LIMIT 1";
 
 impl Store {
     /// A request of this session's identity.

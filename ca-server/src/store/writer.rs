@@ -13,7 +13,7 @@ use super::batch::Batch;
 use super::change::{Change, Outcome, Refusal};
 use super::engine::{Conn, EngineError, Trouble, Value};
 use super::facts::{Facts, Head, Wanted, floor};
-use super::gather::{Expected, Gather};
+use super::gather::Gather;
 use super::place::{FileId, Place};
 use super::prune::Pruning;
 use super::seen::SeenFile;
@@ -147,10 +147,9 @@ impl Writer {
 
     fn run(mut self, mut jobs: mpsc::Receiver<Job>, gather: &Gather) {
         let mut closing = None;
-        let mut expected = Expected::default();
         while closing.is_none() {
             let Some(first) = jobs.blocking_recv() else { break };
-            gather.wait(|| jobs.len().saturating_add(1), expected);
+            gather.wait(|| jobs.len().saturating_add(1));
             let mut calls = Vec::new();
             let mut size = 0_usize;
             let mut next = Some(first);
@@ -175,7 +174,7 @@ impl Writer {
                 }
             }
             if !calls.is_empty() {
-                expected.came(calls.len());
+                gather.came(calls.len());
                 self.batch(calls);
             }
         }

@@ -89,13 +89,13 @@ impl WantedIdentities {
     }
 }
 
-const LIVE_BY_SUB: &str = concat!(
+pub(in crate::store) const LIVE_BY_SUB: &str = concat!(
     parts_of_sessions!(),
     "SELECT id, issuer, sub, opened, expires, ended, leaf, replay, session_key, sid \
     FROM parts CROSS JOIN sessions \
     WHERE leaf / 1024 = part AND issuer = $1 AND sub = $2 AND ended IS NULL"
 );
-const LIVE_BY_SID: &str = concat!(
+pub(in crate::store) const LIVE_BY_SID: &str = concat!(
     parts_of_sessions!(),
     "SELECT id, issuer, sub, opened, expires, ended, leaf, replay, session_key, sid \
     FROM parts CROSS JOIN sessions \

@@ -181,6 +181,11 @@ async fn the_writer_flushes_at_every_commit_and_readers_cannot_write() {
         assert_eq!(writer.select(pragma, &[]).unwrap()[0].number(0), Ok(expected), "{pragma}");
     }
     assert_eq!(writer.select("PRAGMA journal_mode", &[]).unwrap()[0].text(0), Ok("wal"));
+    // Built as `.cargo/config.toml` says: nothing loads code into the process that has the keys.
+    let built = writer.select("PRAGMA compile_options", &[]).unwrap();
+    for option in ["OMIT_LOAD_EXTENSION", "DEFAULT_MEMSTATUS=0", "DQS=0"] {
+        assert!(built.iter().any(|row| row.text(0) == Ok(option)), "{option}");
+    }
     let error = store.read(|conn| conn.execute("DELETE FROM meta", &[])).await.unwrap_err();
     assert!(error.to_string().contains("readonly"), "{error}");
 }
