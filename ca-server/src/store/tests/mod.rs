@@ -23,6 +23,7 @@ mod on_sqlite {
     mod ledger;
     mod operations;
     mod preconditions;
+    mod requests;
     mod search;
     mod sizes;
     mod tree;
@@ -44,6 +45,7 @@ mod on_postgres {
     mod ledger;
     mod operations;
     mod preconditions;
+    mod requests;
     mod search;
     mod sizes;
     mod tree;

@@ -404,26 +404,3 @@ async fn a_session_lasts_to_its_last_second_by_the_ledgers_time() {
     results(&store, HOURS_8, vec![policy_loaded()]).await;
     assert_eq!(results(&store, HOURS_8 - 30, vec![ALICE.is_denied(1, 2)]).await, [Err(Code::SessionExpired)]);
 }
-
-#[tokio::test]
-async fn requests_are_their_identitys_and_listed_newest_first() {
-    let home = home();
-    let store = home.open().await;
-    let decisions = (1..=5).map(|n| ALICE.is_denied(1, n));
-    let changes = [ALICE.opens(1), BOB.opens(2), BOB.is_denied(2, 9)].into_iter().chain(decisions).collect();
-    assert!(results(&store, 0, changes).await.iter().all(Result::is_ok));
-    let corp = "corp".parse().unwrap();
-    let ids =
-        |list: Vec<jit_ssh_proto::wire::RequestInfo>| list.into_iter().map(|r| r.id).collect::<Vec<_>>();
-    let page = ids(store.requests(&corp, "alice-sub", None, 2).await.unwrap());
-    assert_eq!(page, [request_id(5).to_string(), request_id(4).to_string()]);
-    let page = ids(store.requests(&corp, "alice-sub", Some(&request_id(4)), 9).await.unwrap());
-    assert_eq!(page, [request_id(3), request_id(2), request_id(1)].map(|id| id.to_string()));
-    let one = store.request(&corp, "alice-sub", &request_id(1)).await.unwrap().unwrap();
-    assert_eq!((one.accounts, one.reason.as_str()), (vec!["deploy@web-1".to_owned()], "disk full"));
-    assert_eq!((one.refused, one.grant, one.time), (Some(Code::NoAccess), None, at(0)));
-    for (issuer, sub) in [("corp", "bob-sub"), ("other", "alice-sub")] {
-        let issuer = issuer.parse().unwrap();
-        assert!(store.request(&issuer, sub, &request_id(1)).await.unwrap().is_none());
-    }
-}
