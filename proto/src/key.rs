@@ -64,18 +64,30 @@ impl UserKey {
     ///
     /// # Errors
     /// Says what is wrong with the key.
+    pub fn new(key: &PublicKey) -> Result<Self, KeyError> {
+        Self::check(key)?;
+        let point = key.key_data().ed25519().map(|key| decode(&key.0)).transpose()?;
+        if let KeyData::SkEd25519(sk) = key.key_data() {
+            decode(&sk.public_key().0)?;
+        }
+        let key = PublicKey::from(key.key_data().clone());
+        let blob = key.to_bytes().map_err(|_| KeyError::Malformed)?;
+        let line = alloc::format!("{} {}", key.algorithm().as_str(), BASE64.encode(&blob));
+        Ok(Self(Arc::new(Encoded { key, blob, line, point })))
+    }
+
+    /// Checks kind and strength alone, of a key that was read from bytes; not the point that an Ed25519 key is.
+    ///
+    /// # Errors
+    /// Says what is wrong with the key.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "KeyData is non-exhaustive; what is not listed is refused"
     )]
-    pub fn new(key: &PublicKey) -> Result<Self, KeyError> {
-        let mut point = None;
+    pub fn check(key: &PublicKey) -> Result<(), KeyError> {
         match key.key_data() {
-            KeyData::Ed25519(key) => point = Some(decode(&key.0)?),
-            KeyData::Ecdsa(_) => {}
-            KeyData::SkEd25519(sk) if sk.application().starts_with("ssh:") => {
-                decode(&sk.public_key().0)?;
-            }
+            KeyData::Ed25519(_) | KeyData::Ecdsa(_) => {}
+            KeyData::SkEd25519(sk) if sk.application().starts_with("ssh:") => {}
             KeyData::SkEcdsaSha2NistP256(sk) if sk.application().starts_with("ssh:") => {}
             KeyData::Rsa(rsa) => {
                 let modulus = rsa.n.as_positive_bytes().ok_or(KeyError::Malformed)?;
@@ -96,10 +108,7 @@ impl UserKey {
             }
             _ => return Err(KeyError::Algorithm),
         }
-        let key = PublicKey::from(key.key_data().clone());
-        let blob = key.to_bytes().map_err(|_| KeyError::Malformed)?;
-        let line = alloc::format!("{} {}", key.algorithm().as_str(), BASE64.encode(&blob));
-        Ok(Self(Arc::new(Encoded { key, blob, line, point })))
+        Ok(())
     }
 
     /// The point of an Ed25519 key; none of other kinds, FIDO's among them.

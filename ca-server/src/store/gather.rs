@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-/// How long the writer waits at most for those who are on their way, and for those who came with the others lately and may
-/// come again.
+/// How long the writer waits at most for those who are on their way, and for those who came with the others lately and
+/// may come again.
 const LONGEST: Duration = Duration::from_millis(2);
 
 /// With so many waiting, the writer begins.
