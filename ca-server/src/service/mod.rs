@@ -2,6 +2,7 @@
 
 mod accounts;
 mod call;
+mod checkpoints;
 mod events;
 mod explain;
 mod held;
@@ -30,6 +31,7 @@ use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
 pub use accounts::AccountQuery;
 pub use call::{Call, SignedCall};
+pub use checkpoints::Checkpoints;
 pub use events::{Auditor, EventQuery, Export};
 pub(crate) use held::Held;
 pub use issue::Ask;
@@ -63,7 +65,9 @@ pub struct Service {
     pub ledger: Arc<LedgerSigner>,
     /// Who cosigns checkpoints.
     pub witnesses: Vec<Witness>,
-    /// The last checkpoint that was handed out.
+    /// The last checkpoint that was signed.
+    pub checkpoints: Checkpoints,
+    /// The last one that was handed out with its witnesses' lines.
     pub cosigned: Latest<Result<Cosigned, Problem>>,
     /// Whether the store was ready when it was asked last.
     pub readiness: Latest<Result<(), Problem>>,

@@ -56,12 +56,12 @@ impl Manner {
     /// Writes it into a case.
     pub(super) fn apply(&self, case: &mut Case) {
         case.break_glass = self.break_glass;
-        (case.reason, case.ticket) = (self.reason.text(REASON), self.ticket.text(TICKET));
-        if self.break_glass {
-            // Also where no policy looks at it.
-            case.reason.get_or_insert_with(|| REASON.to_owned());
-            case.ticket.get_or_insert_with(|| TICKET.to_owned());
-        }
+        // Whoever breaks glass says why, also where no policy looks at it.
+        let text = |typed: &Typed, any: &str| {
+            let unheeded = self.break_glass && *typed == Typed::Unheeded;
+            if unheeded { Some(any.to_owned()) } else { typed.text(any) }
+        };
+        (case.reason, case.ticket) = (text(&self.reason, REASON), text(&self.ticket, TICKET));
     }
 
     pub(super) fn is_break_glass(&self) -> bool {
@@ -84,9 +84,6 @@ impl Manner {
             (Typed::Any, Typed::Any) => "with reason and ticket".to_owned(),
             (Typed::Any, Typed::Not) => "with a reason and no ticket".to_owned(),
             (Typed::Not, Typed::Any) => "with a ticket and no reason".to_owned(),
-            // What is special is told; beside it the other is given.
-            (Typed::Text(_), Typed::Any) => self.reason.told("reason").unwrap_or_default(),
-            (Typed::Any, Typed::Text(_)) => self.ticket.told("ticket").unwrap_or_default(),
             (Typed::Unheeded, Typed::Unheeded) => "whatever is typed".to_owned(),
             (reason, ticket) => {
                 let both = [reason.told("reason"), ticket.told("ticket")];
@@ -110,30 +107,33 @@ impl Manner {
     }
 }
 
+/// So many manners are tried in full; where there would be more, each text is tried with any of the other and with none.
+const MOST: usize = 64;
+
 /// Every manner that is tried; the first is the barest, the last what gets furthest.
 pub(super) fn manners(spoken: &Mentioned, texts: &dyn Fn(&str) -> Vec<String>) -> Vec<Manner> {
-    let (reason, ticket) = (spoken.looks_at("context.reason"), spoken.looks_at("context.ticket"));
-    let said = |of_reason: Typed, of_ticket: Typed| Manner {
-        break_glass: false,
-        reason: if reason { of_reason } else { Typed::Unheeded },
-        ticket: if ticket { of_ticket } else { Typed::Unheeded },
+    let values = |of: &str| -> Vec<Typed> {
+        if !spoken.looks_at(of) {
+            return vec![Typed::Unheeded];
+        }
+        let written = texts(of).into_iter().filter(|text| !text.is_empty()).map(Typed::Text);
+        std::iter::once(Typed::Not).chain(written).chain([Typed::Any]).collect()
     };
-    let mut manners = vec![said(Typed::Not, Typed::Not)];
-    if reason && ticket {
-        manners.extend([said(Typed::Any, Typed::Not), said(Typed::Not, Typed::Any)]);
-    }
-    let written = |of: &str| texts(of).into_iter().filter(|text| !text.is_empty()).map(Typed::Text);
-    manners.extend(written("context.reason").map(|text| said(text, Typed::Any)));
-    manners.extend(written("context.ticket").map(|text| said(Typed::Any, text)));
+    let (reasons, tickets) = (values("context.reason"), values("context.ticket"));
+    let in_full = reasons.len().saturating_mul(tickets.len()) <= MOST;
+    let is_text = |typed: &Typed| matches!(typed, Typed::Text(_));
+    let both = |break_glass: bool| {
+        let every = reasons.iter().flat_map(|reason| tickets.iter().map(move |ticket| (reason, ticket)));
+        every
+            .filter(|(reason, ticket)| in_full || !(is_text(reason) && is_text(ticket)))
+            .map(|(reason, ticket)| Manner { break_glass, reason: reason.clone(), ticket: ticket.clone() })
+            .collect::<Vec<_>>()
+    };
+    let mut manners = both(false);
     if spoken.break_glass || spoken.looks_at("context.break_glass") {
-        // Whoever breaks glass says why: of what is typed then, only the words vary.
-        let why = |manner: &Manner| manner.reason != Typed::Not && manner.ticket != Typed::Not;
-        let typed = manners.clone().into_iter().filter(why).chain([said(Typed::Any, Typed::Any)]);
-        manners.extend(typed.map(|manner| Manner { break_glass: true, ..manner }));
-    }
-    // The last is what gets furthest.
-    if reason || ticket {
-        manners.push(said(Typed::Any, Typed::Any));
+        // Before the last, which gets furthest.
+        let at = manners.len().saturating_sub(1).max(1);
+        manners.splice(at..at, both(true));
     }
     manners
 }
@@ -151,7 +151,8 @@ mod tests {
         };
         let (off, not, any) = (Typed::Unheeded, Typed::Not, Typed::Any);
         let text = Typed::Text("CHG-x".to_owned());
-        let both = [(&not, &not), (&any, &not), (&not, &any), (&any, &text), (&any, &any)];
+        let all = [&not, &text, &any];
+        let both = [&not, &any].map(|reason| all.map(|ticket| (reason, ticket))).concat();
         for (tried, shown, expected) in [
             (&[(&not, &off), (&any, &off)][..], &[(&not, &off)][..], "without a reason"),
             (&[(&not, &off), (&any, &off)], &[(&any, &off)], "with a reason"),
@@ -159,9 +160,10 @@ mod tests {
             (&[(&off, &not), (&off, &text), (&off, &any)], &[(&off, &text)], "with the ticket \"CHG-x\""),
             (&both, &[(&any, &not), (&any, &text), (&any, &any)], "with a reason"),
             (&both, &[(&not, &not), (&any, &not)], "without a ticket"),
+            (&both, &[(&not, &text), (&any, &text)], "with the ticket \"CHG-x\""),
             (&both, &[(&any, &not)], "with a reason and no ticket"),
             (&both, &[(&not, &not)], "without reason and ticket"),
-            (&both, &[(&any, &text)], "with the ticket \"CHG-x\""),
+            (&both, &[(&any, &text)], "with a reason and with the ticket \"CHG-x\""),
             (&both, &[(&any, &any)], "with reason and ticket"),
         ] {
             let of = |pairs: &[(&Typed, &Typed)]| pairs.iter().map(|(r, t)| manner(r, t)).collect();
