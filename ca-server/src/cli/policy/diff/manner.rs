@@ -73,9 +73,7 @@ impl Manner {
         if self.break_glass {
             let told = Self { break_glass: false, ..self.clone() };
             return match (&self.reason, &self.ticket) {
-                (Typed::Any | Typed::Unheeded, Typed::Any | Typed::Unheeded) => {
-                    "under break-glass".to_owned()
-                }
+                (Typed::Unheeded, Typed::Unheeded) => "under break-glass".to_owned(),
                 _ => format!("under break-glass {}", told.told()),
             };
         }
@@ -99,11 +97,14 @@ impl Manner {
             |manner| Self { ticket: Typed::Unheeded, ..manner.clone() },
             |manner| Self { reason: Typed::Unheeded, ..manner.clone() },
         ];
-        let projected = less.into_iter().map(|less| (less, shown.iter().map(less).collect::<BTreeSet<_>>()));
-        let same = |(less, found): &(fn(&Self) -> Self, BTreeSet<Self>)| {
-            tried.iter().filter(|manner| found.contains(&less(manner))).eq(shown.iter())
-        };
-        projected.into_iter().find(same).map_or_else(|| shown.clone(), |(_, found)| found)
+        let (mut shown, mut tried) = (shown.clone(), tried.clone());
+        for less in less {
+            let found: BTreeSet<Self> = shown.iter().map(less).collect();
+            if tried.iter().filter(|manner| found.contains(&less(manner))).eq(shown.iter()) {
+                (shown, tried) = (found, tried.iter().map(less).collect());
+            }
+        }
+        shown
     }
 }
 
