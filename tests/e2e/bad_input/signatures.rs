@@ -88,6 +88,31 @@ fn invariant_6_a_call_is_signed_by_its_session_for_this_very_call_once() {
     desk.check(rows);
 }
 
+/// Whoever's own signature does not hold is told nothing of what is asked: neither that it is wrong nor where.
+#[test]
+fn a_signature_that_does_not_hold_is_told_before_what_is_wrong_with_what_is_asked() {
+    let desk = Desk::new();
+    let stranger = Key::new().unwrap();
+    let mut rows = Vec::new();
+    for (field, value, code) in [
+        ("key", json!("not a key"), Code::KeyMalformed),
+        ("proof", json!("AAAA"), Code::PossessionInvalid),
+        ("proof", json!("***"), Code::PossessionInvalid),
+        ("duration", json!("0m"), Code::DurationInvalid),
+    ] {
+        let asked = desk.access(set(field, value.clone()));
+        let by_stranger = desk.signed(&Signing { key: &stranger, ..desk.signing() }, &asked.body);
+        rows.push(row("by a stranger", Code::SignatureInvalid, "session key", by_stranger));
+        rows.push(row("by its session", code, field, asked));
+        let login = desk.login(|body| body["request"][field] = value);
+        let header = Signing::new(&desk.site.ca, &stranger, None).header("POST", "/v1/sessions", &login.body);
+        let by_stranger = resigned(login.clone(), &header.unwrap());
+        rows.push(row("a login by a stranger", Code::SignatureInvalid, "session key", by_stranger));
+        rows.push(row("a login by the key that it brings", code, field, login));
+    }
+    desk.check(rows);
+}
+
 #[test]
 fn a_login_is_signed_by_the_key_that_it_brings() {
     let desk = Desk::new();

@@ -99,7 +99,7 @@ const ASKS: [&str; 9] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(few(24))]
 
     #[test]
     fn the_index_changes_no_answer(texts in prop::collection::vec(policy(), 1..24)) {

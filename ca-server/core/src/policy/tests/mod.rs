@@ -25,6 +25,7 @@ use core::net::IpAddr;
 
 use jit_ssh_proto::wire::AccessRequestBody;
 use jit_ssh_proto::{Code, Mode, Modifier, Span, Timestamp, UserKey};
+use proptest::test_runner::Config as ProptestConfig;
 use serde_json::{Value, json};
 
 use super::{Circumstances, Decision, Denial, LocalTime, PolicyError, PolicySource, Rules};
@@ -63,6 +64,12 @@ const INVENTORY: &str = r#"
 /// 2026-11-22T09:30:00Z, a Sunday.
 const NOW: u64 = 1_795_339_800;
 const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2phQr2MUYVQCpR2ZCnL9q3nBcP6nHSVpSWP0HcL1Jm";
+
+/// For properties whose every case loads whole sets of policies: so many where others have 256, and more in a long run.
+fn few(cases: u32) -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases.saturating_mul(cases) / 256, failure_persistence: None, ..usual }
+}
 
 fn inventory() -> Inventory {
     inventory_of(INVENTORY)

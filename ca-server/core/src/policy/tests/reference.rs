@@ -288,7 +288,7 @@ fn by_cedar(all: &PolicySet, rules: &Rules, asked: &Asked<'_>, account: &Account
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(few(12))]
 
     #[test]
     fn what_is_asked_the_short_way_is_what_cedar_says(texts in policies()) {
