@@ -21,7 +21,7 @@ use crate::control::Control;
 use crate::http::{App, Stopping};
 use crate::oidc::Provider;
 use crate::reload::{Look, Reloader, loaded};
-use crate::service::{Checkpoints, InForce, Latest, Quota, REFUSED_LOGOUTS, Service, SessionCache};
+use crate::service::{InForce, Latest, Quota, REFUSED_LOGOUTS, Service, SessionCache};
 use crate::signer::{Keys, Passphrase, Signer, Signers};
 use crate::store::{BindIssuer, Change, LoadRules, Options as StoreOptions, RecordEvent, Search, Store};
 use crate::witness::Witness;
@@ -114,7 +114,6 @@ pub async fn start(
         signers,
         ledger: Arc::new(keys.ledger),
         witnesses: config.witnesses.iter().cloned().map(Witness::new).collect(),
-        checkpoints: Checkpoints::default(),
         cosigned: Latest::default(),
         readiness: Latest::default(),
         rules: InForce::new(rules),

@@ -206,13 +206,12 @@ impl Service {
         // 5. sign
         let signature = signer.sign(&prepared).await.map_err(|e| refusal::signer(&e))?;
         crash::point("after-sign");
-        // 6. verify; the checkpoint that the reply shows, too
-        let ([proven], receipt) =
-            tokio::join!(self.proofs.prove([Some(prepared.claim(&signature))]), self.receipt(recorded));
+        // 6. verify
+        let [proven] = self.proofs.prove([Some(prepared.claim(&signature))]).await;
         let proven = proven.ok_or_else(|| refusal::bad_signature(&CertError::Signature))?;
         let certificate = prepared.finish(&proven).map_err(|e| refusal::bad_signature(&e))?;
         // 7. reply
-        let receipt = receipt?;
+        let receipt = self.receipt(recorded)?;
         let certificate = certificate.to_openssh().map_err(refusal::internal)?;
         tracing::info!(request = %grant.request(), grant = %grant.id(), name = grant.name().as_str(), serial, leaf = outcome.leaf, "certificate issued");
         let places = grant.places();

@@ -9,8 +9,7 @@ use jit_ssh_proto::wire::Receipt;
 use jit_ssh_proto::{Code, Problem};
 
 use super::{Service, refusal};
-use crate::signer::SignerError;
-use crate::store::{Recorded, TreeHead};
+use crate::store::Recorded;
 use crate::witness::AWAY;
 
 /// A checkpoint as it is handed out.
@@ -59,19 +58,7 @@ impl Service {
 
     async fn signed_head(&self) -> Result<Checkpoint, Problem> {
         let head = self.store.tree_head().await.map_err(refusal::store)?;
-        self.checkpoint_of(&head).await
-    }
-
-    /// The signed checkpoint of a tree whose leaves are durable, proven with what else waits to be.
-    async fn checkpoint_of(&self, head: &TreeHead) -> Result<Checkpoint, Problem> {
-        let make = async {
-            let (unproven, claim) = self.ledger.sign(head).map_err(|e| refusal::signer(&e))?;
-            let [proven] = self.proofs.prove([Some(claim)]).await;
-            let unsigned = || refusal::signer(&SignerError("its checkpoint does not verify".to_owned()));
-            let proven = proven.ok_or_else(unsigned)?;
-            self.ledger.finish(unproven, &proven).map_err(|e| refusal::signer(&e))
-        };
-        self.checkpoints.of(head, make).await
+        self.ledger.checkpoint(&head).map_err(|e| refusal::signer(&e))
     }
 
     /// The bytes of a tile.
@@ -96,8 +83,8 @@ impl Service {
     }
 
     /// What shows whoever gets a certificate that its event is in the ledger. Made only of what is durable.
-    pub(super) async fn receipt(&self, recorded: Recorded) -> Result<Receipt, Problem> {
-        let checkpoint = self.checkpoint_of(&recorded.head).await?;
+    pub(super) fn receipt(&self, recorded: Recorded) -> Result<Receipt, Problem> {
+        let checkpoint = self.ledger.checkpoint(&recorded.head).map_err(|e| refusal::signer(&e))?;
         Ok(Receipt {
             event: String::from_utf8(recorded.event).map_err(refusal::internal)?,
             salt: BASE64URL_NOPAD.encode(&recorded.salt),

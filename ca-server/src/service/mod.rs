@@ -2,7 +2,6 @@
 
 mod accounts;
 mod call;
-mod checkpoints;
 mod events;
 mod explain;
 mod held;
@@ -31,7 +30,6 @@ use jit_ssh_proto::{CaId, Problem, SessionId, SignedBundle, Timestamp};
 
 pub use accounts::AccountQuery;
 pub use call::{Call, SignedCall};
-pub use checkpoints::Checkpoints;
 pub use events::{Auditor, EventQuery, Export};
 pub(crate) use held::Held;
 pub use issue::Ask;
@@ -65,9 +63,7 @@ pub struct Service {
     pub ledger: Arc<LedgerSigner>,
     /// Who cosigns checkpoints.
     pub witnesses: Vec<Witness>,
-    /// The last checkpoint that was signed.
-    pub checkpoints: Checkpoints,
-    /// The last one that was handed out with its witnesses' lines.
+    /// The last checkpoint that was handed out.
     pub cosigned: Latest<Result<Cosigned, Problem>>,
     /// Whether the store was ready when it was asked last.
     pub readiness: Latest<Result<(), Problem>>,

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use signed_note::{Note, Signature};
 use ssh_key::SigningKey;
 
-use super::{EMPTY_ROOT, Hash, LogKey, MAX_SIZE, UnprovenCheckpoint};
+use super::{EMPTY_ROOT, Hash, LogKey, MAX_SIZE};
 
 /// No signed note that is read is longer, in bytes: room for a hundred cosignatures.
 pub const MAX_NOTE: usize = 64 * 1024;
@@ -68,15 +68,6 @@ impl Checkpoint {
     /// # Errors
     /// Says what is wrong, to follow "the checkpoint".
     pub fn verify(key: &LogKey, note: &str) -> Result<Self, CheckpointError> {
-        Self::read(key, note, |text, signature| key.verifies(text, signature))
-    }
-
-    /// The same, where `holds` says whether these bytes are the key's signature over this text.
-    pub(super) fn read(
-        key: &LogKey,
-        note: &str,
-        holds: impl FnOnce(&[u8], &[u8]) -> bool,
-    ) -> Result<Self, CheckpointError> {
         if note.len() > MAX_NOTE {
             return Err(CheckpointError::TooLong);
         }
@@ -100,7 +91,7 @@ impl Checkpoint {
             lines.into_iter().partition(|line| line.name() == key.origin() && line.id() == key.id());
         match own.as_slice() {
             [] => return Err(CheckpointError::Unsigned),
-            [line] if holds(parsed.text(), line.signature()) => {}
+            [line] if key.verifies(parsed.text(), line.signature()) => {}
             _ => return Err(CheckpointError::Signature),
         }
         // 4. Of a size that can be.
@@ -127,7 +118,15 @@ impl Checkpoint {
         root: &Hash,
         signer: &impl SigningKey,
     ) -> Result<Self, CheckpointError> {
-        UnprovenCheckpoint::sign(key, size, root, signer)?.finish(key, |text, line| key.verifies(text, line))
+        let body = tlog_tiles::Checkpoint::new(key.origin(), size, tlog_tiles::Hash(*root), "")
+            .map_err(|_| CheckpointError::Malformed)?;
+        let text = body.to_bytes();
+        let signature = signer.try_sign(&text).map_err(|_| CheckpointError::Unsigned)?;
+        let line = Signature::new(key.origin().to_owned(), key.id(), signature.as_bytes().to_vec())
+            .map_err(|_| CheckpointError::Malformed)?;
+        let note = Note::new(&text, &[line]).map_err(|_| CheckpointError::Malformed)?;
+        let note = String::from_utf8(note.to_bytes()).map_err(|_| CheckpointError::Malformed)?;
+        Self::verify(key, &note)
     }
 
     /// How many leaves the tree has.

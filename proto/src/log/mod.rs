@@ -13,7 +13,6 @@ mod receipt;
 mod root;
 mod tile;
 mod tree;
-mod unproven;
 mod witness;
 
 #[cfg(test)]
@@ -28,7 +27,6 @@ pub use receipt::ReceiptError;
 pub use root::RootBuilder;
 pub use tile::{TILE_WIDTH, Tile, TileKind, TilePathError};
 pub use tree::{TileSource, Tree, TreeError};
-pub use unproven::UnprovenCheckpoint;
 pub use witness::{WitnessKey, WitnessKeyError};
 
 use alloc::string::String;
