@@ -68,13 +68,30 @@ impl Manner {
         self.break_glass
     }
 
+    /// Which of all that were tried these are, in words: where they are all but one thing, what they are not.
+    pub(super) fn all_told(shown: &BTreeSet<Self>, tried: &BTreeSet<Self>) -> Vec<String> {
+        let found = Self::without_the_indifferent(shown, tried);
+        let rest = Self::without_the_indifferent(&tried.difference(shown).cloned().collect(), tried);
+        match rest.first() {
+            Some(but) if rest.len() == 1 && found.len() > 2 => {
+                let glass = if but.break_glass { "under break-glass, but " } else { "" };
+                vec![format!("{glass}not {}", but.daily().told())]
+            }
+            Some(_) | None => found.iter().map(Self::told).collect(),
+        }
+    }
+
+    /// The same without breaking glass.
+    fn daily(&self) -> Self {
+        Self { break_glass: false, ..self.clone() }
+    }
+
     /// In words that name only what somebody looks at.
     pub(super) fn told(&self) -> String {
         if self.break_glass {
-            let told = Self { break_glass: false, ..self.clone() };
             return match (&self.reason, &self.ticket) {
                 (Typed::Unheeded, Typed::Unheeded) => "under break-glass".to_owned(),
-                _ => format!("under break-glass {}", told.told()),
+                _ => format!("under break-glass {}", self.daily().told()),
             };
         }
         match (&self.reason, &self.ticket) {
@@ -92,7 +109,7 @@ impl Manner {
 
     /// These of all that were tried, without what makes no difference among them: where it is so with a reason, ticket or
     /// none, the ticket is not spoken of.
-    pub(super) fn without_the_indifferent(shown: &BTreeSet<Self>, tried: &BTreeSet<Self>) -> BTreeSet<Self> {
+    fn without_the_indifferent(shown: &BTreeSet<Self>, tried: &BTreeSet<Self>) -> BTreeSet<Self> {
         let less: [fn(&Self) -> Self; 2] = [
             |manner| Self { ticket: Typed::Unheeded, ..manner.clone() },
             |manner| Self { reason: Typed::Unheeded, ..manner.clone() },
@@ -166,10 +183,12 @@ mod tests {
             (&both, &[(&not, &not)], "without reason and ticket"),
             (&both, &[(&any, &text)], "with a reason and with the ticket \"CHG-x\""),
             (&both, &[(&any, &any)], "with reason and ticket"),
+            (&both, &both[..5], "not with reason and ticket"),
         ] {
-            let of = |pairs: &[(&Typed, &Typed)]| pairs.iter().map(|(r, t)| manner(r, t)).collect();
-            let told = Manner::without_the_indifferent(&of(shown), &of(tried));
-            assert_eq!(told.iter().map(Manner::told).collect::<Vec<_>>().join(", "), expected);
+            let of =
+                |pairs: &[(&Typed, &Typed)]| pairs.iter().map(|(r, t)| manner(r, t)).collect::<BTreeSet<_>>();
+            let (shown, tried) = (of(shown), of(tried));
+            assert_eq!(Manner::all_told(&shown, &tried).join(", "), expected);
         }
     }
 }

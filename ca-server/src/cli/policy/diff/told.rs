@@ -94,10 +94,9 @@ fn by_manner(shown: &BTreeSet<Setting>, tried: &BTreeSet<Setting>) -> Option<Str
         settings.iter().filter_map(manner).partition(Manner::is_break_glass)
     };
     let ((glass, shown), (tried_glass, tried)) = (split(shown), split(tried));
-    let glass = Manner::without_the_indifferent(&glass, &tried_glass);
     let daily = shown == tried;
-    let plain = if daily { BTreeSet::new() } else { Manner::without_the_indifferent(&shown, &tried) };
-    let told: Vec<String> = plain.iter().chain(&glass).map(Manner::told).collect();
+    let plain = if daily { Vec::new() } else { Manner::all_told(&shown, &tried) };
+    let told = [plain, Manner::all_told(&glass, &tried_glass)].concat();
     let too = if daily && !told.is_empty() { " too" } else { "" };
     (!told.is_empty()).then(|| format!("{}{too}", told.join(", ")))
 }
