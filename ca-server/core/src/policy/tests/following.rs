@@ -112,7 +112,7 @@ fn follow(request: &AccessRequest, near: &NearMiss, now: u64) -> Followed {
 }
 
 proptest! {
-    #![proptest_config(few(40))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..few(40) })]
 
     #[test]
     fn who_follows_advice_is_answered_as_it_says(policies in policies(), questions in questions()) {

@@ -68,7 +68,7 @@ const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB2phQr2MUYVQCpR2ZCnL
 /// For properties whose every case loads whole sets of policies: so many where others have 256, and more in a long run.
 fn few(cases: u32) -> ProptestConfig {
     let usual = ProptestConfig::default();
-    ProptestConfig { cases: usual.cases.saturating_mul(cases) / 256, failure_persistence: None, ..usual }
+    ProptestConfig { cases: usual.cases.saturating_mul(cases) / 256, ..usual }
 }
 
 fn inventory() -> Inventory {

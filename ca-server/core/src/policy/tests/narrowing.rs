@@ -69,7 +69,7 @@ fn answer(rules: &Rules, groups: &[&str], mode: &str, accounts: &[&str], time: &
 }
 
 proptest! {
-    #![proptest_config(few(12))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..few(12) })]
 
     #[test]
     fn several_pairs_are_never_more_than_each(policies in policies(), questions in questions()) {

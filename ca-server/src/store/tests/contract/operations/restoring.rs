@@ -1,6 +1,18 @@
 //! A backup that is gone on with: what was given since is revoked, and nothing is given twice.
 
+use std::path::PathBuf;
+
 use super::*;
+
+/// A busy ledger that was backed up and closed: the backup, and how far it goes.
+async fn backed_up(home: &Home) -> (PathBuf, TreeHead) {
+    let store = home.open().await;
+    busy(&store).await;
+    let file = home.dir.path().join("x.backup");
+    let head = backup(home, &file).await.unwrap();
+    store.close().await;
+    (file, head)
+}
 
 /// Issue 3, point 8: no serial is given twice, nothing that was refused is taken again.
 #[tokio::test]
@@ -91,11 +103,7 @@ async fn what_was_lost_after_the_backup_stays_refused() {
 #[tokio::test]
 async fn a_restore_touches_nothing_that_is_there_unless_told_to() {
     let home = home();
-    let store = home.open().await;
-    busy(&store).await;
-    let file = home.dir.path().join("x.backup");
-    let head = backup(&home, &file).await.unwrap();
-    store.close().await;
+    let (file, head) = backed_up(&home).await;
     let before = content(&home);
     let error = run(restore(&home, &home.url(), &file, Some(head))).await.unwrap_err().to_string();
     assert!(error.contains("--replace") || error.contains("is not empty"), "{error}");
@@ -122,11 +130,7 @@ async fn a_restore_touches_nothing_that_is_there_unless_told_to() {
 #[tokio::test]
 async fn a_restored_ledger_can_be_backed_up_and_restored_again() {
     let home = home();
-    let store = home.open().await;
-    busy(&store).await;
-    let file = home.dir.path().join("1.backup");
-    let head = backup(&home, &file).await.unwrap();
-    store.close().await;
+    let (file, head) = backed_up(&home).await;
     let to = empty(&home, false);
     run(restore(&home, &to, &file, Some(head))).await.unwrap();
     let there = Home { dir: home.dir, url: to };
@@ -152,11 +156,7 @@ async fn a_restored_ledger_can_be_backed_up_and_restored_again() {
 #[tokio::test]
 async fn the_same_backup_restored_twice_gives_no_serial_twice() {
     let home = home();
-    let store = home.open().await;
-    busy(&store).await;
-    let file = home.dir.path().join("1.backup");
-    let head = backup(&home, &file).await.unwrap();
-    store.close().await;
+    let (file, head) = backed_up(&home).await;
     let mut began = Vec::new();
     for now in [200, 300] {
         let to = format!("sqlite:{}", home.dir.path().join(format!("life-{now}.db")).display());
